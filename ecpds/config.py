@@ -1,0 +1,310 @@
+"""The configuration: a TOML file read into frozen records, or one line that says what is wrong with it.
+
+Each section is a class and each key an attribute of it; what the annotation and the validator don't allow stops the
+start. `OPTIONS` in `docs/configuration.md` is written from these classes.
+"""
+
+from __future__ import annotations
+
+import socket
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from attrs import Attribute, evolve, field, fields, frozen, validators
+
+ROLES = ("master", "mover", "ftp", "ssh", "https", "s3", "manhole")
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; the text is the one line that says why."""
+
+
+def _one_of(*allowed: str) -> Any:
+    return validators.in_(allowed)
+
+
+def _port(default: int | None) -> Any:
+    check = validators.and_(validators.ge(0), validators.le(65535))
+    return field(default=default, validator=validators.optional(check))
+
+
+def _positive(default: float) -> Any:
+    return field(default=default, validator=validators.gt(0))
+
+
+def _natural(default: int) -> Any:
+    return field(default=default, validator=validators.ge(0))
+
+
+def _known_roles(_: Any, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    unknown = [role for role in value if role not in ROLES]
+    if unknown or len(set(value)) != len(value) or not value:
+        raise ValueError(f"allowed: any of {', '.join(ROLES)}, each once")
+
+
+def port_range(text: str) -> range:
+    """`"30000-30999"` as a range of ports. Raises `ValueError`."""
+    first, dash, last = text.partition("-")
+    ports = range(int(first), int(last if dash else first) + 1)
+    if not ports or ports[0] < 1 or ports[-1] > 65535:
+        raise ValueError("allowed: FIRST-LAST, two ports from 1 to 65535")
+    return ports
+
+
+def _port_range(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        try:
+            port_range(value)
+        except ValueError as error:
+            raise ValueError("allowed: FIRST-LAST, two ports from 1 to 65535") from error
+
+
+@frozen
+class Node:
+    """This daemon: its name in the fleet, where it keeps its things, and the roles it plays."""
+
+    name: str = field(factory=socket.gethostname, validator=validators.matches_re(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"))
+    home: str = "../var"
+    roles: tuple[str, ...] = field(default=("master", "mover", "ftp", "https"), validator=_known_roles)
+    interface: tuple[str, ...] = field(default=("127.0.0.1",), validator=validators.min_len(1))
+
+
+@frozen
+class Catalogue:
+    """Where the Master keeps the catalogue: a SQLAlchemy URL; a relative SQLite path is relative to the home."""
+
+    url: str = field(default="sqlite:///catalogue.sqlite", validator=validators.matches_re(r"[a-z0-9+]+:.+"))
+
+
+@frozen
+class Cluster:
+    """How this node talks to others. Without this section it is its own Master and opens no port for them."""
+
+    masters: tuple[str, ...] = ()
+    listen: int = _port(7600)
+    stream: int = _port(7601)
+    interface: str = "127.0.0.1"
+    advertise: str | None = None
+    secret_file: str = "cluster.secret"
+
+
+@frozen
+class Mover:
+    """Where this node keeps bytes."""
+
+    group: str = "default"
+    volumes: tuple[str, ...] = field(default=("volumes/0",), validator=validators.min_len(1))
+    sync: bool = True
+
+
+@frozen
+class Ftp:
+    """The FTP door."""
+
+    port: int = _port(2121)
+    implicit_port: int | None = _port(None)
+    passive_ports: str | None = field(default=None, validator=_port_range)
+    passive_address: str | None = None
+    tls: str = field(default="optional", validator=_one_of("optional", "required", "off"))
+
+
+@frozen
+class Ssh:
+    """The SSH door: SFTP and SCP."""
+
+    port: int = _port(2222)
+
+
+@frozen
+class Https:
+    """The HTTPS door. A certificate and key are made on the first start if none are named."""
+
+    port: int = _port(8443)
+    plain_port: int | None = _port(None)
+    certificate: str | None = None
+    key: str | None = None
+
+
+@frozen
+class S3:
+    """The S3 door."""
+
+    port: int = _port(9000)
+    plain_port: int | None = _port(None)
+
+
+@frozen
+class Manhole:
+    """The operators' console over SSH, on loopback."""
+
+    port: int = _port(2200)
+    authorized_keys: str = "manhole.keys"
+
+
+@frozen
+class Limits:
+    """Every limit there is. Times are seconds, sizes bytes."""
+
+    ticket_life: float = _positive(60.0)
+    """How long a ticket to read or write can be used; replaced bytes are kept at least so long."""
+    login_time: float = _positive(60.0)
+    """From connecting to being logged in."""
+    idle: float = _positive(600.0)
+    """A control connection without a command."""
+    keep_alive: float = _positive(75.0)
+    """An HTTP connection between two requests."""
+    header_time: float = _positive(20.0)
+    """From the first byte of an HTTP head to its last."""
+    stall: float = _positive(60.0)
+    """A transfer that makes no progress."""
+    passive_wait: float = _positive(30.0)
+    """From PASV to the client's data connection."""
+    shutdown: float = _positive(30.0)
+    """How long running transfers may go on after SIGTERM."""
+    partial_life: float = _positive(86400.0)
+    """How long the received part of an interrupted upload is kept."""
+    connections: int = _natural(4000)
+    """Connections of one door at a time; 0: no limit."""
+    connections_per_address: int = _natural(1000)
+    """Connections of one client address to one door; 0: no limit."""
+    login_tries: int = _natural(3)
+    """Wrong passwords before an FTP connection is closed."""
+    login_threads: int = _natural(2)
+    """Passwords that are checked at a time."""
+    login_queue: int = _natural(200)
+    """Logins that may wait for that."""
+    credential_life: float = _positive(60.0)
+    """How long a checked password is remembered."""
+    command_line: int = _natural(8192)
+    """Bytes of one FTP command line."""
+    header_bytes: int = _natural(32768)
+    """Bytes of one HTTP head."""
+    headers: int = _natural(100)
+    """Header fields of one HTTP request."""
+    file_size: int = _natural(0)
+    """Bytes of one file; 0: no limit."""
+    listing_page: int = _natural(1000)
+    """Entries read from the catalogue at a time."""
+    buffers: int = _natural(134217728)
+    """Bytes of bulk buffers in all."""
+    window: int = _natural(4)
+    """Bulk buffers that one upload may have in flight."""
+    disk_threads: int = _natural(8)
+    """Threads for files."""
+    digest_threads: int = _natural(4)
+    """Threads for digests."""
+    free_space: int = _natural(16777216)
+    """Bytes of a volume that are never used."""
+    history_page: int = _natural(10000)
+    """Records that one question about the history may return."""
+
+
+@frozen
+class Config:
+    """A whole configuration. `home` is absolute; every other relative path is relative to it."""
+
+    node: Node = field(factory=Node)
+    catalogue: Catalogue = field(factory=Catalogue)
+    cluster: Cluster | None = None
+    mover: Mover = field(factory=Mover)
+    ftp: Ftp = field(factory=Ftp)
+    ssh: Ssh = field(factory=Ssh)
+    https: Https = field(factory=Https)
+    s3: S3 = field(factory=S3)
+    manhole: Manhole = field(factory=Manhole)
+    limits: Limits = field(factory=Limits)
+
+    @property
+    def home(self) -> Path:
+        return Path(self.node.home)
+
+    def path(self, name: str) -> Path:
+        """A path that the configuration names, relative to the home unless absolute."""
+        return self.home / name
+
+
+SECTIONS: dict[str, type] = {
+    "node": Node,
+    "catalogue": Catalogue,
+    "cluster": Cluster,
+    "mover": Mover,
+    "ftp": Ftp,
+    "ssh": Ssh,
+    "https": Https,
+    "s3": S3,
+    "manhole": Manhole,
+    "limits": Limits,
+}
+
+KINDS: dict[type, str] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of strings"}
+
+
+def load(file: Path) -> Config:
+    """Read `file`. Raises `ConfigError`, one line naming file, section, key, what was found and what is allowed."""
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from error
+    config = Config(**{name: _section(file, name, table) for name, table in tables.items()})
+    home = (file.resolve().parent / config.node.home).resolve()
+    return evolve(config, node=evolve(config.node, home=str(home)))
+
+
+def _section(file: Path, name: str, table: Any) -> Any:
+    if name not in SECTIONS:
+        raise ConfigError(f"{file}: [{name}] is not a section; allowed: {', '.join(SECTIONS)}")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{file}: {name} = {table!r} stands outside a section; allowed: [{name}]")
+    kind = SECTIONS[name]
+    hints = get_type_hints(kind)
+    values = {key: _value(file, name, key, value, hints) for key, value in table.items()}
+    try:
+        return kind(**values)
+    except (ValueError, TypeError) as error:
+        raise _refused(file, name, kind, values, error) from error
+
+
+def _value(file: Path, section: str, key: str, value: Any, hints: dict[str, Any]) -> Any:
+    if key not in hints:
+        raise ConfigError(f"{file}: [{section}] {key} is not an option; allowed: {', '.join(hints)}")
+    wanted = _kind(hints[key])
+    if wanted is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{file}: [{section}] {key} = {value!r} is not allowed; allowed: {KINDS[wanted]}")
+    return value
+
+
+def _kind(hint: Any) -> type:
+    """The plain type behind an annotation such as `int | None` or `tuple[str, ...]`."""
+    if get_origin(hint) is tuple:
+        return tuple
+    options = [option for option in get_args(hint) if option is not type(None)]
+    return options[0] if options else hint
+
+
+def _refused(file: Path, section: str, kind: type, values: dict[str, Any], error: Exception) -> ConfigError:
+    """Find which value a validator refused, by asking each alone."""
+    for attribute in fields(kind):
+        if attribute.name in values and attribute.validator is not None:
+            try:
+                attribute.validator(None, attribute, values[attribute.name])
+            except (ValueError, TypeError) as refusal:
+                said = str(refusal.args[0]) if refusal.args else str(refusal)
+                allowed = said if said.startswith("allowed") else f"allowed: {_allowed(attribute)}"
+                return ConfigError(f"{file}: [{section}] {attribute.name} = {values[attribute.name]!r} is not allowed; {allowed}")
+    return ConfigError(f"{file}: [{section}]: {error}")
+
+
+def _allowed(attribute: Attribute[Any]) -> str:
+    """What a validator allows, in words."""
+    text = repr(attribute.validator)
+    for start, words in (("<in_", "one of "), ("<matches_re", "text that matches "), ("<min_len", "at least one"), ("<gt", ">"), ("<ge", ">=")):
+        if start in text:
+            return words + text.rpartition("options ")[2].rstrip(">").strip() if "in_" in start else f"{words} {text.strip('<>')}"
+    return text.strip("<>")

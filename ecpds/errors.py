@@ -1,0 +1,122 @@
+"""The vocabulary of refusals.
+
+Every room raises these and nothing else for what a user may meet; each door has one table that turns them into its own
+replies, and a test checks that each table is total. The docstring of a class is the sentence the user reads.
+"""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+
+
+class Refusal(Exception):
+    """The portal refused this request."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    @property
+    def sentence(self) -> str:
+        """What the user reads: the class's own sentence and, where there is one, the detail of this case."""
+        text = cleandoc(type(self).__doc__ or "").replace("\n", " ")
+        return f"{text[:-1]}: {self.detail}" if self.detail else text
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class LoginFailed(Refusal):
+    """The user name or the password is wrong."""
+
+
+class NotPermitted(Refusal):
+    """You may not do that here."""
+
+
+class NotFound(Refusal):
+    """There is no such file or directory."""
+
+
+class AlreadyExists(Refusal):
+    """There is already a file or directory of that name."""
+
+
+class IsADirectory(Refusal):
+    """That is a directory, not a file."""
+
+
+class NotADirectory(Refusal):
+    """That is a file, not a directory."""
+
+
+class DirectoryNotEmpty(Refusal):
+    """The directory is not empty."""
+
+
+class InvalidName(Refusal):
+    """That name is not allowed."""
+
+
+class InvalidRequest(Refusal):
+    """The request can't be understood."""
+
+
+class PreconditionFailed(Refusal):
+    """The file is not, or no longer, what the request expects."""
+
+
+class DigestMismatch(Refusal):
+    """The bytes that arrived do not have the digest that was announced."""
+
+
+class Incomplete(Refusal):
+    """The transfer ended before all its bytes had arrived."""
+
+
+class Stalled(Refusal):
+    """The transfer made no progress for too long."""
+
+
+class ConnectionLost(Refusal):
+    """The connection was lost."""
+
+
+class TooLarge(Refusal):
+    """The file is larger than is allowed here."""
+
+
+class NoSpace(Refusal):
+    """There is no room left to store this."""
+
+
+class QuotaExceeded(Refusal):
+    """Your quota is used up."""
+
+
+class TooManyConnections(Refusal):
+    """Too many connections are open; try again later."""
+
+
+class CrossesDestinations(Refusal):
+    """A file can't be moved to another destination by renaming it."""
+
+
+class NotSupported(Refusal):
+    """That is not supported."""
+
+
+class Unavailable(Refusal):
+    """The portal can't do that just now; try again later."""
+
+
+class Corrupt(Refusal):
+    """The stored bytes do not match their record; they were not sent."""
+
+
+def refusals() -> list[type[Refusal]]:
+    """Every refusal there is, the base first, for the tests that check that a door's table is total."""
+    found: list[type[Refusal]] = [Refusal]
+    for refusal in found:
+        found.extend(refusal.__subclasses__())
+    return found

@@ -1,0 +1,324 @@
+"""What the rooms know of each other. Each interface has at least two makers, and one contract suite runs over all of them.
+
+Who calls whom: a door asks an `IPortal` for a user's `IFileSystem`; the file system asks `IMaster` what exists and who
+may, and an `IStore` for bytes; the Master asks `IMoverControl` to delete; everybody tells an `IEventSink`. Bytes come from
+an `IByteSource` and go to an `IByteSink`, which a socket's `IChannel` is both of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from zope.interface import Attribute, Interface
+
+from ecpds.events import Event
+from ecpds.model import (
+    ANYTHING,
+    EMPTY,
+    Allocation,
+    AllocationRequest,
+    Condition,
+    Copy,
+    Destination,
+    Entry,
+    Identity,
+    NewUser,
+    Origin,
+    Page,
+    Receipt,
+    StoredSegment,
+    UserRecord,
+    VolumeUse,
+)
+
+
+class IByteSource(Interface):
+    """Something that bytes come from: a socket, the body of an HTTP request, a memory buffer in tests."""
+
+    async def read_into(view: memoryview) -> int:
+        """Wait until there is something, put up to `len(view)` bytes into `view` and say how many; 0 is the end.
+
+        The end means that the peer said so in its protocol's words. Raises `ConnectionLost` where it did not, and
+        `Stalled` after the time that a transfer may make no progress.
+        """
+
+
+class IByteSink(Interface):
+    """Something that bytes go to."""
+
+    async def write(data: bytes | memoryview) -> None:
+        """Hand all of `data` on; returns when `data` is no longer needed. Raises `ConnectionLost` or `Stalled`."""
+
+    async def send_file(fd: int, offset: int, length: int) -> None:
+        """Hand on `length` bytes of the open file `fd` from `offset`, by the cheapest way there is.
+
+        Returns when all of them were handed to the kernel. Raises `Corrupt` when the file is shorter.
+        """
+
+
+class IChannel(IByteSource, IByteSink):
+    """One connected socket, plain or TLS, with back-pressure both ways. Only one reader and one writer at a time."""
+
+    peer: str = Attribute("the peer's address, without the port")
+    secure: bool = Attribute("whether TLS protects it")
+
+    async def finish() -> None:
+        """Say that nothing more will be written (TLS close_notify, then FIN), wait until that is with the kernel, close."""
+
+    def abort() -> None:
+        """Close at once; the peer sees a reset. Whoever waits gets `ConnectionLost`. May be called at any time, repeatedly."""
+
+
+class IListener(Interface):
+    """A listening socket for one or a few connections, such as a passive FTP data port."""
+
+    port: int = Attribute("the port it listens on")
+
+    async def accept(timeout: float) -> IChannel:
+        """The next connection from the expected peer; any other is closed at once. Raises `Stalled` after `timeout` s."""
+
+    def close() -> None:
+        """Stop listening. A connection that was accepted stays. Whoever waits gets `ConnectionLost`."""
+
+
+class IListeners(Interface):
+    """Makes listeners: the doors' way to sockets of their own."""
+
+    def listen(address: str, ports: range | None, peer: str) -> IListener:
+        """Listen on `address`, on a free port of `ports` picked at random (None: any), for connections from `peer` only.
+
+        Raises `Unavailable` when no port is free.
+        """
+
+
+class IUpload(Interface):
+    """One file on its way in. Nothing is visible before `commit` returns; after `abort` nothing is left."""
+
+    async def receive(source: IByteSource, limit: int | None = None) -> int:
+        """Take bytes until the source ends, or `limit` of them, and say how many came. May be called again.
+
+        Raises what the source raises, `NoSpace`, `TooLarge`.
+        """
+
+    async def commit() -> Entry:
+        """Sync, check, publish: returns when the name exists for everyone.
+
+        Raises `Incomplete` when a size was announced and not reached, `DigestMismatch`, `PreconditionFailed`, `NoSpace`.
+        After any of these nothing is left.
+        """
+
+    async def abort(reason: BaseException | None = None) -> None:
+        """Give the bytes back; `reason` goes into the record. Does nothing after a commit or an abort."""
+
+
+class IDownload(Interface):
+    """One file on its way out, pinned: it stays as it was at the opening, whatever happens to the name."""
+
+    entry: Entry = Attribute("what was opened")
+
+    async def send(sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
+        """Hand `length` bytes (None: all that are left) from `offset` to the sink. Raises what the sink raises, `Corrupt`."""
+
+    def close(failure: BaseException | None = None) -> None:
+        """Give the file back and record the pull: done, or failed with the reason. May be called repeatedly."""
+
+
+class IFileSystem(Interface):
+    """The portal as one user sees it. Paths are decoded text, absolute, not yet canonical; `/` lists the destinations.
+
+    Every method may raise `InvalidName`, `NotPermitted`, `NotFound` and `Unavailable`; each refusal leaves one record.
+    """
+
+    identity: Identity = Attribute("who this is")
+    origin: Origin = Attribute("where the user comes from")
+
+    async def stat(path: str) -> Entry:
+        """What is at `path`."""
+
+    async def list(path: str, after: str | None = None, limit: int = 1000) -> Page:
+        """A page of the directory at `path`, in the byte order of names. Raises `NotADirectory`."""
+
+    async def open_read(path: str) -> IDownload:
+        """Open a file. Raises `IsADirectory`."""
+
+    async def open_write(
+        path: str,
+        size: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+    ) -> IUpload:
+        """Begin to replace or create the file at `path`; missing directories appear with it.
+
+        `size` is what the client announced, `expected` the digests it did. Raises `IsADirectory`, `NotADirectory`,
+        `PreconditionFailed`, `NoSpace`, `TooLarge`.
+        """
+
+    async def make_directory(path: str) -> Entry:
+        """Raises `AlreadyExists`, and `NotFound` without a parent."""
+
+    async def remove_directory(path: str) -> None:
+        """Raises `DirectoryNotEmpty`, `NotADirectory`."""
+
+    async def delete(path: str, condition: Condition = ANYTHING) -> None:
+        """Raises `IsADirectory`, `PreconditionFailed`."""
+
+    async def rename(source: str, target: str) -> None:
+        """A file or a directory to a name that does not exist yet, or, for a file, replacing a file.
+
+        Raises `AlreadyExists`, `CrossesDestinations`, and `InvalidName` where a directory would move below itself.
+        """
+
+
+class IPortal(Interface):
+    """Where doors log users in."""
+
+    async def login(login: str, password: str, origin: Origin) -> IFileSystem:
+        """Raises `LoginFailed`, the same and as late for an unknown user as for a wrong password; `TooManyConnections`."""
+
+    def refused(login: str, message: str, origin: Origin) -> None:
+        """Record a refusal that a door made by itself, such as an over-long line."""
+
+
+class IMaster(Interface):
+    """Decides, and keeps the catalogue. Paths are canonical and relative to the destination."""
+
+    async def login(login: str, password: str, origin: Origin) -> Identity:
+        """Raises `LoginFailed`, `NotPermitted` (no destination, disabled), `Unavailable`."""
+
+    async def resolve(destination: str, path: str) -> Entry:
+        """What is at `path`, with its data file, segments and copies. Raises `NotFound`."""
+
+    async def list(destination: str, path: str, after: str | None, limit: int) -> Page:
+        """A page of a directory, without segments. Raises `NotFound`, `NotADirectory`."""
+
+    async def allocate(request: AllocationRequest) -> Allocation:
+        """Leave to store a file. Raises `NotPermitted`, `PreconditionFailed`, `IsADirectory`, `NotADirectory`, `NoSpace`."""
+
+    async def stored(receipt: Receipt) -> None:
+        """A target mover holds a copy. The commit begins when every copy's receipt is there."""
+
+    async def finish(allocation: int) -> Entry:
+        """Wait for the commit of an allocation; repeatable. Raises what the commit was refused for."""
+
+    async def abandon(allocation: int) -> None:
+        """The upload ended before its receipt. Does nothing where the commit has begun."""
+
+    async def make_directory(user: int, destination: str, path: str) -> Entry: ...
+
+    async def remove_directory(user: int, destination: str, path: str) -> None: ...
+
+    async def delete(user: int, destination: str, path: str, condition: Condition) -> Entry:
+        """Returns what was deleted."""
+
+    async def rename(user: int, destination: str, source: str, target: str) -> Entry:
+        """Returns what the new name points at."""
+
+    async def mark_dead(mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
+        """Which of the segments that a sweep found on a mover's volumes are nobody's; they are dead from now on.
+
+        A late commit of a dead one is refused, so the mover may unlink it.
+        """
+
+
+class IOperations(Interface):
+    """What operators ask of a Master. Names of destinations and users are checked here."""
+
+    async def add_destination(destination: Destination) -> Destination:
+        """`destination.id` is ignored. Raises `AlreadyExists`, `InvalidName`, `InvalidRequest`."""
+
+    async def destinations() -> Sequence[Destination]: ...
+
+    async def destination(name: str) -> Destination: ...
+
+    async def add_user(user: NewUser) -> UserRecord:
+        """Raises `AlreadyExists`, `InvalidName`, `NotFound` for an unknown destination, `InvalidRequest`."""
+
+    async def users() -> Sequence[UserRecord]: ...
+
+    async def user(login: str) -> UserRecord: ...
+
+    async def add_key(login: str, key: str) -> UserRecord:
+        """Add an SSH public key, as one line of OpenSSH's form. Raises `AlreadyExists`, `InvalidRequest`."""
+
+    async def remove_file(destination: str, path: str) -> Entry: ...
+
+    async def history(type: str | None, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
+        """The newest records, with their numbers, newest first."""
+
+    async def summary() -> Mapping[str, Any]:
+        """Counts for `status`: users, destinations, files, bytes, uploads under way, segments to reclaim."""
+
+
+class IWriteHandle(Interface):
+    """One copy of one segment, being written by a store."""
+
+    async def receive(source: IByteSource, limit: int | None = None) -> int:
+        """As `IUpload.receive`."""
+
+    async def finish(length: int | None = None) -> Receipt:
+        """Everything written and synced. Raises `Incomplete` unless exactly `length` bytes came, where it is given."""
+
+    async def abort() -> None:
+        """Stop and unlink. May be called repeatedly, and after `finish`, which it then undoes."""
+
+
+class IReadHandle(Interface):
+    """One open copy of one segment."""
+
+    async def send(sink: IByteSink, offset: int, length: int) -> None:
+        """Hand a span to the sink. Raises what the sink raises, and `Corrupt`."""
+
+    def close() -> None: ...
+
+
+class IStore(Interface):
+    """Reads and writes the bytes of segments, on this node or on another."""
+
+    async def write(segment: int, volume: int, digests: Sequence[str], size: int | None = None) -> IWriteHandle:
+        """Begin a copy. The file is created exclusively. Raises `NoSpace`, `Unavailable`, `AlreadyExists`."""
+
+    async def read(segment: int, copy: Copy, length: int) -> IReadHandle:
+        """Open a copy that should have `length` bytes. Raises `Unavailable` when it is not there, `Corrupt` when shorter."""
+
+
+class IMoverControl(Interface):
+    """What the Master asks of a mover."""
+
+    name: str = Attribute("the mover's name")
+
+    async def delete(segments: Sequence[StoredSegment]) -> None:
+        """Unlink; one that is not there is no error."""
+
+    async def volumes() -> Sequence[VolumeUse]:
+        """How full each volume is."""
+
+
+class IEventSink(Interface):
+    """Takes a copy of every record."""
+
+    def record(event: Event) -> None:
+        """Never raises and never waits."""
+
+
+class IThreads(Interface):
+    """Work that must not hold the reactor: file operations, slow hashes, password hashes."""
+
+    async def run(function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function(*args)` on a thread and return or raise what it does."""
+
+
+class IWatch(Interface):
+    """A time-out that is pushed back by progress."""
+
+    def touch() -> None: ...
+
+    def cancel() -> None: ...
+
+
+class ITimeouts(Interface):
+    """Makes time-outs, cheaply, for very many connections."""
+
+    def watch(seconds: float, expired: Callable[[], None]) -> IWatch:
+        """Call `expired` once, when `seconds` pass without a touch (late by up to a second)."""

@@ -1,0 +1,249 @@
+"""The things the portal speaks of, as frozen records. Nothing here touches a disk, a socket or a clock.
+
+Times are seconds since the epoch (float, UTC), sizes are bytes, digests are lower-case hexadecimal by algorithm name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+PERMISSIONS = ("get", "put", "delete", "dir", "mkdir", "rmdir", "rename", "size", "mtime")
+MODES = ("standard", "open", "self-service")
+
+DIGESTS = ("sha256", "md5", "sha1", "sha512", "crc64nvme")
+"""The digests a destination can keep. CRC-64/NVME is always kept; the others when the destination asks for them."""
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@frozen
+class Origin:
+    """Where a request comes from: the door's protocol name, the client's address, and the node it is connected to."""
+
+    protocol: str
+    address: str
+    node: str = ""
+
+    def context(self, login: str) -> str:
+        """The sentence that denials carry, as the ancestor words it."""
+        return f"Using {self.protocol} on DataMover={self.node} from {login}@{self.address}"
+
+
+@frozen
+class Destination:
+    """An S3 bucket and, normally, the first element of a path; it owns lifetime, copies, transfer group and digests."""
+
+    id: int
+    name: str
+    copies: int = 1
+    group: str | None = None
+    lifetime: float | None = None
+    digests: tuple[str, ...] = ("sha256",)
+    digest_when: str = "inline"
+    options: Mapping[str, str] = EMPTY
+    created: float = 0.0
+
+
+@frozen
+class Identity:
+    """A Data User who has logged in: what it may do, and where."""
+
+    user_id: int
+    login: str
+    permissions: frozenset[str]
+    destinations: tuple[str, ...]
+    options: Mapping[str, str] = EMPTY
+    comment: str = ""
+
+    def may(self, permission: str, destination: str | None = None) -> bool:
+        """Whether the user holds `permission`, and, where one is named, may see `destination`."""
+        return permission in self.permissions and (destination is None or destination in self.destinations)
+
+
+@frozen
+class Copy:
+    """One place where a segment is stored: a mover's name and the index of the volume in that mover's list."""
+
+    mover: str
+    volume: int
+
+
+@frozen
+class Segment:
+    """A span of a data file's content, stored under its own id; a file that came whole has one, with the file's id."""
+
+    id: int
+    length: int
+    copies: tuple[Copy, ...] = ()
+
+
+@frozen
+class DataFile:
+    """Immutable stored content. The segments are in the order of the content, and their lengths add up to the size."""
+
+    id: int
+    size: int
+    mtime: float
+    created: float
+    digests: Mapping[str, str] = EMPTY
+    metadata: Mapping[str, str] = EMPTY
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def etag(self) -> str:
+        """The strong entity tag that HTTP shows (RFC 9110 section 8.8.3), with its quotes."""
+        return f'"{self.id}"'
+
+
+@frozen
+class Entry:
+    """A name in a directory: a file when it has a data file, otherwise a directory.
+
+    `path` is what the asker calls it, absolute; from the Master it is relative to the destination, without a leading
+    slash, and empty for the destination itself.
+    """
+
+    path: str
+    mtime: float
+    file: DataFile | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def is_directory(self) -> bool:
+        return self.file is None
+
+    @property
+    def size(self) -> int:
+        return self.file.size if self.file else 0
+
+
+@frozen
+class Page:
+    """A part of a listing in the byte order of names. `after` continues it; None says that this was the last."""
+
+    entries: tuple[Entry, ...]
+    after: str | None = None
+
+
+@frozen
+class Condition:
+    """What must be true of a name at the moment of the commit: it is absent, or it points at one of `match`.
+
+    `match` holds DataFileIDs; None asks nothing, an empty set can't be met. `exists` asks only that there be a file.
+    """
+
+    absent: bool = False
+    exists: bool = False
+    match: frozenset[int] | None = None
+
+    def met_by(self, file_id: int | None) -> bool:
+        """Whether a name that points at `file_id` (None: at nothing) satisfies this."""
+        if self.absent and file_id is not None:
+            return False
+        if self.exists and file_id is None:
+            return False
+        return self.match is None or file_id in self.match
+
+
+ANYTHING = Condition()
+
+
+@frozen
+class Placement:
+    """Where one copy of an upload is to be stored."""
+
+    mover: str
+    volume: int
+
+
+@frozen
+class Allocation:
+    """The Master's leave to store one file: its DataFileID, where each copy goes, and the digests to compute."""
+
+    id: int
+    placements: tuple[Placement, ...]
+    digests: tuple[str, ...]
+
+
+@frozen
+class AllocationRequest:
+    """What a User Data Mover asks leave for. `path` is canonical and relative to the destination; `size` may be unknown.
+
+    `expected` are digests that the client announced: the commit is refused unless the bytes have them.
+    """
+
+    user_id: int
+    destination: str
+    path: str
+    origin: Origin
+    size: int | None = None
+    condition: Condition = ANYTHING
+    expected: Mapping[str, str] = EMPTY
+    metadata: Mapping[str, str] = EMPTY
+    mtime: float | None = None
+
+
+@frozen
+class Receipt:
+    """A target mover's word that it holds one copy of a segment, synced: its size and digests."""
+
+    segment: int
+    mover: str
+    volume: int
+    size: int
+    digests: Mapping[str, str] = EMPTY
+
+
+@frozen
+class StoredSegment:
+    """A file that a mover finds on one of its volumes: the segment id that its path says, and its size."""
+
+    segment: int
+    volume: int
+    size: int = 0
+
+
+@frozen
+class VolumeUse:
+    """How full a volume is. `failed` says why it can't be used, if it can't."""
+
+    index: int
+    path: str
+    total: int
+    free: int
+    failed: str | None = None
+
+
+@frozen
+class UserRecord:
+    """A Data User as operators see it: never the password, whether it has one."""
+
+    id: int
+    login: str
+    mode: str
+    enabled: bool
+    has_password: bool
+    permissions: tuple[str, ...]
+    destinations: tuple[str, ...]
+    options: Mapping[str, str] = EMPTY
+    keys: tuple[str, ...] = ()
+    created: float = 0.0
+    last_login: float | None = None
+
+
+@frozen
+class NewUser:
+    """What an operator says of a user to be added. No permissions named means all of them."""
+
+    login: str
+    password: str | None = field(default=None, repr=False)
+    mode: str = "standard"
+    destinations: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = PERMISSIONS
+    options: Mapping[str, str] = EMPTY
