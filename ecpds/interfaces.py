@@ -203,7 +203,10 @@ class IMaster(Interface):
         """Wait for the commit of an allocation; repeatable. Raises what the commit was refused for."""
 
     async def abandon(allocation: int) -> None:
-        """The upload ended before its receipt. Does nothing where the commit has begun."""
+        """The upload ended before its last receipt; copies that are stored already are deleted.
+
+        Does nothing where the commit has begun.
+        """
 
     async def make_directory(user: int, destination: str, path: str) -> Entry: ...
 
@@ -258,10 +261,13 @@ class IWriteHandle(Interface):
         """As `IUpload.receive`."""
 
     async def finish(length: int | None = None) -> Receipt:
-        """Everything written and synced. Raises `Incomplete` unless exactly `length` bytes came, where it is given."""
+        """Everything written and synced, and the Master told (`IMaster.stored`): the bytes are the Master's from then on.
+
+        Raises `Incomplete` unless exactly `length` bytes came, where it is given.
+        """
 
     async def abort() -> None:
-        """Stop and unlink. May be called repeatedly, and after `finish`, which it then undoes."""
+        """Stop and unlink. May be called repeatedly; does nothing after `finish`."""
 
 
 class IReadHandle(Interface):
