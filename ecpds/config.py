@@ -1,18 +1,24 @@
 """The configuration: a TOML file read into frozen records, or one line that says what is wrong with it.
 
 Each section is a class and each key an attribute of it; what the annotation and the validator don't allow stops the
-start. `OPTIONS` in `docs/configuration.md` is written from these classes.
+start. `conf/ecpds.toml` shows every option with its default.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import re
 import socket
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from attrs import Attribute, evolve, field, fields, frozen, validators
+from attrs import Attribute, evolve, field, fields, frozen
 
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+CATALOGUE_URL = re.compile(r"sqlite:///.+|postgresql\+psycopg://.+")
 ROLES = ("master", "mover", "ftp", "ssh", "https", "s3", "manhole")
 
 
@@ -20,61 +26,93 @@ class ConfigError(Exception):
     """The configuration can't be used; the text is the one line that says why."""
 
 
-def _one_of(*allowed: str) -> Any:
-    return validators.in_(allowed)
+class Check:
+    """A validator that can say what it allows."""
+
+    def __init__(self, allowed: str, test: Callable[[Any], object]) -> None:
+        self.allowed = allowed
+        self._test = test
+
+    def __call__(self, _: Any, attribute: Attribute[Any], value: Any) -> None:
+        if value is not None and not self._test(value):
+            raise ValueError(f"{attribute.name}: allowed: {self.allowed}")
+
+
+def _one_of(default: str, *others: str) -> Any:
+    names = (default, *others)
+    return field(default=default, validator=Check(" | ".join(f'"{name}"' for name in names), names.__contains__))
 
 
 def _port(default: int | None) -> Any:
-    check = validators.and_(validators.ge(0), validators.le(65535))
-    return field(default=default, validator=validators.optional(check))
+    return field(default=default, validator=Check("a port, 0 to 65535 (0: any that is free)", range(65536).__contains__))
 
 
 def _positive(default: float) -> Any:
-    return field(default=default, validator=validators.gt(0))
+    return field(default=default, validator=Check("a number above 0", lambda value: 0 < value < float("inf")))
 
 
 def _natural(default: int) -> Any:
-    return field(default=default, validator=validators.ge(0))
+    return field(default=default, validator=Check("a whole number, 0 or more", lambda value: value >= 0))
 
 
-def _known_roles(_: Any, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
-    unknown = [role for role in value if role not in ROLES]
-    if unknown or len(set(value)) != len(value) or not value:
-        raise ValueError(f"allowed: any of {', '.join(ROLES)}, each once")
+def _some(default: tuple[str, ...]) -> Any:
+    return field(default=default, validator=Check("a list with at least one string, none of them twice or empty", _distinct))
+
+
+def _distinct(values: tuple[str, ...]) -> bool:
+    return bool(values) and all(values) and len(set(values)) == len(values)
 
 
 def port_range(text: str) -> range:
-    """`"30000-30999"` as a range of ports. Raises `ValueError`."""
+    """`"30000-30999"`, or one port, as a range of ports. Raises `ValueError`."""
     first, dash, last = text.partition("-")
     ports = range(int(first), int(last if dash else first) + 1)
     if not ports or ports[0] < 1 or ports[-1] > 65535:
-        raise ValueError("allowed: FIRST-LAST, two ports from 1 to 65535")
+        raise ValueError(f"{text} is not a range of ports")
     return ports
 
 
-def _port_range(_: Any, attribute: Attribute[Any], value: str | None) -> None:
-    if value is not None:
-        try:
-            port_range(value)
-        except ValueError as error:
-            raise ValueError("allowed: FIRST-LAST, two ports from 1 to 65535") from error
+def _is_ip(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _is_port_range(text: str) -> bool:
+    try:
+        return bool(port_range(text))
+    except ValueError:
+        return False
 
 
 @frozen
 class Node:
     """This daemon: its name in the fleet, where it keeps its things, and the roles it plays."""
 
-    name: str = field(factory=socket.gethostname, validator=validators.matches_re(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"))
+    name: str = field(
+        factory=lambda: socket.gethostname()[:63],
+        validator=Check("1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit", NODE_NAME.fullmatch),
+    )
     home: str = "../var"
-    roles: tuple[str, ...] = field(default=("master", "mover", "ftp", "https"), validator=_known_roles)
-    interface: tuple[str, ...] = field(default=("127.0.0.1",), validator=validators.min_len(1))
+    roles: tuple[str, ...] = field(
+        default=("master", "mover", "ftp", "https"),
+        validator=Check(f"any of {', '.join(ROLES)}, each once", lambda roles: _distinct(roles) and set(roles) <= set(ROLES)),
+    )
+    interface: tuple[str, ...] = field(
+        default=("127.0.0.1",),
+        validator=Check("a list of IP addresses", lambda those: _distinct(those) and all(map(_is_ip, those))),
+    )
 
 
 @frozen
 class Catalogue:
     """Where the Master keeps the catalogue: a SQLAlchemy URL; a relative SQLite path is relative to the home."""
 
-    url: str = field(default="sqlite:///catalogue.sqlite", validator=validators.matches_re(r"[a-z0-9+]+:.+"))
+    url: str = field(
+        default="sqlite:///catalogue.sqlite",
+        validator=Check("sqlite:///FILE | postgresql+psycopg://USER@HOST/DATABASE", CATALOGUE_URL.fullmatch),
+    )
 
 
 @frozen
@@ -94,7 +132,7 @@ class Mover:
     """Where this node keeps bytes."""
 
     group: str = "default"
-    volumes: tuple[str, ...] = field(default=("volumes/0",), validator=validators.min_len(1))
+    volumes: tuple[str, ...] = _some(("volumes/0",))
     sync: bool = True
 
 
@@ -104,9 +142,9 @@ class Ftp:
 
     port: int = _port(2121)
     implicit_port: int | None = _port(None)
-    passive_ports: str | None = field(default=None, validator=_port_range)
+    passive_ports: str | None = field(default=None, validator=Check('"FIRST-LAST", two ports from 1 to 65535', _is_port_range))
     passive_address: str | None = None
-    tls: str = field(default="optional", validator=_one_of("optional", "required", "off"))
+    tls: str = _one_of("optional", "required", "off")
 
 
 @frozen
@@ -237,7 +275,13 @@ SECTIONS: dict[str, type] = {
     "limits": Limits,
 }
 
-KINDS: dict[type, str] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of strings"}
+KINDS: dict[type, str] = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list of strings",
+}
 
 
 def load(file: Path) -> Config:
@@ -249,22 +293,20 @@ def load(file: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: is not TOML: {error}") from error
     config = Config(**{name: _section(file, name, table) for name, table in tables.items()})
-    home = (file.resolve().parent / config.node.home).resolve()
+    home = Path(os.path.normpath(file.absolute().parent / config.node.home))
     return evolve(config, node=evolve(config.node, home=str(home)))
 
 
 def _section(file: Path, name: str, table: Any) -> Any:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{file}: {name} = {table!r} stands outside a section; allowed: {', '.join(SECTIONS)}")
     if name not in SECTIONS:
         raise ConfigError(f"{file}: [{name}] is not a section; allowed: {', '.join(SECTIONS)}")
-    if not isinstance(table, dict):
-        raise ConfigError(f"{file}: {name} = {table!r} stands outside a section; allowed: [{name}]")
     kind = SECTIONS[name]
     hints = get_type_hints(kind)
     values = {key: _value(file, name, key, value, hints) for key, value in table.items()}
-    try:
-        return kind(**values)
-    except (ValueError, TypeError) as error:
-        raise _refused(file, name, kind, values, error) from error
+    _check(file, name, kind, values)
+    return kind(**values)
 
 
 def _value(file: Path, section: str, key: str, value: Any, hints: dict[str, Any]) -> Any:
@@ -276,7 +318,7 @@ def _value(file: Path, section: str, key: str, value: Any, hints: dict[str, Any]
     if wanted is float and type(value) is int:
         return float(value)
     if type(value) is not wanted:
-        raise ConfigError(f"{file}: [{section}] {key} = {value!r} is not allowed; allowed: {KINDS[wanted]}")
+        raise _not_allowed(file, section, key, value, f"allowed: {KINDS[wanted]}")
     return value
 
 
@@ -284,27 +326,21 @@ def _kind(hint: Any) -> type:
     """The plain type behind an annotation such as `int | None` or `tuple[str, ...]`."""
     if get_origin(hint) is tuple:
         return tuple
-    options = [option for option in get_args(hint) if option is not type(None)]
-    return options[0] if options else hint
+    options: list[type] = [option for option in get_args(hint) if option is not type(None)]
+    plain: type = options[0] if options else hint
+    return plain
 
 
-def _refused(file: Path, section: str, kind: type, values: dict[str, Any], error: Exception) -> ConfigError:
-    """Find which value a validator refused, by asking each alone."""
+def _check(file: Path, section: str, kind: type, values: dict[str, Any]) -> None:
     for attribute in fields(kind):
         if attribute.name in values and attribute.validator is not None:
             try:
                 attribute.validator(None, attribute, values[attribute.name])
-            except (ValueError, TypeError) as refusal:
-                said = str(refusal.args[0]) if refusal.args else str(refusal)
-                allowed = said if said.startswith("allowed") else f"allowed: {_allowed(attribute)}"
-                return ConfigError(f"{file}: [{section}] {attribute.name} = {values[attribute.name]!r} is not allowed; {allowed}")
-    return ConfigError(f"{file}: [{section}]: {error}")
+            except ValueError as error:
+                allowed = str(error).partition(": ")[2]
+                raise _not_allowed(file, section, attribute.name, values[attribute.name], allowed) from error
 
 
-def _allowed(attribute: Attribute[Any]) -> str:
-    """What a validator allows, in words."""
-    text = repr(attribute.validator)
-    for start, words in (("<in_", "one of "), ("<matches_re", "text that matches "), ("<min_len", "at least one"), ("<gt", ">"), ("<ge", ">=")):
-        if start in text:
-            return words + text.rpartition("options ")[2].rstrip(">").strip() if "in_" in start else f"{words} {text.strip('<>')}"
-    return text.strip("<>")
+def _not_allowed(file: Path, section: str, key: str, value: Any, allowed: str) -> ConfigError:
+    shown = list(value) if isinstance(value, tuple) else value
+    return ConfigError(f"{file}: [{section}] {key} = {shown!r} is not allowed; {allowed}")

@@ -1,0 +1,132 @@
+"""What proves who this node is: the doors' certificate and key, made on the first start, and the TLS contexts over them.
+
+The files are in `HOME/keys`, which only the daemon's user can enter. A certificate of our own making is self-signed, for
+the names and addresses of this host; an operator's is used as it is, chain included.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL
+
+from ecpds.config import Config, ConfigError
+
+LIFE = timedelta(days=3650)
+
+
+def keys_folder(config: Config) -> Path:
+    """`HOME/keys`, made when missing, 0700."""
+    folder = config.path("keys")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.rename(path)
+
+
+def door_certificate(config: Config, now: datetime) -> tuple[Path, Path]:
+    """The certificate and key files of the TLS doors; made when the configuration names none and there are none yet.
+
+    Raises `ConfigError` when only one of the two is named, or a named one is missing.
+    """
+    named = (config.https.certificate, config.https.key)
+    if all(named):
+        return _named(config, str(named[0]), str(named[1]))
+    if any(named):
+        raise ConfigError("[https] certificate and key: name both or neither")
+    certificate, key = (keys_folder(config) / name for name in ("door.crt", "door.key"))
+    if not (certificate.exists() and key.exists()):
+        pem_certificate, pem_key = make_certificate(config, now)
+        write_secret(key, pem_key)
+        write_secret(certificate, pem_certificate)
+    return certificate, key
+
+
+def _named(config: Config, *names: str) -> tuple[Path, Path]:
+    certificate, key = (config.path(name) for name in names)
+    for path in (certificate, key):
+        if not os.access(path, os.R_OK):
+            raise ConfigError(f"[https] {path} can't be read; allowed: a PEM file")
+    return certificate, key
+
+
+def make_certificate(config: Config, now: datetime) -> tuple[bytes, bytes]:
+    """A self-signed certificate for this host, and its key (ECDSA P-256), both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, config.node.name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + LIFE)
+        .add_extension(x509.SubjectAlternativeName(_names(config)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem_key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(serialization.Encoding.PEM), pem_key
+
+
+def _names(config: Config) -> list[x509.GeneralName]:
+    addresses = dict.fromkeys(["127.0.0.1", "::1", *config.node.interface])
+    hosts = dict.fromkeys(["localhost", socket.gethostname(), config.node.name])
+    return [
+        *(x509.DNSName(host) for host in hosts if host.isascii()),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
+    ]
+
+
+def server_context(certificate: Path, key: Path, alpn: bytes | None = None) -> SSL.Context:
+    """A TLS 1.2 and 1.3 context for a door. `alpn` is the one protocol it speaks (RFC 7301); other offers are refused.
+
+    Raises `ConfigError` when the files are not a certificate and its key.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle connection keeps no 34 KiB of buffers
+    try:
+        context.use_certificate_chain_file(str(certificate))
+        context.use_privatekey_file(str(key))
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise ConfigError(f"[https] {certificate} and {key} are not a certificate and its key") from error
+    if alpn is not None:
+        context.set_alpn_select_callback(_only(alpn))
+    return context
+
+
+def _only(protocol: bytes) -> Callable[[SSL.Connection, list[bytes]], bytes]:
+    def select(_: SSL.Connection, offered: list[bytes]) -> bytes:
+        if protocol in offered:
+            return protocol
+        raise SSL.Error([("", "", "no application protocol in common")])
+
+    return select
+
+
+def utc_now() -> datetime:
+    """The wall clock, for certificates; the composition root hands it in."""
+    return datetime.now(UTC)

@@ -1,0 +1,27 @@
+"""How pytest runs Trial's tests here: in a folder of their own, and marked by where they stand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REAL = Path(__file__).parent / "real"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folder_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trial's `mktemp` makes folders where the run stands; that must not be the checkout."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("trial"))
+    yield
+    os.chdir(before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever opens no socket and starts no process is `quick`."""
+    for item in items:
+        if REAL not in item.path.parents:
+            item.add_marker(pytest.mark.quick)
