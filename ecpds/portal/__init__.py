@@ -1,1 +1,1 @@
-"""One user's view of the portal: identity, canonical paths and rights in front of the Master and the stores; and the operator's."""
+"""One user's view: identity, canonical paths and rights in front of the Master and the stores; and the operator's."""

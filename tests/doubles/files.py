@@ -1,0 +1,429 @@
+"""The file system façade in memory: the whole semantics of `IFileSystem`, with every byte in a dict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from ecpds.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    Corrupt,
+    CrossesDestinations,
+    DigestMismatch,
+    DirectoryNotEmpty,
+    Incomplete,
+    InvalidName,
+    IsADirectory,
+    NoSpace,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+    PreconditionFailed,
+    Refusal,
+)
+from ecpds.events import Transfer, denial_event, transfer_event
+from ecpds.interfaces import IByteSink, IByteSource, IDownload, IEventSink, IFileSystem, IUpload
+from ecpds.model import ANYTHING, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Segment
+from ecpds.portal.paths import CanonicalPath, canonical
+
+PIECE = 65536
+
+
+class MemoryTree:
+    """What is stored: entries and contents, shared by everybody who logs in.
+
+    A test may change how it behaves: `space` is how many bytes fit, `broken` a refusal that everything raises, `hold` a
+    Deferred that a commit waits for, `now` the time.
+    """
+
+    def __init__(self, destinations: tuple[str, ...] = (), digests: tuple[str, ...] = ("sha256", "md5")) -> None:
+        self.now = 1_700_000_000.0
+        self.space: int | None = None
+        self.broken: Refusal | None = None
+        self.hold: Deferred[None] | None = None
+        self.digests = digests
+        self.directories: dict[tuple[str, ...], bool] = {(name,): False for name in destinations}
+        """Every directory, and whether it is implicit."""
+        self.files: dict[tuple[str, ...], DataFile] = {}
+        self.contents: dict[int, bytes] = {}
+        self.uploads: list[MemoryUpload] = []
+        """Those under way."""
+        self.downloads: list[MemoryDownload] = []
+        """Those that are open."""
+        self._last_id = 0
+
+    def add_destination(self, name: str) -> None:
+        self.directories.setdefault((name,), False)
+
+    def next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def put(self, path: str, data: bytes, mtime: float | None = None, metadata: Mapping[str, str] = EMPTY) -> DataFile:
+        """What a test finds there already: a file, without rights, conditions or records."""
+        return self.publish(canonical(path).segments, self.next_id(), data, metadata, mtime)
+
+    def read(self, path: str) -> bytes:
+        return self.contents[self.files[canonical(path).segments].id]
+
+    def publish(
+        self, name: tuple[str, ...], number: int, data: bytes, metadata: Mapping[str, str], mtime: float | None = None
+    ) -> DataFile:
+        kept = {digest: hashlib.new(digest, data).hexdigest() for digest in self.digests}
+        segment = Segment(number, len(data), (Copy("memory", 0),))
+        file = DataFile(number, len(data), self.now if mtime is None else mtime, self.now, kept, dict(metadata), (segment,))
+        for depth in range(1, len(name)):
+            self.directories.setdefault(name[:depth], True)
+        self.files[name] = file
+        self.contents[number] = bytes(data)
+        return file
+
+    def entry(self, name: tuple[str, ...]) -> Entry:
+        """Raises `NotFound`."""
+        if name in self.files:
+            return Entry("/" + "/".join(name), self.files[name].mtime, self.files[name])
+        if name in self.directories:
+            return Entry("/" + "/".join(name), self.now)
+        raise NotFound
+
+    def children(self, name: tuple[str, ...]) -> list[tuple[str, ...]]:
+        depth = len(name) + 1
+        found = [other for other in (*self.directories, *self.files) if len(other) == depth and other[:-1] == name]
+        return sorted(found, key=lambda child: child[-1].encode())
+
+    def below_a_file(self, name: tuple[str, ...]) -> bool:
+        return any(name[:depth] in self.files for depth in range(1, len(name)))
+
+    def tidy(self, name: tuple[str, ...]) -> None:
+        """Implicit directories go when they have become empty."""
+        while len(name) > 1 and self.directories.get(name) and not self.children(name):
+            del self.directories[name]
+            name = name[:-1]
+
+    def check_target(self, name: tuple[str, ...], condition: Condition) -> None:
+        """Whether a file may be put here."""
+        if name in self.directories:
+            raise IsADirectory
+        if self.below_a_file(name):
+            raise NotADirectory
+        present = self.files.get(name)
+        if not condition.met_by(present.id if present else None):
+            raise PreconditionFailed
+
+    def check_space(self, more: int) -> None:
+        used = sum(map(len, self.contents.values())) + sum(len(upload.data) for upload in self.uploads)
+        if self.space is not None and used + more > self.space:
+            raise NoSpace
+
+
+Method = Callable[..., Awaitable[Any]]
+
+
+def recorded(method: Method) -> Method:
+    """A refusal that leaves the façade leaves one record."""
+
+    @wraps(method)
+    async def call(self: MemoryFileSystem, *args: Any, **named: Any) -> Any:
+        try:
+            if self.tree.broken is not None:
+                raise self.tree.broken
+            return await method(self, *args, **named)
+        except Refusal as refusal:
+            self.deny(refusal)
+            raise
+
+    return call
+
+
+@implementer(IFileSystem)
+class MemoryFileSystem:
+    """One user's view of a `MemoryTree`."""
+
+    def __init__(self, tree: MemoryTree, identity: Identity, origin: Origin, sink: IEventSink) -> None:
+        self.tree = tree
+        self.identity = identity
+        self.origin = origin
+        self.sink = sink
+
+    def deny(self, refusal: Refusal) -> None:
+        login, origin = self.identity.login, self.origin
+        context = origin.context(login)
+        event = denial_event(self.tree.now, login, refusal.sentence, context, origin.address, origin.protocol)
+        self.sink.record(event)
+
+    def _find(self, path: str, permission: str | None = None) -> CanonicalPath:
+        """The canonical path, once it is sure that the user may see it and may do this there."""
+        found = canonical(path)
+        if permission is not None and not self.identity.may(permission):
+            raise NotPermitted
+        if found.segments and found.destination not in self._visible():
+            raise NotFound
+        return found
+
+    def _visible(self) -> set[str]:
+        return {name for name in self.identity.destinations if (name,) in self.tree.directories}
+
+    def _file(self, path: str, permission: str) -> tuple[str, ...]:
+        """The segments of a path that names a file, or could."""
+        found = self._find(path, permission)
+        if found.directory or len(found.segments) < 2:
+            raise IsADirectory
+        return found.segments
+
+    @recorded
+    async def stat(self, path: str) -> Entry:
+        found = self._find(path)
+        if not found.segments:
+            return Entry("/", 0.0)
+        entry = self.tree.entry(found.segments)
+        if found.directory and not entry.is_directory:
+            raise NotADirectory
+        return entry
+
+    @recorded
+    async def list(self, path: str, after: str | None = None, limit: int = 1000) -> Page:
+        found = self._find(path, "dir")
+        if found.segments:
+            if not self.tree.entry(found.segments).is_directory:
+                raise NotADirectory
+            names = self.tree.children(found.segments)
+        else:
+            names = [(name,) for name in sorted(self._visible(), key=str.encode)]
+        left = [name for name in names if after is None or name[-1].encode() > after.encode()]
+        page = tuple(self.tree.entry(name) for name in left[:limit])
+        return Page(page, page[-1].name if len(left) > limit else None)
+
+    @recorded
+    async def open_read(self, path: str) -> IDownload:
+        name = self._file(path, "get")
+        entry = self.tree.entry(name)
+        if entry.file is None:
+            raise IsADirectory
+        return MemoryDownload(self, entry, self.tree.contents[entry.file.id])
+
+    @recorded
+    async def open_write(
+        self,
+        path: str,
+        size: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+    ) -> IUpload:
+        name = self._file(path, "put")
+        self.tree.check_target(name, condition)
+        if name[:-1] not in self.tree.directories and not self.identity.may("mkdir"):
+            raise NotPermitted
+        self.tree.check_space(size or 0)
+        return MemoryUpload(self, name, size, condition, dict(expected), dict(metadata))
+
+    @recorded
+    async def make_directory(self, path: str) -> Entry:
+        found = canonical(path)
+        if len(found.segments) == 1 and found.destination not in self._visible():
+            raise NotPermitted
+        name = self._find(path, "mkdir").segments
+        if not name or name in self.tree.directories or name in self.tree.files:
+            raise AlreadyExists
+        if not self.tree.entry(name[:-1]).is_directory:
+            raise NotADirectory
+        self.tree.directories[name] = False
+        return self.tree.entry(name)
+
+    @recorded
+    async def remove_directory(self, path: str) -> None:
+        name = self._find(path, "rmdir").segments
+        if len(name) < 2:
+            raise NotPermitted
+        if not self.tree.entry(name).is_directory:
+            raise NotADirectory
+        if self.tree.children(name):
+            raise DirectoryNotEmpty
+        del self.tree.directories[name]
+        self.tree.tidy(name[:-1])
+
+    @recorded
+    async def delete(self, path: str, condition: Condition = ANYTHING) -> None:
+        name = self._file(path, "delete")
+        entry = self.tree.entry(name)
+        if entry.file is None:
+            raise IsADirectory
+        if not condition.met_by(entry.file.id):
+            raise PreconditionFailed
+        del self.tree.files[name]
+        self.tree.tidy(name[:-1])
+
+    @recorded
+    async def rename(self, source: str, target: str) -> None:
+        old, new = self._find(source, "rename"), self._find(target, "rename")
+        if len(old.segments) < 2 or len(new.segments) < 2:
+            raise NotPermitted
+        if old.destination != new.destination:
+            raise CrossesDestinations
+        entry = self.tree.entry(old.segments)
+        if entry.file is not None and (old.directory or new.directory):
+            raise NotADirectory
+        if entry.is_directory and new.segments[: len(old.segments)] == old.segments and new != old:
+            raise InvalidName("a directory can't move below itself")
+        self._check_rename(entry, new.segments)
+        self._move(old.segments, new.segments)
+
+    def _check_rename(self, entry: Entry, target: tuple[str, ...]) -> None:
+        if target in self.tree.directories or (entry.is_directory and target in self.tree.files):
+            raise AlreadyExists
+        if self.tree.below_a_file(target):
+            raise NotADirectory
+        if target[:-1] not in self.tree.directories:
+            raise NotFound
+
+    def _move(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
+        depth = len(source)
+        for table in (self.tree.files, self.tree.directories):
+            moved = {name: value for name, value in table.items() if name[:depth] == source}
+            for name in moved:
+                del table[name]  # type: ignore[attr-defined]
+            table.update({target + name[depth:]: value for name, value in moved.items()})  # type: ignore[arg-type]
+        self.tree.tidy(source[:-1])
+
+
+class Recorder:
+    """What uploads and downloads have in common: one INH record when they end."""
+
+    def __init__(self, files: MemoryFileSystem, action: str) -> None:
+        self._files = files
+        self._action = action
+        self._started = files.tree.now
+
+    def _record(self, path: str, sent: int, file: DataFile | None, failure: str = "", number: int | None = None) -> None:
+        origin, identity = self._files.origin, self._files.identity
+        destination, _, inside = path[1:].partition("/")
+        transfer = Transfer(
+            action=self._action,
+            destination=destination,
+            path=inside,
+            login=identity.login,
+            protocol=origin.protocol,
+            address=origin.address,
+            node=origin.node,
+            started=self._started,
+            ended=self._files.tree.now,
+            sent=sent,
+            file_id=file.id if file else number,
+            size=file.size if file else None,
+            failure=failure,
+        )
+        self._files.sink.record(transfer_event(transfer))
+
+
+@implementer(IUpload)
+class MemoryUpload(Recorder):
+    """A file on its way in."""
+
+    def __init__(
+        self,
+        files: MemoryFileSystem,
+        name: tuple[str, ...],
+        size: int | None,
+        condition: Condition,
+        expected: Mapping[str, str],
+        metadata: Mapping[str, str],
+    ) -> None:
+        super().__init__(files, "upload")
+        self._tree = files.tree
+        self._name = name
+        self._size = size
+        self._condition = condition
+        self._expected = expected
+        self._metadata = metadata
+        self._ended = False
+        self.number = self._tree.next_id()
+        self.data = bytearray()
+        self._tree.uploads.append(self)
+
+    async def receive(self, source: IByteSource, limit: int | None = None) -> int:
+        came = 0
+        while limit is None or came < limit:
+            view = memoryview(bytearray(PIECE if limit is None else min(PIECE, limit - came)))
+            count = await source.read_into(view)
+            if self._ended:
+                raise ConnectionLost
+            if not count:
+                break
+            self._tree.check_space(count)
+            self.data += view[:count]
+            came += count
+        return came
+
+    async def commit(self) -> Entry:
+        try:
+            if self._tree.hold is not None:
+                await self._tree.hold
+            self._check()
+        except Refusal as refusal:
+            await self.abort(refusal)
+            raise
+        file = self._tree.publish(self._name, self.number, bytes(self.data), self._metadata)
+        self._end("", file)
+        return self._tree.entry(self._name)
+
+    def _check(self) -> None:
+        if self._ended:
+            raise Incomplete
+        if self._tree.broken is not None:
+            raise self._tree.broken
+        if self._size is not None and len(self.data) != self._size:
+            raise Incomplete
+        for digest, value in self._expected.items():
+            if hashlib.new(digest, self.data).hexdigest() != value.lower():
+                raise DigestMismatch
+        self._tree.check_target(self._name, self._condition)
+
+    async def abort(self, reason: BaseException | None = None) -> None:
+        if not self._ended:
+            self._end(str(reason or ConnectionLost()), None)
+
+    def _end(self, failure: str, file: DataFile | None) -> None:
+        self._ended = True
+        self._tree.uploads.remove(self)
+        self._record("/" + "/".join(self._name), len(self.data), file, failure, self.number)
+
+
+@implementer(IDownload)
+class MemoryDownload(Recorder):
+    """A file on its way out. Set `damaged` to have it end in `Corrupt` after half of what is asked for."""
+
+    def __init__(self, files: MemoryFileSystem, entry: Entry, data: bytes) -> None:
+        super().__init__(files, "download")
+        self.entry = entry
+        self.damaged = False
+        self.sent = 0
+        self._data = data
+        self._closed = False
+        self._tree = files.tree
+        self._tree.downloads.append(self)
+
+    async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
+        end = len(self._data) if length is None else min(offset + length, len(self._data))
+        middle = offset + (end - offset) // 2
+        for start in range(offset, end, PIECE):
+            if self._closed:
+                raise ConnectionLost
+            piece = self._data[start : min(start + PIECE, end)]
+            if self.damaged and start + len(piece) > middle:
+                await sink.write(piece[: middle - start])
+                raise Corrupt
+            await sink.write(piece)
+            self.sent += len(piece)
+
+    def close(self, failure: BaseException | None = None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._tree.downloads.remove(self)
+        self._record(self.entry.path, self.sent, self.entry.file, str(failure) if failure else "")

@@ -1,0 +1,72 @@
+"""Logging in, and keeping records, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zope.interface import implementer
+
+from ecpds.errors import LoginFailed, Refusal
+from ecpds.events import Event, denial_event
+from ecpds.interfaces import IEventSink, IFileSystem, IPortal
+from ecpds.model import PERMISSIONS, Identity, Origin
+from tests.doubles.files import MemoryFileSystem, MemoryTree
+
+
+@implementer(IEventSink)
+class RecordingSink:
+    """Keeps every record."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, type: str) -> list[dict[str, Any]]:
+        """The fields of the records of one type, such as `INH`."""
+        return [dict(event.fields) for event in self.events if event.type == type]
+
+
+def make_identity(
+    login: str = "alice", destinations: tuple[str, ...] = ("demo",), permissions: tuple[str, ...] = PERMISSIONS
+) -> Identity:
+    """A user who may do everything in `destinations`, unless told otherwise."""
+    return Identity(1, login, frozenset(permissions), destinations)
+
+
+@implementer(IPortal)
+class MemoryPortal:
+    """Logs in those of `users`: login -> (password, identity). Every destination an identity names is there.
+
+    Set `broken` to have every login refused with it.
+    """
+
+    def __init__(self, users: Mapping[str, tuple[str, Identity]], tree: MemoryTree | None = None) -> None:
+        self.users = dict(users)
+        self.tree = tree or MemoryTree()
+        self.sink = RecordingSink()
+        self.broken: Refusal | None = None
+        for _, identity in self.users.values():
+            for destination in identity.destinations:
+                self.tree.add_destination(destination)
+
+    async def login(self, login: str, password: str, origin: Origin) -> IFileSystem:
+        known = self.users.get(login)
+        if self.broken is not None:
+            self.refused(login, self.broken.sentence, origin)
+            raise self.broken
+        if known is None or known[0] != password:
+            self.refused(login, "Not found" if known is None else "Password authentication failed", origin)
+            raise LoginFailed
+        return MemoryFileSystem(self.tree, known[1], origin, self.sink)
+
+    def refused(self, login: str, message: str, origin: Origin) -> None:
+        context = origin.context(login)
+        self.sink.record(denial_event(self.tree.now, login, message, context, origin.address, origin.protocol))
+
+
+def make_portal(login: str = "alice", password: str = "secret", destinations: tuple[str, ...] = ("demo",)) -> MemoryPortal:
+    """A portal with one user who may do everything."""
+    return MemoryPortal({login: (password, make_identity(login, destinations))})
