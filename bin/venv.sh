@@ -45,7 +45,7 @@ venv_make() {
     else
         "$python" -m venv --clear "$venv" || return 1
     fi
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
         --editable "$root${extras:+[$extras]}" || return 1
     # Editable installs put `ecpds` on the path by ways of their own; twistd finds its plugin only in a folder on sys.path.
     printf '%s\n' "$root" > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ecpds-checkout.pth"

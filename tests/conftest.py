@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A shared machine's pauses are no failures.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
 
 REAL = Path(__file__).parent / "real"
 
