@@ -1,0 +1,142 @@
+"""A pull: the copies of a file's segments, opened when the file is, and handed to the client's socket in order.
+
+Every segment is opened at once, so that the file stays as it is whatever happens to its name. When a copy fails the
+next one goes on at the same byte, unless the socket itself failed: then nobody knows how much of the last span crossed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ecpds.errors import Corrupt, Refusal, Unavailable
+from ecpds.interfaces import IByteSink, IDownload, IReadHandle, IStore
+from ecpds.model import Copy, Entry, Segment
+from ecpds.portal.journal import TransferRecord
+
+SPAN = 1 << 20
+"""How much of a file a sink gets in one call: the record of a cut download is exact to so many bytes."""
+
+
+@implementer(IByteSink)
+class CountedSink:
+    """A sink that adds what it has taken to a transfer's record, and remembers whether it failed."""
+
+    def __init__(self, sink: IByteSink, record: TransferRecord) -> None:
+        self._sink = sink
+        self._record = record
+        self.sent = 0
+        self.failed = False
+
+    async def write(self, data: bytes | memoryview) -> None:
+        size = len(data)
+        try:
+            await self._sink.write(data)
+        except BaseException:
+            self.failed = True
+            raise
+        self._count(size)
+
+    async def send_file(self, fd: int, offset: int, length: int) -> None:
+        end = offset + length
+        while offset < end:
+            span = min(SPAN, end - offset)
+            try:
+                await self._sink.send_file(fd, offset, span)
+            except BaseException:
+                self.failed = True
+                raise
+            self._count(span)
+            offset += span
+
+    def _count(self, size: int) -> None:
+        self.sent += size
+        self._record.sent += size
+
+
+class SegmentReader:
+    """One segment, read from its nearest copy that can be read; `node` is where the client is."""
+
+    log = Logger()
+
+    def __init__(self, segment: Segment, stores: Callable[[str], IStore], node: str) -> None:
+        self.length = segment.length
+        self._segment = segment
+        self._stores = stores
+        self._left = sorted(segment.copies, key=lambda copy: copy.mover != node)
+        self._handle: IReadHandle | None = None
+        self.place = Copy("", 0)
+
+    async def open(self) -> None:
+        """Open the next copy that can be. Raises `Unavailable` or `Corrupt` when none is left."""
+        self.close()
+        failure: Refusal = Unavailable("no copy can be read")
+        while self._left:
+            copy = self._left.pop(0)
+            try:
+                self._handle = await self._stores(copy.mover).read(self._segment.id, copy, self.length)
+                self.place = copy
+                return
+            except (Unavailable, Corrupt) as refusal:
+                failure = refusal
+                self._note(copy, refusal)
+        raise failure
+
+    async def send(self, sink: CountedSink, offset: int, length: int) -> None:
+        end = sink.sent + length
+        while sink.sent < end:
+            if self._handle is None:
+                raise Unavailable("no copy can be read")
+            left = end - sink.sent
+            try:
+                await self._handle.send(sink, offset + length - left, left)
+            except (Unavailable, Corrupt) as refusal:
+                if sink.failed or not self._left:
+                    raise
+                self._note(self.place, refusal)
+                await self.open()
+            else:
+                if sink.sent != end:
+                    raise Corrupt
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
+
+    def _note(self, copy: Copy, refusal: Refusal) -> None:
+        self.log.error(
+            "segment {segment} can't be read on {mover}, volume {volume}: {refusal}",
+            segment=self._segment.id,
+            mover=copy.mover,
+            volume=copy.volume,
+            refusal=refusal,
+        )
+
+
+@implementer(IDownload)
+class Download:
+    """One open file; its segments are open."""
+
+    def __init__(self, entry: Entry, segments: Sequence[SegmentReader], record: TransferRecord) -> None:
+        self.entry = entry
+        self._segments = segments
+        self._record = record
+
+    async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
+        counted = CountedSink(sink, self._record)
+        end = self.entry.size if length is None else min(offset + length, self.entry.size)
+        start = 0
+        for segment in self._segments:
+            first, last = max(offset, start), min(end, start + segment.length)
+            if first < last:
+                await segment.send(counted, first - start, last - first)
+                self._record.place = segment.place
+            start += segment.length
+
+    def close(self, failure: BaseException | None = None) -> None:
+        for segment in self._segments:
+            segment.close()
+        self._record.end(failure)

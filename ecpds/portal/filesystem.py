@@ -1,0 +1,244 @@
+"""The portal as one user sees it: canonical paths, rights, and what it takes to read and write, over the Master and stores.
+
+Asking: the façade checks the name and the user's rights, the Master knows what exists. Writing: the Master allocates,
+the store takes the bytes, the Master publishes (see `upload`). Reading: the Master resolves, the stores give (see
+`download`). What a user may not see answers exactly as what is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from attrs import evolve, frozen
+from zope.interface import implementer
+
+from ecpds.config import Limits
+from ecpds.errors import (
+    AlreadyExists,
+    CrossesDestinations,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+    NotSupported,
+    Refusal,
+    TooLarge,
+    Unavailable,
+)
+from ecpds.interfaces import IDownload, IEventSink, IFileSystem, IMaster, IStore, IUpload, IWriteHandle
+from ecpds.model import (
+    ANYTHING,
+    EMPTY,
+    Allocation,
+    AllocationRequest,
+    Condition,
+    Copy,
+    Entry,
+    Identity,
+    Origin,
+    Page,
+    Segment,
+)
+from ecpds.portal.download import Download, SegmentReader
+from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.paths import CanonicalPath, canonical
+from ecpds.portal.upload import Upload
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@frozen
+class Backing:
+    """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch."""
+
+    master: IMaster
+    stores: Mapping[str, IStore]
+    sink: IEventSink
+    now: Callable[[], float]
+    limits: Limits
+
+    def store(self, mover: str) -> IStore:
+        """Raises `Unavailable` for a mover that is not known here."""
+        if mover not in self.stores:
+            raise Unavailable(f"no way to {mover}")
+        return self.stores[mover]
+
+
+Method = Callable[Concatenate["FileSystem", str, P], Coroutine[Any, Any, T]]
+
+
+def recorded(action: str) -> Callable[[Method[P, T]], Method[P, T]]:
+    """A refusal that leaves the façade leaves one DEA record, which says what was asked: `action`, and the path."""
+
+    def decorate(method: Method[P, T]) -> Method[P, T]:
+        @wraps(method)
+        async def call(self: FileSystem, path: str, /, *args: P.args, **named: P.kwargs) -> T:
+            try:
+                return await method(self, path, *args, **named)
+            except Refusal as refusal:
+                self.journal.denied(action, path, refusal)
+                raise
+
+        return call
+
+    return decorate
+
+
+@implementer(IFileSystem)
+class FileSystem:
+    """One logged-in user's view."""
+
+    def __init__(self, backing: Backing, identity: Identity, origin: Origin) -> None:
+        self.identity = identity
+        self.origin = origin
+        self.journal = Journal(backing.sink, backing.now, identity, origin)
+        self._backing = backing
+        self._master = backing.master
+
+    @recorded("stat")
+    async def stat(self, path: str) -> Entry:
+        name = self._visible(path)
+        if not name.segments:
+            return Entry("/", 0.0)
+        entry = await self._resolve(name)
+        if name.directory and not entry.is_directory:
+            raise NotADirectory
+        return entry
+
+    @recorded("dir")
+    async def list(self, path: str, after: str | None = None, limit: int = 1000) -> Page:
+        name = self._visible(path, "dir")
+        limit = max(1, min(limit, self._backing.limits.listing_page))
+        if not name.segments:
+            return await self._list_destinations(after, limit)
+        page = await self._master.list(name.destination, name.inside, after, limit)
+        return Page(tuple(_absolute(name.destination, entry) for entry in page.entries), page.after)
+
+    @recorded("get")
+    async def open_read(self, path: str) -> IDownload:
+        name = self._file(path, "get")
+        entry = await self._resolve(name)
+        if entry.file is None:
+            raise IsADirectory
+        segments = await self._open_segments(entry.file.segments)
+        place = segments[0].place if segments else Copy(self.origin.node, 0)
+        record = TransferRecord(self.journal, "download", name, entry.file.id, entry.size, place)
+        return Download(entry, segments, record)
+
+    @recorded("put")
+    async def open_write(
+        self,
+        path: str,
+        size: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+    ) -> IUpload:
+        name = self._file(path, "put")
+        allowed = self._backing.limits.file_size
+        if allowed and size is not None and size > allowed:
+            raise TooLarge
+        request = AllocationRequest(
+            self.identity.user_id, name.destination, name.inside, self.origin, size, condition, expected, metadata
+        )
+        allocation = await self._master.allocate(request)
+        try:
+            handle = await self._open_copy(allocation, size)
+        except BaseException:
+            await self._master.abandon(allocation.id)
+            raise
+        record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
+        return Upload(self._master, handle, record)
+
+    @recorded("mkdir")
+    async def make_directory(self, path: str) -> Entry:
+        name = canonical(path)
+        if len(name.segments) < 2:
+            raise self._refuse_destination(name)
+        self._check(name, "mkdir")
+        entry = await self._master.make_directory(self.identity.user_id, name.destination, name.inside)
+        return _absolute(name.destination, entry)
+
+    @recorded("rmdir")
+    async def remove_directory(self, path: str) -> None:
+        name = self._visible(path, "rmdir")
+        if len(name.segments) < 2:
+            raise NotPermitted
+        await self._master.remove_directory(self.identity.user_id, name.destination, name.inside)
+
+    @recorded("delete")
+    async def delete(self, path: str, condition: Condition = ANYTHING) -> None:
+        name = self._file(path, "delete")
+        await self._master.delete(self.identity.user_id, name.destination, name.inside, condition)
+
+    @recorded("rename")
+    async def rename(self, source: str, target: str) -> None:
+        old, new = self._visible(source, "rename"), self._visible(target, "rename")
+        if len(old.segments) < 2 or len(new.segments) < 2:
+            raise NotPermitted
+        if old.destination != new.destination:
+            raise CrossesDestinations
+        if (old.directory or new.directory) and not (await self._resolve(old)).is_directory:
+            raise NotADirectory
+        await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside)
+
+    def _visible(self, path: str, permission: str | None = None) -> CanonicalPath:
+        """The canonical path, once it is sure that the user may see it and has the right to do this."""
+        name = canonical(path)
+        self._check(name, permission)
+        return name
+
+    def _check(self, name: CanonicalPath, permission: str | None) -> None:
+        if permission is not None and not self.identity.may(permission):
+            raise NotPermitted
+        if name.segments and name.destination not in self.identity.destinations:
+            raise NotFound
+
+    def _file(self, path: str, permission: str) -> CanonicalPath:
+        """The canonical path of what is, or could be, a file."""
+        name = self._visible(path, permission)
+        if name.directory or len(name.segments) < 2:
+            raise IsADirectory
+        return name
+
+    def _refuse_destination(self, name: CanonicalPath) -> Refusal:
+        """Nobody makes a destination from here; who may see one may know that it exists."""
+        known = not name.segments or name.destination in self.identity.destinations
+        return AlreadyExists() if known else NotPermitted()
+
+    async def _resolve(self, name: CanonicalPath) -> Entry:
+        return _absolute(name.destination, await self._master.resolve(name.destination, name.inside))
+
+    async def _list_destinations(self, after: str | None, limit: int) -> Page:
+        start = b"" if after is None else after.encode()
+        names = sorted(self.identity.destinations, key=str.encode)
+        left = [name for name in names if name.encode() > start]
+        found = [_absolute(name, await self._master.resolve(name, "")) for name in left[:limit]]
+        return Page(tuple(found), found[-1].name if len(left) > limit else None)
+
+    async def _open_copy(self, allocation: Allocation, size: int | None) -> IWriteHandle:
+        if len(allocation.placements) != 1:
+            raise NotSupported("more than one copy")
+        place = allocation.placements[0]
+        store = self._backing.store(place.mover)
+        handle: IWriteHandle = await store.write(allocation.id, place.volume, allocation.digests, size)
+        return handle
+
+    async def _open_segments(self, segments: Sequence[Segment]) -> Sequence[SegmentReader]:
+        readers = [SegmentReader(segment, self._backing.store, self.origin.node) for segment in segments]
+        try:
+            for reader in readers:
+                await reader.open()
+        except BaseException:
+            for reader in readers:
+                reader.close()
+            raise
+        return readers
+
+
+def _absolute(destination: str, entry: Entry) -> Entry:
+    """An entry of the Master's under the path that the user knows it by."""
+    return evolve(entry, path=f"/{destination}/{entry.path}" if entry.path else f"/{destination}")

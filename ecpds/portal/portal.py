@@ -1,0 +1,42 @@
+"""Where doors log users in, and where they leave a record of what they refused by themselves."""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from ecpds.errors import LoginFailed, Refusal
+from ecpds.events import denial_event
+from ecpds.interfaces import IFileSystem, IPortal
+from ecpds.model import Origin
+from ecpds.portal.filesystem import Backing, FileSystem
+from ecpds.portal.journal import printable
+
+
+@implementer(IPortal)
+class Portal:
+    """Asks the Master who a user is, and gives that user a file system."""
+
+    def __init__(self, backing: Backing) -> None:
+        self._backing = backing
+
+    async def login(self, login: str, password: str, origin: Origin) -> IFileSystem:
+        try:
+            identity = await self._backing.master.login(login, password, origin)
+        except Refusal as refusal:
+            self.refused(login, _reason(refusal), origin)
+            raise
+        return FileSystem(self._backing, identity, origin)
+
+    def refused(self, login: str, message: str, origin: Origin) -> None:
+        login, message = printable(login), printable(message)
+        event = denial_event(self._backing.now(), login, message, origin.context(login), origin.address, origin.protocol)
+        self._backing.sink.record(event)
+
+
+def _reason(refusal: Refusal) -> str:
+    """Why a login was refused, as the ancestor words it; what operators may read and users may not."""
+    if refusal.record:
+        return refusal.record
+    if isinstance(refusal, LoginFailed):
+        return "Password authentication failed"
+    return refusal.detail or refusal.sentence

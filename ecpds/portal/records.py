@@ -1,0 +1,149 @@
+"""Records as files: one JSON object a line, one file a day, in `HOME/events/`.
+
+What has been queued when the writing thread is free goes out in one write, so a burst costs few of them and a single
+record waits for nothing. The queue is bounded; what does not fit is counted and said in the log. The file is for people
+and log collectors; the history in the catalogue is what the portal itself asks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice, takewhile
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ecpds.events import Event, timestamp
+from ecpds.interfaces import IEventSink, IThreads
+
+QUEUE = 50_000
+"""How many records may wait for the disk."""
+
+BATCH = 10_000
+"""How many go out in one write."""
+
+RETRY = 5.0
+"""How long to wait after a write that failed, in seconds."""
+
+Line = tuple[str, bytes]
+"""The day that a record belongs to, and its line."""
+
+
+@implementer(IEventSink)
+class JsonLines:
+    """Appends records to `folder`, which it makes. `stop` writes what still waits."""
+
+    log = Logger()
+
+    def __init__(self, folder: Path, threads: IThreads, clock: IReactorTime) -> None:
+        self._folder = folder
+        self._threads = threads
+        self._clock = clock
+        self._queue: deque[Line] = deque()
+        self._dropped = 0
+        self._writing = False
+        self._held: IDelayedCall | None = None
+        self._idle: list[Deferred[None]] = []
+
+    def record(self, event: Event) -> None:
+        if len(self._queue) >= QUEUE:
+            self._dropped += 1
+            return
+        self._queue.append(_line(event))
+        self._begin()
+
+    async def stop(self) -> None:
+        """Returns when everything is written, or can't be."""
+        self._unhold()
+        self._begin()
+        if self._writing:
+            idle: Deferred[None] = Deferred()
+            self._idle.append(idle)
+            await idle
+        self._unhold()
+
+    def _begin(self) -> None:
+        if not self._writing and not self._held and self._queue:
+            self._writing = True
+            Deferred.fromCoroutine(self._write_all())
+
+    async def _write_all(self) -> None:
+        try:
+            while self._queue and not self._held:
+                await self._write_some()
+        finally:
+            self._writing = False
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+
+    async def _write_some(self) -> None:
+        day = self._queue[0][0]
+        batch = list(takewhile(lambda line: line[0] == day, islice(self._queue, BATCH)))
+        try:
+            await self._threads.run(append, self._folder / f"{day}.jsonl", b"".join(line for _, line in batch))
+        except Exception:
+            self.log.failure("{count} records can't be written to {folder}", count=len(batch), folder=self._folder)
+            self._held = self._clock.callLater(RETRY, self._release)
+            return
+        for _ in batch:
+            self._queue.popleft()
+        if self._dropped:
+            self.log.error("{count} records were dropped while {folder} was slow", count=self._dropped, folder=self._folder)
+            self._dropped = 0
+
+    def _release(self) -> None:
+        self._held = None
+        self._begin()
+
+    def _unhold(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.cancel()
+
+
+def _line(event: Event) -> Line:
+    text = json.dumps(event.as_json(), ensure_ascii=False, default=str)
+    return timestamp(event.time)[:10], text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def append(file: Path, data: bytes) -> None:
+    """Append whole lines to `file`: all of them or, where the disk refuses, none. Raises `OSError`."""
+    file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        size = os.fstat(descriptor).st_size
+        # A process that died in the middle of a line must not spoil the next one.
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        left = memoryview(b"\n" + data if torn else data)
+        try:
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@implementer(IEventSink)
+class Tee:
+    """Gives every record to each of several sinks; one that breaks its promise not to raise harms no other."""
+
+    log = Logger()
+
+    def __init__(self, sinks: Iterable[IEventSink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def record(self, event: Event) -> None:
+        for sink in self._sinks:
+            try:
+                sink.record(event)
+            except Exception:
+                self.log.failure("a record was lost: {event}", event=event.as_json())

@@ -1,0 +1,82 @@
+"""A push: client -> store, then store -> Master (the receipt), then façade -> Master (`finish`), which publishes the name.
+
+Whatever goes wrong before that, the store unlinks, the Master forgets the allocation, and one record says so.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ecpds.errors import Incomplete
+from ecpds.interfaces import IByteSource, IMaster, IUpload, IWriteHandle
+from ecpds.model import Entry
+from ecpds.portal.journal import TransferRecord
+
+
+@implementer(IByteSource)
+class CountedSource:
+    """A source that adds what it yields to a transfer's record."""
+
+    def __init__(self, source: IByteSource, record: TransferRecord) -> None:
+        self._source = source
+        self._record = record
+
+    async def read_into(self, view: memoryview) -> int:
+        count = await self._source.read_into(view)
+        self._record.sent += count
+        return count
+
+
+@implementer(IUpload)
+class Upload:
+    """One allocation, on its way into the copy that `handle` writes. It is open, then committing, then ended."""
+
+    log = Logger()
+
+    def __init__(self, master: IMaster, handle: IWriteHandle, record: TransferRecord) -> None:
+        self._master = master
+        self._handle = handle
+        self._record = record
+        self._announced = record.size
+        self._received = 0
+        self._committing = False
+
+    async def receive(self, source: IByteSource, limit: int | None = None) -> int:
+        self._check_open()
+        count = await self._handle.receive(CountedSource(source, self._record), limit)
+        self._received += count
+        return count
+
+    async def commit(self) -> Entry:
+        self._check_open()
+        self._committing = True
+        try:
+            await self._handle.finish(self._received if self._announced is None else self._announced)
+            entry = await self._master.finish(self._record.file_id)
+        except BaseException as failure:
+            await self._give_up(failure)
+            raise
+        self._record.size = entry.size
+        self._record.end()
+        return entry
+
+    async def abort(self, reason: BaseException | None = None) -> None:
+        if not self._committing and not self._record.ended:
+            await self._give_up(reason or Incomplete())
+
+    async def _give_up(self, failure: BaseException) -> None:
+        """The record first, and each step whether or not the one before it went well; the caller keeps its own failure."""
+        self._record.end(failure)
+        try:
+            await self._handle.abort()
+        except Exception:
+            self.log.failure("the bytes of upload {id} could not be given back", id=self._record.file_id)
+        try:
+            await self._master.abandon(self._record.file_id)
+        except Exception:
+            self.log.failure("upload {id} could not be abandoned", id=self._record.file_id)
+
+    def _check_open(self) -> None:
+        if self._committing or self._record.ended:
+            raise Incomplete("the upload has ended")
