@@ -300,7 +300,7 @@ class Recorder:
         self._action = action
         self._started = files.tree.now
 
-    def _record(self, path: str, sent: int, file: DataFile | None, failure: str = "", number: int | None = None) -> None:
+    def _record(self, path: str, sent: int, number: int, size: int | None, failure: str = "") -> None:
         origin, identity = self._files.origin, self._files.identity
         destination, _, inside = path[1:].partition("/")
         transfer = Transfer(
@@ -314,8 +314,9 @@ class Recorder:
             started=self._started,
             ended=self._files.tree.now,
             sent=sent,
-            file_id=file.id if file else number,
-            size=file.size if file else None,
+            file_id=number,
+            size=size,
+            volume=0,
             failure=failure,
         )
         self._files.sink.record(transfer_event(transfer))
@@ -368,8 +369,9 @@ class MemoryUpload(Recorder):
         except Refusal as refusal:
             await self.abort(refusal)
             raise
-        file = self._tree.publish(self._name, self.number, bytes(self.data), self._metadata)
-        self._end("", file)
+        self._tree.publish(self._name, self.number, bytes(self.data), self._metadata)
+        self._size = len(self.data)
+        self._end()
         return self._tree.entry(self._name)
 
     def _check(self) -> None:
@@ -386,12 +388,12 @@ class MemoryUpload(Recorder):
 
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._ended:
-            self._end(str(reason or ConnectionLost()), None)
+            self._end(str(reason or Incomplete()))
 
-    def _end(self, failure: str, file: DataFile | None) -> None:
+    def _end(self, failure: str = "") -> None:
         self._ended = True
         self._tree.uploads.remove(self)
-        self._record("/" + "/".join(self._name), len(self.data), file, failure, self.number)
+        self._record("/" + "/".join(self._name), len(self.data), self.number, self._size, failure)
 
 
 @implementer(IDownload)
@@ -426,4 +428,5 @@ class MemoryDownload(Recorder):
             return
         self._closed = True
         self._tree.downloads.remove(self)
-        self._record(self.entry.path, self.sent, self.entry.file, str(failure) if failure else "")
+        assert self.entry.file is not None
+        self._record(self.entry.path, self.sent, self.entry.file.id, self.entry.size, str(failure) if failure else "")

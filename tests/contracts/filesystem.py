@@ -1,0 +1,477 @@
+"""What every `IFileSystem` keeps to: the façade over a Master and stores, and its twin in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Coroutine
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from ecpds.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    CrossesDestinations,
+    DigestMismatch,
+    DirectoryNotEmpty,
+    Incomplete,
+    InvalidName,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+    PreconditionFailed,
+    Refusal,
+)
+from ecpds.interfaces import IDownload, IFileSystem, IUpload
+from ecpds.model import ANYTHING, PERMISSIONS, Condition, Entry
+from tests.doubles import MemoryChannel, MemorySink, MemorySource, RecordingSink
+
+DESTINATIONS = ("demo", "other", "private")
+"""What a maker has; users see the first two."""
+
+HOSTILE = ("/demo/../private/a", "/demo/./a", "/demo//a", "//demo/a", "/demo/a\x00b", "/demo/a\nb", "/demo/a\x85", "demo/a", "")
+
+
+class FileSystemContract(SynchronousTestCase):
+    """A subclass of a mixin class defines `make`, and says where records go."""
+
+    sink: RecordingSink
+
+    def make(self, permissions: tuple[str, ...], destinations: tuple[str, ...]) -> IFileSystem:
+        """One user's view; every view of one test stands on the same files."""
+        raise SkipTest("only its subclasses make something")
+
+    def setUp(self) -> None:
+        self.sink = RecordingSink()
+        self.files = self.make(PERMISSIONS, DESTINATIONS[:2])
+
+    def run_now(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.successResultOf(ensureDeferred(work))
+
+    def refuse(self, refusal: type[Refusal], work: Coroutine[Any, Any, Any]) -> Refusal:
+        """It is refused so, and one record says it."""
+        before = len(self.sink.events)
+        failure = self.failureResultOf(ensureDeferred(work), refusal)
+        self.assertEqual(len(self.sink.events), before + 1, "one record for each refusal")
+        self.assertEqual(self.sink.events[-1].fields["UserId"], self.files.identity.login)
+        found: Refusal = failure.value
+        return found
+
+    async def store(self, path: str, data: bytes, condition: Condition = ANYTHING, **announced: Any) -> Entry:
+        upload = await self.files.open_write(path, condition=condition, **announced)
+        await upload.receive(MemorySource(data, piece=7))
+        entry: Entry = await upload.commit()
+        return entry
+
+    def put(self, path: str, data: bytes = b"content", **named: Any) -> Entry:
+        entry: Entry = self.run_now(self.store(path, data, **named))
+        return entry
+
+    def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        download = self.run_now(self.files.open_read(path))
+        sink = MemorySink()
+        self.run_now(download.send(sink, offset, length))
+        download.close()
+        return sink.value
+
+    def names(self, path: str) -> list[str]:
+        return [entry.name for entry in self.run_now(self.files.list(path)).entries]
+
+    def absent(self, path: str) -> None:
+        self.failureResultOf(ensureDeferred(self.files.stat(path)), NotFound)
+
+
+class ReadAndWrite(FileSystemContract):
+    def test_interfaces(self) -> None:
+        self.assertTrue(verifyObject(IFileSystem, self.files))
+        self.assertTrue(verifyObject(IUpload, self.run_now(self.files.open_write("/demo/a"))))
+        self.put("/demo/b")
+        self.assertTrue(verifyObject(IDownload, self.run_now(self.files.open_read("/demo/b"))))
+
+    def test_what_goes_in_comes_out(self) -> None:
+        data = bytes(range(256)) * 1000
+        entry = self.put("/demo/folder/file", data)
+        self.assertEqual((entry.path, entry.size), ("/demo/folder/file", len(data)))
+        assert entry.file is not None
+        self.assertEqual(entry.file.digests["sha256"], hashlib.sha256(data).hexdigest())
+        self.assertEqual(self.get("/demo/folder/file"), data)
+        self.assertEqual(self.get("/demo/folder/file", 1000, 7), data[1000:1007])
+        self.assertEqual(self.get("/demo/folder/file", len(data) - 3), data[-3:])
+        self.assertEqual(self.get("/demo/folder/file", len(data)), b"")
+
+    def test_an_empty_file(self) -> None:
+        entry = self.put("/demo/empty", b"")
+        assert entry.file is not None
+        self.assertEqual(entry.file.digests["sha256"], hashlib.sha256(b"").hexdigest())
+        self.assertEqual(self.get("/demo/empty"), b"")
+
+    def test_several_receives_make_one_file(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a"))
+        self.assertEqual(self.run_now(upload.receive(MemorySource(b"abcdef"), limit=4)), 4)
+        self.assertEqual(self.run_now(upload.receive(MemorySource(b"gh"))), 2)
+        self.run_now(upload.commit())
+        self.assertEqual(self.get("/demo/a"), b"abcdgh")
+
+    def test_nothing_is_seen_before_the_commit(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/folder/a"))
+        self.run_now(upload.receive(MemorySource(b"half")))
+        self.absent("/demo/folder/a")
+        self.absent("/demo/folder")
+        self.assertEqual(self.names("/demo/"), [])
+        self.run_now(upload.commit())
+        self.assertEqual(self.names("/demo/folder"), ["a"])
+
+    def test_a_replacement_is_whole_and_readers_keep_the_old(self) -> None:
+        old = self.put("/demo/a", b"old content")
+        reading = self.run_now(self.files.open_read("/demo/a"))
+        writing = self.run_now(self.files.open_write("/demo/a"))
+        self.run_now(writing.receive(MemorySource(b"new")))
+        self.assertEqual(self.get("/demo/a"), b"old content")
+        new = self.run_now(writing.commit())
+        self.assertNotEqual(new.file.id, old.file.id if old.file else None)
+        self.assertEqual(self.get("/demo/a"), b"new")
+        sink = MemorySink()
+        self.run_now(reading.send(sink))
+        self.assertEqual(sink.value, b"old content")
+        reading.close()
+
+    def test_an_open_file_survives_its_deletion(self) -> None:
+        self.put("/demo/a", b"content")
+        reading = self.run_now(self.files.open_read("/demo/a"))
+        self.run_now(self.files.delete("/demo/a"))
+        sink = MemorySink()
+        self.run_now(reading.send(sink))
+        reading.close()
+        self.assertEqual(sink.value, b"content")
+
+    def test_a_cut_upload_leaves_nothing_and_one_record(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/folder/a", size=100))
+        self.failureResultOf(ensureDeferred(upload.receive(MemorySource(b"12345", failure=ConnectionLost()))), ConnectionLost)
+        self.run_now(upload.abort(ConnectionLost()))
+        self.run_now(upload.abort())
+        self.absent("/demo/folder")
+        (record,) = self.sink.of("INH")
+        self.assertEqual((record["Status"], record["Action"], record["BytesSent"]), ("failed", "upload", 5))
+        self.assertEqual((record["FileName"], record["FileSize"]), ("folder/a", 100))
+        self.assertEqual(record["Message"], str(ConnectionLost()))
+
+    def test_an_abort_ends_a_waiting_receive(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a"))
+        channel = MemoryChannel()
+        channel.feed(b"some")
+        receiving = ensureDeferred(upload.receive(channel))
+        channel.abort()
+        self.failureResultOf(receiving, ConnectionLost)
+        self.run_now(upload.abort(ConnectionLost()))
+        self.failureResultOf(ensureDeferred(upload.commit()), Incomplete)
+        self.failureResultOf(ensureDeferred(upload.receive(MemorySource(b"x"))), Refusal)
+        self.absent("/demo/a")
+
+    def test_fewer_or_more_bytes_than_announced(self) -> None:
+        self.put("/demo/a", b"old")
+        for data in (b"123", b"12345", b""):
+            upload = self.run_now(self.files.open_write("/demo/a", size=4))
+            came = self.failed_receive(upload, data)
+            self.refuse(Incomplete, upload.commit()) if came else None
+            self.assertEqual(self.get("/demo/a"), b"old")
+
+    def failed_receive(self, upload: IUpload, data: bytes) -> bool:
+        """Bytes beyond the announced size may be refused as they come, or at the commit."""
+        receiving = ensureDeferred(upload.receive(MemorySource(data)))
+        outcome: list[Any] = []
+        receiving.addBoth(outcome.append)
+        if isinstance(outcome[0], int):
+            return True
+        self.assertIsInstance(outcome[0].value, Refusal)
+        self.run_now(upload.abort(outcome[0].value))
+        return False
+
+    def test_announced_digests(self) -> None:
+        right = hashlib.sha256(b"content").hexdigest()
+        self.put("/demo/a", b"content", expected={"sha256": right})
+        upload = self.run_now(self.files.open_write("/demo/a", expected={"sha256": right}))
+        self.run_now(upload.receive(MemorySource(b"contents")))
+        self.refuse(DigestMismatch, upload.commit())
+        self.assertEqual(self.get("/demo/a"), b"content")
+        self.assertEqual(self.sink.of("INH")[-2]["Status"], "failed")
+
+    def test_metadata_is_kept(self) -> None:
+        entry = self.put("/demo/a", metadata={"origin": "radar ü"})
+        found = self.run_now(self.files.stat("/demo/a"))
+        for shown in (entry, found):
+            self.assertEqual(dict(shown.file.metadata), {"origin": "radar ü"})
+
+    def test_a_commit_ends_an_upload(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a"))
+        self.run_now(upload.commit())
+        self.run_now(upload.abort())
+        self.failureResultOf(ensureDeferred(upload.commit()), Incomplete)
+        self.assertEqual(self.names("/demo"), ["a"])
+        self.assertEqual([record["Status"] for record in self.sink.of("INH")], ["done"])
+
+
+class Conditions(FileSystemContract):
+    def test_only_if_absent(self) -> None:
+        absent = Condition(absent=True)
+        self.put("/demo/a", b"first", condition=absent)
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/a", condition=absent))
+        self.assertEqual(self.get("/demo/a"), b"first")
+
+    def test_only_if_it_is_still_this_one(self) -> None:
+        first = self.put("/demo/a", b"first")
+        assert first.file is not None
+        match = Condition(match=frozenset({first.file.id}))
+        self.put("/demo/a", b"second", condition=match)
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/a", condition=match))
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/b", condition=Condition(exists=True)))
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/b", condition=match))
+        self.put("/demo/a", b"third", condition=Condition(exists=True))
+
+    def test_conditions_are_asked_again_at_the_commit(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a", condition=Condition(absent=True)))
+        self.run_now(upload.receive(MemorySource(b"late")))
+        self.put("/demo/a", b"early")
+        self.refuse(PreconditionFailed, upload.commit())
+        self.assertEqual(self.get("/demo/a"), b"early")
+
+    def test_a_directory_in_the_way_at_the_commit(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a"))
+        self.put("/demo/a/b")
+        self.refuse(IsADirectory, upload.commit())
+        above = self.run_now(self.files.open_write("/demo/c/d"))
+        self.put("/demo/c")
+        self.refuse(NotADirectory, above.commit())
+        self.assertEqual(self.names("/demo"), ["a", "c"])
+
+    def test_delete_only_if_it_is_this_one(self) -> None:
+        entry = self.put("/demo/a")
+        assert entry.file is not None
+        self.refuse(PreconditionFailed, self.files.delete("/demo/a", Condition(match=frozenset({entry.file.id + 1}))))
+        self.run_now(self.files.delete("/demo/a", Condition(match=frozenset({entry.file.id}))))
+        self.absent("/demo/a")
+
+
+class Directories(FileSystemContract):
+    def test_the_root_lists_what_the_user_sees(self) -> None:
+        self.assertEqual(self.names("/"), ["demo", "other"])
+        self.assertTrue(self.run_now(self.files.stat("/")).is_directory)
+        self.assertEqual(self.run_now(self.files.stat("/demo/")).path, "/demo")
+        first = self.run_now(self.files.list("/", limit=1))
+        self.assertEqual(([entry.path for entry in first.entries], first.after), (["/demo"], "demo"))
+        second = self.run_now(self.files.list("/", first.after, 1))
+        self.assertEqual(([entry.path for entry in second.entries], second.after), (["/other"], None))
+
+    def test_pages_are_in_the_byte_order_of_names(self) -> None:
+        names = ["B", "a", "a-", "a.b", "a0", "aa", "a%2F", "a\\b", "e\u0301", "é", "日本", "🌊", "~"]
+        for name in names:
+            self.put(f"/demo/{name}")
+        self.put("/demo/folder/inside")
+        self.put("/demo/folder0")
+        expected = sorted([*names, "folder", "folder0"], key=str.encode)
+        found: list[str] = []
+        after: str | None = None
+        for _ in range(20):
+            page = self.run_now(self.files.list("/demo", after, 2))
+            self.assertLessEqual(len(page.entries), 2)
+            found += [entry.name for entry in page.entries]
+            after = page.after
+            if after is None:
+                break
+        self.assertEqual(found, expected)
+        self.assertEqual(self.run_now(self.files.list("/demo/folder")).entries[0].path, "/demo/folder/inside")
+
+    def test_a_page_may_start_after_a_name_that_is_gone(self) -> None:
+        for name in "ace":
+            self.put(f"/demo/{name}")
+        page = self.run_now(self.files.list("/demo", "b"))
+        self.assertEqual(([entry.name for entry in page.entries], page.after), (["c", "e"], None))
+
+    def test_directories_appear_with_files_and_go_when_empty(self) -> None:
+        self.put("/demo/a/b/c")
+        self.assertEqual(self.names("/demo/a"), ["b"])
+        self.run_now(self.files.delete("/demo/a/b/c"))
+        self.assertEqual(self.names("/demo"), [])
+
+    def test_a_made_directory_stays(self) -> None:
+        entry = self.run_now(self.files.make_directory("/demo/a"))
+        self.assertEqual((entry.path, entry.is_directory), ("/demo/a", True))
+        self.put("/demo/a/b")
+        self.run_now(self.files.delete("/demo/a/b"))
+        self.assertEqual(self.names("/demo"), ["a"])
+        self.run_now(self.files.remove_directory("/demo/a/"))
+        self.assertEqual(self.names("/demo"), [])
+
+    def test_what_make_directory_refuses(self) -> None:
+        self.put("/demo/file")
+        self.run_now(self.files.make_directory("/demo/a"))
+        for path in ("/demo/a", "/demo/file", "/demo", "/"):
+            self.refuse(AlreadyExists, self.files.make_directory(path))
+        self.refuse(NotFound, self.files.make_directory("/demo/missing/b"))
+        self.refuse(NotADirectory, self.files.make_directory("/demo/file/b"))
+
+    def test_what_remove_directory_refuses(self) -> None:
+        self.put("/demo/a/b")
+        self.refuse(DirectoryNotEmpty, self.files.remove_directory("/demo/a"))
+        self.refuse(NotADirectory, self.files.remove_directory("/demo/a/b"))
+        self.refuse(NotFound, self.files.remove_directory("/demo/c"))
+        self.refuse(NotPermitted, self.files.remove_directory("/demo"))
+        self.refuse(NotPermitted, self.files.remove_directory("/"))
+
+    def test_files_are_not_directories_nor_the_other_way_round(self) -> None:
+        self.put("/demo/a/b")
+        self.refuse(NotADirectory, self.files.list("/demo/a/b"))
+        self.refuse(NotADirectory, self.files.stat("/demo/a/b/"))
+        self.refuse(NotADirectory, self.files.open_write("/demo/a/b/c"))
+        for path in ("/demo/a", "/demo/a/", "/demo/", "/demo", "/"):
+            self.refuse(IsADirectory, self.files.open_read(path))
+            self.refuse(IsADirectory, self.files.open_write(path))
+            self.refuse(IsADirectory, self.files.delete(path))
+        for work in (self.files.stat, self.files.list, self.files.open_read, self.files.delete):
+            self.refuse(NotFound, work("/demo/missing"))
+        self.refuse(NotFound, self.files.list("/demo/missing/too"))
+
+
+class Renaming(FileSystemContract):
+    def test_a_file(self) -> None:
+        entry = self.put("/demo/a/b", b"content")
+        self.run_now(self.files.rename("/demo/a/b", "/demo/c"))
+        self.assertEqual(self.names("/demo"), ["c"])
+        self.assertEqual(self.get("/demo/c"), b"content")
+        found = self.run_now(self.files.stat("/demo/c"))
+        self.assertEqual(found.file.id, entry.file.id if entry.file else None)
+
+    def test_a_file_over_a_file(self) -> None:
+        self.put("/demo/a", b"new")
+        self.put("/demo/b", b"old")
+        self.run_now(self.files.rename("/demo/a", "/demo/b"))
+        self.assertEqual((self.names("/demo"), self.get("/demo/b")), (["b"], b"new"))
+
+    def test_a_directory_takes_everything_below_and_nothing_beside(self) -> None:
+        for path in ("/demo/a/1", "/demo/a/b/2", "/demo/a-b", "/demo/a0/3"):
+            self.put(path, path.encode())
+        self.run_now(self.files.make_directory("/demo/a/empty"))
+        self.run_now(self.files.rename("/demo/a", "/demo/z"))
+        self.assertEqual(self.names("/demo"), ["a-b", "a0", "z"])
+        self.assertEqual(self.names("/demo/z"), ["1", "b", "empty"])
+        self.assertEqual(self.get("/demo/z/b/2"), b"/demo/a/b/2")
+
+    def test_what_is_refused(self) -> None:
+        self.put("/demo/a/b")
+        self.put("/demo/c")
+        self.run_now(self.files.make_directory("/demo/d"))
+        self.refuse(NotFound, self.files.rename("/demo/missing", "/demo/x"))
+        self.refuse(AlreadyExists, self.files.rename("/demo/c", "/demo/d"))
+        self.refuse(AlreadyExists, self.files.rename("/demo/a", "/demo/d"))
+        self.refuse(AlreadyExists, self.files.rename("/demo/a", "/demo/c"))
+        self.refuse(InvalidName, self.files.rename("/demo/a", "/demo/a/e"))
+        self.refuse(NotADirectory, self.files.rename("/demo/a", "/demo/c/e"))
+        self.refuse(NotADirectory, self.files.rename("/demo/c/", "/demo/e"))
+        self.refuse(CrossesDestinations, self.files.rename("/demo/c", "/other/c"))
+        self.refuse(NotPermitted, self.files.rename("/demo", "/other"))
+        self.refuse(NotFound, self.files.rename("/demo/c", "/private/c"))
+        self.assertEqual(self.names("/demo"), ["a", "c", "d"])
+
+
+class Rights(FileSystemContract):
+    def test_what_may_not_be_seen_is_not_there(self) -> None:
+        self.files = self.make(PERMISSIONS, DESTINATIONS)
+        self.put("/private/secret")
+        self.files = self.make(PERMISSIONS, DESTINATIONS[:2])
+        for hidden, missing in (("/private", "/nowhere"), ("/private/secret", "/nowhere/secret")):
+            for method in (self.files.stat, self.files.list, self.files.open_read, self.files.open_write):
+                self.assertEqual(self.answer(method(hidden)), self.answer(method(missing)))
+            for method in (self.files.delete, self.files.make_directory, self.files.remove_directory):
+                self.assertEqual(self.answer(method(hidden)), self.answer(method(missing)))
+            self.assertEqual(
+                self.answer(self.files.rename(hidden, "/demo/a")), self.answer(self.files.rename(missing, "/demo/a"))
+            )
+
+    def answer(self, work: Coroutine[Any, Any, Any]) -> str:
+        return self.refuse(Refusal, work).sentence
+
+    def test_each_permission_is_needed(self) -> None:
+        self.put("/demo/a/b", b"content")
+        self.run_now(self.files.make_directory("/demo/empty"))
+        needs = {
+            "get": lambda: self.files.open_read("/demo/a/b"),
+            "put": lambda: self.files.open_write("/demo/a/c"),
+            "mkdir": lambda: self.files.make_directory("/demo/new"),
+            "rename": lambda: self.files.rename("/demo/a/b", "/demo/a/c"),
+            "delete": lambda: self.files.delete("/demo/a/c"),
+            "rmdir": lambda: self.files.remove_directory("/demo/empty"),
+            "dir": lambda: self.files.list("/demo"),
+        }
+        for permission, work in needs.items():
+            everything_else = tuple(other for other in PERMISSIONS if other != permission)
+            self.files = self.make(everything_else, ("demo",))
+            self.refuse(NotPermitted, work())
+        for permission, work in needs.items():
+            self.files = self.make((permission,), ("demo",))
+            self.run_now(work())
+
+    def test_a_missing_directory_needs_mkdir(self) -> None:
+        self.files = self.make(("put",), ("demo",))
+        self.refuse(NotPermitted, self.files.open_write("/demo/a/b"))
+        self.put("/demo/b")
+
+    def test_hostile_names_are_refused_everywhere(self) -> None:
+        self.put("/demo/fine")
+        for path in (*HOSTILE, "/demo/" + "x" * 256, "/demo" + "/x" * 600, "/demo/\ud800"):
+            for method in (self.files.stat, self.files.list, self.files.open_read, self.files.open_write):
+                self.refuse(InvalidName, method(path))
+            for method in (self.files.delete, self.files.make_directory, self.files.remove_directory):
+                self.refuse(InvalidName, method(path))
+            self.refuse(InvalidName, self.files.rename(path, "/demo/b"))
+            self.refuse(InvalidName, self.files.rename("/demo/fine", path))
+        self.assertEqual(self.names("/demo"), ["fine"])
+
+
+class Records(FileSystemContract):
+    def test_a_push_and_a_pull(self) -> None:
+        entry = self.put("/demo/folder/a", b"0123456789")
+        self.get("/demo/folder/a", 2, 3)
+        push, pull = self.sink.of("INH")
+        for record, action, sent in ((push, "upload", 10), (pull, "download", 3)):
+            self.assertEqual((record["Action"], record["Status"], record["BytesSent"]), (action, "done", sent))
+            self.assertEqual((record["DestinationName"], record["FileName"]), ("demo", "folder/a"))
+            self.assertEqual((record["FileSize"], record["DataTransferId"]), (10, entry.file.id if entry.file else None))
+            self.assertEqual((record["UserId"], record["HostAddress"]), (self.files.identity.login, self.files.origin.address))
+            self.assertEqual((record["TransferProtocol"], record["FileSystem"]), (self.files.origin.protocol, 0))
+        self.assertEqual(self.sink.of("DEA"), [])
+
+    def test_a_cut_pull(self) -> None:
+        self.put("/demo/a", b"x" * 10)
+        download = self.run_now(self.files.open_read("/demo/a"))
+        self.failureResultOf(ensureDeferred(download.send(MemorySink(room=4))), ConnectionLost)
+        download.close(ConnectionLost())
+        download.close()
+        record = self.sink.of("INH")[-1]
+        self.assertEqual((record["Action"], record["Status"]), ("download", "failed"))
+        self.assertLessEqual(record["BytesSent"], 4)
+        self.assertEqual(len(self.sink.of("INH")), 2)
+
+    def test_a_slow_reader_holds_the_download(self) -> None:
+        self.put("/demo/a", b"x" * 10)
+        download = self.run_now(self.files.open_read("/demo/a"))
+        channel = MemoryChannel(window=4)
+        sending: Deferred[None] = ensureDeferred(download.send(channel))
+        self.assertNoResult(sending)
+        while channel.take():
+            pass
+        self.successResultOf(sending)
+        self.assertEqual(channel.all_written, b"x" * 10)
+        download.close()
+
+    def test_a_denial_names_what_was_asked(self) -> None:
+        self.refuse(NotFound, self.files.open_read("/demo/missing"))
+        (record,) = self.sink.of("DEA")
+        self.assertIn(NotFound().sentence, record["Message"])
+        self.assertIn(f"Using {self.files.origin.protocol} on DataMover=", record["Context"])
+
+
+SUITES = (ReadAndWrite, Conditions, Directories, Renaming, Rights, Records)
+"""Each is to be joined with a maker: `class MyRights(MyMaker, Rights)`."""

@@ -1,0 +1,42 @@
+"""The file system in memory keeps to the contract that the real one does."""
+
+from __future__ import annotations
+
+from ecpds.interfaces import IFileSystem
+from ecpds.model import Identity, Origin
+from tests.contracts import filesystem
+from tests.doubles import MemoryFileSystem, MemoryTree
+
+
+class Maker(filesystem.FileSystemContract):
+    def setUp(self) -> None:
+        self.tree = MemoryTree(filesystem.DESTINATIONS)
+        super().setUp()
+
+    def make(self, permissions: tuple[str, ...], destinations: tuple[str, ...]) -> IFileSystem:
+        identity = Identity(1, "alice", frozenset(permissions), destinations)
+        return MemoryFileSystem(self.tree, identity, Origin("ftp", "192.0.2.1", "node-1"), self.sink)
+
+
+class ReadAndWrite(Maker, filesystem.ReadAndWrite):
+    pass
+
+
+class Conditions(Maker, filesystem.Conditions):
+    pass
+
+
+class Directories(Maker, filesystem.Directories):
+    pass
+
+
+class Renaming(Maker, filesystem.Renaming):
+    pass
+
+
+class Rights(Maker, filesystem.Rights):
+    pass
+
+
+class Records(Maker, filesystem.Records):
+    pass
