@@ -194,10 +194,14 @@ class Limits:
     """An HTTP connection between two requests."""
     header_time: float = _positive(20.0)
     """From the first byte of an HTTP head to its last."""
+    linger: float = _positive(2.0)
+    """How long an HTTP client that was told of the end may be silent and not close."""
     stall: float = _positive(60.0)
     """A transfer that makes no progress."""
     passive_wait: float = _positive(30.0)
     """From PASV to the client's data connection."""
+    handshake: float = _positive(20.0)
+    """From connecting to the end of the TLS handshake."""
     shutdown: float = _positive(30.0)
     """How long running transfers may go on after SIGTERM."""
     partial_life: float = _positive(86400.0)
@@ -218,6 +222,8 @@ class Limits:
     """Bytes of one FTP command line."""
     header_bytes: int = _natural(32768)
     """Bytes of one HTTP head."""
+    request_line: int = _natural(8192)
+    """Bytes of its first line."""
     headers: int = _natural(100)
     """Header fields of one HTTP request."""
     file_size: int = _natural(0)

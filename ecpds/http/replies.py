@@ -1,0 +1,52 @@
+"""How HTTP words the portal's refusals. A test checks that the table is total."""
+
+from __future__ import annotations
+
+from ecpds import errors
+from ecpds.errors import Refusal
+from ecpds.http.message import Response, text_response
+
+RETRY_AFTER = 5
+"""Seconds after which a client that came at a bad moment may try again."""
+
+STATUS: dict[type[Refusal], int] = {
+    Refusal: 403,
+    errors.LoginFailed: 401,
+    errors.NotPermitted: 403,
+    errors.NotFound: 404,
+    errors.AlreadyExists: 409,
+    errors.IsADirectory: 409,
+    errors.NotADirectory: 409,
+    errors.DirectoryNotEmpty: 409,
+    errors.InvalidName: 400,
+    errors.InvalidRequest: 400,
+    errors.PreconditionFailed: 412,
+    errors.DigestMismatch: 400,
+    errors.Incomplete: 400,
+    errors.Stalled: 408,
+    errors.ConnectionLost: 400,
+    errors.TooLarge: 413,
+    errors.NoSpace: 507,
+    errors.QuotaExceeded: 507,
+    errors.TooManyConnections: 503,
+    errors.CrossesDestinations: 409,
+    errors.NotSupported: 501,
+    errors.Unavailable: 503,
+    errors.Corrupt: 500,
+}
+
+_HEADERS: dict[int, tuple[tuple[str, str], ...]] = {
+    401: (("WWW-Authenticate", 'Basic realm="ecpds", charset="UTF-8"'),),
+    503: (("Retry-After", str(RETRY_AFTER)),),
+}
+
+
+def status_of(refusal: Refusal) -> int:
+    """The status of a refusal: its own or that of the nearest kind above it."""
+    return next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    """The refusal's sentence as plain text, with the status and the headers that belong to it."""
+    status = status_of(refusal)
+    return text_response(status, refusal.sentence, _HEADERS.get(status, ()))
