@@ -12,11 +12,11 @@ from inspect import cleandoc
 class Refusal(Exception):
     """The portal refused this request."""
 
-    def __init__(self, detail: str = "", record: str = "") -> None:
-        """`detail` is for the user; `record` is what only the record says, such as that a user does not exist."""
+    def __init__(self, detail: str = "", reason: str = "") -> None:
+        """`detail` is for the user; `reason` is what only the record says, such as that a user does not exist."""
         super().__init__(detail)
         self.detail = detail
-        self.record = record
+        self.reason = reason
 
     @property
     def sentence(self) -> str:

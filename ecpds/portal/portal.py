@@ -35,8 +35,8 @@ class Portal:
 
 def _reason(refusal: Refusal) -> str:
     """Why a login was refused, as the ancestor words it; what operators may read and users may not."""
-    if refusal.record:
-        return refusal.record
+    if refusal.reason:
+        return refusal.reason
     if isinstance(refusal, LoginFailed):
         return "Password authentication failed"
     return refusal.detail or refusal.sentence
