@@ -1,0 +1,24 @@
+"""The command: runs the benches that are named, or all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from bench import roundtrip
+from bench.options import Options, parse
+
+BENCHES: dict[str, Callable[[Options, Console], None]] = {"roundtrip": roundtrip.run}
+
+
+def main() -> None:
+    options = parse(sys.argv[1:], tuple(BENCHES))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for name in options.names:
+        BENCHES[name](options, console)
+
+
+if __name__ == "__main__":
+    main()

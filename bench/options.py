@@ -1,0 +1,65 @@
+"""What the command line of bin/bench says."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@frozen
+class Options:
+    """How to measure. `size` is bytes of one large file, `volume` the folder that the servers store in."""
+
+    names: tuple[str, ...]
+    rounds: int
+    size: int
+    files: int
+    clients: int
+    volume: Path
+    sync: bool
+    doors: tuple[str, ...]
+
+
+def size(text: str) -> int:
+    """`64M` as bytes; units are binary. Raises `ValueError`."""
+    found = re.fullmatch(r"(\d+)([KMG]?)", text)
+    if found is None:
+        raise ValueError(f"{text} is not a size such as 64M")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
+    """The options in `words`; exits with a usage message where they can't be understood."""
+    parser = argparse.ArgumentParser("bin/bench", description="Side-by-side measurements, with ratios.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(benches)}; all when none is named")
+    parser.add_argument(
+        "-n", dest="rounds", type=int, default=5, help="rounds; each server is measured once in each (default 5)"
+    )
+    parser.add_argument("--size", type=size, default=size("1G"), help="of the large file, such as 64M (default 1G)")
+    parser.add_argument("--files", type=int, default=2000, help="how many small files (default 2000)")
+    parser.add_argument("--clients", type=int, default=200, help="how many slow clients (default 200)")
+    parser.add_argument("--volume", type=Path, default=Path("/dev/shm"), help="folder to store in (default /dev/shm)")
+    parser.add_argument(
+        "--sync", action="store_true", help="ecpds syncs files and commits, as it is shipped; its peers never do"
+    )
+    parser.add_argument("--doors", default="ftp,https", help="of ftp, https, http (default ftp,https)")
+    found = parser.parse_args(words)
+    unknown = set(found.names) - set(benches)
+    if unknown:
+        parser.error(f"there is no bench {', '.join(sorted(unknown))}")
+    return Options(
+        names=tuple(found.names or benches),
+        rounds=found.rounds,
+        size=found.size,
+        files=found.files,
+        clients=found.clients,
+        volume=found.volume,
+        sync=found.sync,
+        doors=tuple(found.doors.split(",")),
+    )
