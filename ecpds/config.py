@@ -79,6 +79,10 @@ def _is_ip(text: str) -> bool:
         return False
 
 
+def _is_ipv4(text: str) -> bool:
+    return _is_ip(text) and ":" not in text
+
+
 def _is_port_range(text: str) -> bool:
     try:
         return bool(port_range(text))
@@ -143,7 +147,7 @@ class Ftp:
     port: int = _port(2121)
     implicit_port: int | None = _port(None)
     passive_ports: str | None = field(default=None, validator=Check('"FIRST-LAST", two ports from 1 to 65535', _is_port_range))
-    passive_address: str | None = None
+    passive_address: str | None = field(default=None, validator=Check("an IPv4 address", _is_ipv4))
     tls: str = _one_of("optional", "required", "off")
 
 
@@ -220,6 +224,10 @@ class Limits:
     """How long a checked password is remembered."""
     command_line: int = _natural(8192)
     """Bytes of one FTP command line."""
+    command_queue: int = _natural(64)
+    """FTP commands that may wait for an earlier one before the connection is no longer read."""
+    unknown_commands: int = _natural(10)
+    """Unknown commands in a row before an FTP connection is closed; 0: no limit."""
     header_bytes: int = _natural(32768)
     """Bytes of one HTTP head."""
     request_line: int = _natural(8192)

@@ -1,0 +1,80 @@
+"""The bytes of segments on this node's volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from ecpds.config import Limits
+from ecpds.errors import AlreadyExists, TooLarge, Unavailable
+from ecpds.interfaces import IReadHandle, IStore, IThreads, IWriteHandle
+from ecpds.model import Copy, Receipt
+from ecpds.mover.reading import ReadHandle, open_segment
+from ecpds.mover.strands import FolderSyncs
+from ecpds.mover.volumes import Volume
+from ecpds.mover.writing import Means, WriteHandle
+from ecpds.transports.buffers import BufferPool
+
+
+@implementer(IStore)
+class LocalStore:
+    """`stored` is the Master's word for a receipt; `digest_threads` hash, `threads` do the rest of what blocks.
+
+    Made before the reactor runs: it makes missing volumes, and looks at all of them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        volumes: Sequence[Path],
+        stored: Callable[[Receipt], Awaitable[None]],
+        threads: IThreads,
+        digest_threads: IThreads,
+        pool: BufferPool,
+        limits: Limits,
+        sync: bool,
+        clock: IReactorTime,
+    ) -> None:
+        self.name = name
+        self.threads = threads
+        self.volumes = tuple(Volume(index, root, sync, limits.free_space, clock) for index, root in enumerate(volumes))
+        self._writing: set[int] = set()
+        self._limits = limits
+        self._means = Means(name, stored, threads, digest_threads, pool, limits, sync, FolderSyncs(threads))
+        for volume in self.volumes:
+            volume.prepare()
+
+    def volume(self, index: int) -> Volume:
+        """Raises `Unavailable` where this mover has no such volume."""
+        if not 0 <= index < len(self.volumes):
+            raise Unavailable(f"mover {self.name} has no volume {index}")
+        return self.volumes[index]
+
+    def is_writing(self, segment: int) -> bool:
+        """Whether an upload of it is under way here, up to and with the Master's answer."""
+        return segment in self._writing
+
+    async def write(self, segment: int, volume: int, digests: Sequence[str], size: int | None = None) -> IWriteHandle:
+        place = self.volume(volume)
+        if 0 < self._limits.file_size < (size or 0):
+            raise TooLarge(f"more than {self._limits.file_size} bytes")
+        if segment in self._writing:
+            raise AlreadyExists("this copy is being written")
+        self._writing.add(segment)
+        try:
+            if place.stale:
+                await self.threads.run(place.use)
+            place.reserve(size or 0)
+        except BaseException:
+            self._writing.discard(segment)
+            raise
+        return WriteHandle(self._means, place, segment, digests, size or 0, lambda: self._writing.discard(segment))
+
+    async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
+        if copy.mover != self.name:
+            raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
+        path = self.volume(copy.volume).path(segment)
+        return ReadHandle(await self.threads.run(open_segment, path, length), length)

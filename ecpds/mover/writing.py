@@ -1,0 +1,174 @@
+"""A segment on its way in: received through a pipeline, then synced, then the Master is told.
+
+What fits into the first buffer is written, digested, synced and closed in one hop to a thread. The Master's answer is
+the end: from the question on the bytes are its, for it may have heard even where the answer is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ecpds.config import Limits
+from ecpds.errors import ConnectionLost, Incomplete, Refusal, Stalled, TooLarge, Unavailable
+from ecpds.interfaces import IByteSource, IThreads, IWriteHandle
+from ecpds.model import Receipt
+from ecpds.mover.pipeline import Pipeline
+from ecpds.mover.staging import Hash, StagedFile
+from ecpds.mover.strands import FolderSyncs, Strand
+from ecpds.mover.volumes import Volume
+from ecpds.transports.buffers import BufferPool
+
+UNDECIDED = (ConnectionLost, Stalled, Unavailable)
+"""What telling the Master may fail with although it has heard: the bytes stay, and a sweep asks again."""
+
+
+@frozen
+class Means:
+    """What a store's uploads share."""
+
+    mover: str
+    stored: Callable[[Receipt], Awaitable[None]]
+    threads: IThreads
+    digest_threads: IThreads
+    pool: BufferPool
+    limits: Limits
+    sync: bool
+    folders: FolderSyncs
+
+
+@implementer(IWriteHandle)
+class WriteHandle:
+    """`reserved` bytes of the volume are set aside for it. `ended` is called once, when its file is no longer its own."""
+
+    log = Logger()
+
+    def __init__(
+        self, means: Means, volume: Volume, segment: int, digests: Sequence[str], reserved: int, ended: Callable[[], None]
+    ) -> None:
+        self._means = means
+        self._volume = volume
+        self._segment = segment
+        self._reserved = reserved
+        self._when_ended = ended
+        self._hashes: dict[str, Hash] = {name: hashlib.new(name) for name in digests if name != "crc64nvme"}
+        self._file = StagedFile(volume, segment, means.sync)
+        self._strand = Strand(means.threads)
+        hashing = [(Strand(means.digest_threads), each.update) for each in self._hashes.values()]
+        self._pipeline = Pipeline(means.pool, means.limits.window, [(self._strand, self._file.write), *hashing])
+        self._total = 0
+        self._receiving = False
+        self._over = False
+
+    async def receive(self, source: IByteSource, limit: int | None = None) -> int:
+        self._refuse_over()
+        if self._receiving:
+            raise RuntimeError("an upload has one receiver at a time")
+        self._receiving = True
+        came = 0
+        try:
+            while limit is None or came < limit:
+                count = await self._take(source, limit if limit is None else limit - came)
+                if count == 0:
+                    break
+                came += count
+        finally:
+            self._receiving = False
+            if self._over:
+                self._pipeline.drop()
+        return came
+
+    async def finish(self, length: int | None = None) -> Receipt:
+        self._refuse_over()
+        try:
+            if length is not None and length != self._total:
+                raise Incomplete(f"{self._total} of {length} bytes came")
+            await self._settle()
+            self._refuse_over()
+        except Exception:
+            await self.abort()
+            raise
+        self._over = True
+        receipt = self._receipt()
+        try:
+            await self._tell(receipt)
+        finally:
+            self._end()
+        return receipt
+
+    async def abort(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        gone: Deferred[None] = Deferred()
+        self._strand.put(self._file.discard).addBoth(self._discarded, gone)
+        await gone
+
+    async def _take(self, source: IByteSource, limit: int | None) -> int:
+        """One read from the source; 0 is its end."""
+        room = await self._pipeline.room()
+        self._refuse_over()
+        count = await source.read_into(room if limit is None else room[:limit])
+        self._refuse_over()
+        if count:
+            self._total += count
+            if 0 < self._means.limits.file_size < self._total:
+                raise TooLarge(f"more than {self._means.limits.file_size} bytes")
+            self._use_reserved(count)
+            self._pipeline.filled(count)
+        return count
+
+    async def _settle(self) -> None:
+        """Until every byte is written, digested and durable, and the name in its folder too."""
+        if not self._pipeline.begun:
+            await self._strand.put(self._file.write_all, self._pipeline.rest(), list(self._hashes.values()))
+        else:
+            self._pipeline.flush()
+            await self._pipeline.drain()
+            await self._strand.put(self._file.close)
+        self._pipeline.drop()
+        if self._means.sync:
+            await self._means.folders.sync(self._file.path.parent)
+
+    async def _tell(self, receipt: Receipt) -> None:
+        """Tell the Master. What it refuses for good is unlinked; where it may have heard, the bytes stay."""
+        try:
+            await self._means.stored(receipt)
+        except UNDECIDED:
+            raise
+        except Refusal:
+            await self._strand.put(self._file.discard)
+            raise
+
+    def _receipt(self) -> Receipt:
+        digests = {name: each.hexdigest() for name, each in self._hashes.items()}
+        digests["crc64nvme"] = self._file.crc64nvme
+        return Receipt(self._segment, self._means.mover, self._volume.index, self._total, digests)
+
+    def _use_reserved(self, count: int) -> None:
+        """What was set aside is now in the file."""
+        used = min(count, self._reserved)
+        self._reserved -= used
+        self._volume.give_back(used)
+
+    def _refuse_over(self) -> None:
+        if self._over:
+            raise Incomplete("the upload has ended")
+
+    def _discarded(self, result: object, gone: Deferred[None]) -> None:
+        if isinstance(result, Failure):
+            self.log.failure("segment {segment} could not be unlinked; a sweep will", result, segment=self._segment)
+        if not self._receiving:
+            self._pipeline.drop()
+        self._end()
+        gone.callback(None)
+
+    def _end(self) -> None:
+        self._use_reserved(self._reserved)
+        self._when_ended()

@@ -1,0 +1,355 @@
+"""One connected socket, plain or TLS, as a source and a sink of bytes.
+
+A call first tries; it waits for the reactor only when the kernel has nothing, or no room. Nothing is queued here: a write
+returns when the kernel has the caller's bytes, so the caller is held back as the peer is slow. One call moves at most
+`TURN` bytes before it lets the reactor turn to the others.
+
+Ending: `finish` says the end (close_notify under TLS), then sends FIN, and goes on reading and discarding for a short while:
+a socket closed with unread bytes sends RST, and the peer's kernel may then throw away what it had received from us.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from types import TracebackType
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ecpds.config import Limits
+from ecpds.errors import ConnectionLost, Refusal, Stalled
+from ecpds.interfaces import IChannel, ITimeouts, IWatch
+from ecpds.transports.buffers import KIB, BufferPool
+from ecpds.transports.links import Link, Need
+from ecpds.transports.pages import Pages
+
+TURN = 1024 * KIB
+"""Bytes that one channel may move in one turn of the reactor."""
+
+SPAN = 128 * KIB
+"""Bytes of a file that are read and encrypted at a time: eight TLS records."""
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, no time: close sends RST."""
+
+LINGER_TIME = 5.0
+"""Seconds that a finished channel waits for the peer's end."""
+
+LINGER_BYTES = 4 * TURN
+"""Bytes that it discards meanwhile; past them it is reset."""
+
+
+class IReactor(IReactorFDSet, IReactorTime):
+    """What channels need of the reactor."""
+
+
+@frozen
+class Surroundings:
+    """What every channel of a node is given."""
+
+    reactor: IReactor
+    timeouts: ITimeouts
+    limits: Limits
+    pool: BufferPool
+    pages: Pages
+
+
+class State(Enum):
+    """`LINGERING`: the end is said, and what the peer still sends is discarded."""
+
+    OPEN = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+class Activity:
+    """Reading or writing: what it waits for, if it waits, and what it may still move in this turn."""
+
+    __slots__ = ("busy", "need", "patience", "room", "waiter", "watch")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.patience = 0.0
+        self.need: Need | None = None
+        self.waiter: Deferred[None] | None = None
+        self.watch: IWatch | None = None
+        self.room = TURN
+
+
+class Use:
+    """One call that is under way. What breaks a write off leaves the peer with half of it, so the channel goes as well."""
+
+    __slots__ = ("_activity", "_channel", "_writing")
+
+    def __init__(self, channel: Channel, activity: Activity, writing: bool) -> None:
+        self._channel = channel
+        self._activity = activity
+        self._writing = writing
+
+    def __enter__(self) -> Activity:
+        if self._activity.busy:
+            raise RuntimeError("a channel has one reader and one writer at a time")
+        self._activity.busy = True
+        return self._activity
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._activity.busy = False
+        if isinstance(error, ConnectionLost) or (self._writing and error is not None and not isinstance(error, Refusal)):
+            self._channel.abort()
+
+
+@implementer(IChannel, IReadWriteDescriptor)
+class Channel:
+    """`closed` is called once, when the descriptor is given back. `patience`: seconds without progress before `Stalled`."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        around: Surroundings,
+        sock: socket.socket,
+        link: Link,
+        peer: str,
+        closed: Callable[[Channel], None] | None = None,
+    ) -> None:
+        self.peer = peer
+        self.secure = link.secure
+        self.patience = around.limits.stall
+        self._around = around
+        self._socket = sock
+        self._link = link
+        self._closed = closed
+        self._state = State.OPEN
+        self._reading = Activity()
+        self._writing = Activity()
+        self._linger_left = LINGER_BYTES
+        self._linger_watch: IWatch | None = None
+
+    # What callers use
+
+    async def handshake(self) -> None:
+        """Agree on keys, within `limits.handshake` in all. Every other call begins with this, and it is done once."""
+        if self._link.established:
+            return
+        late = Stalled("TLS was not agreed on in time")
+        watch = self._around.timeouts.watch(self._around.limits.handshake, lambda: self._fail(late, self._reading))
+        with Use(self, self._reading, writing=False) as activity:
+            try:
+                while (need := self._live.handshake()) is not None:
+                    await self._wait(activity, need)
+            finally:
+                watch.cancel()
+
+    async def read_into(self, view: memoryview) -> int:
+        await self.handshake()
+        with Use(self, self._reading, writing=False) as activity:
+            while True:
+                await self._take_turns(activity, Need.READABLE)
+                count = self._live.receive(view)
+                if not isinstance(count, Need):
+                    activity.room -= count
+                    return count
+                await self._wait(activity, count)
+
+    async def write(self, data: bytes | memoryview) -> None:
+        await self.handshake()
+        with Use(self, self._writing, writing=True) as activity, memoryview(data).cast("B") as whole:
+            done = 0
+            while done < len(whole):
+                await self._take_turns(activity, Need.WRITABLE)
+                with whole[done : done + TURN] as piece:
+                    count = self._live.send(piece)
+                done += await self._note(activity, count)
+
+    async def send_file(self, fd: int, offset: int, length: int) -> None:
+        await self.handshake()
+        send = self._send_span if self._link.direct else self._send_copy
+        with Use(self, self._writing, writing=True) as activity:
+            done = 0
+            while done < length:
+                await self._take_turns(activity, Need.WRITABLE)
+                count = await send(fd, offset + done, length - done)
+                done += await self._note(activity, count)
+
+    async def finish(self) -> None:
+        if self._state is State.LINGERING:
+            return
+        await self.handshake()
+        with Use(self, self._writing, writing=True) as activity:
+            while (need := self._live.say_end()) is not None:
+                await self._wait(activity, need)
+            self._linger()
+
+    def abort(self) -> None:
+        if self._state is not State.CLOSED:
+            self._fail(ConnectionLost())
+
+    # Moving bytes
+
+    @property
+    def _live(self) -> Link:
+        """The link, as long as its descriptor is ours: OpenSSL would go on with the number when it is another's."""
+        if self._state is not State.OPEN:
+            raise ConnectionLost()
+        return self._link
+
+    async def _send_span(self, fd: int, offset: int, length: int) -> int | Need:
+        length = min(length, TURN)
+        await self._around.pages.warm(fd, offset, length)
+        return self._live.send_span(fd, offset, length)
+
+    async def _send_copy(self, fd: int, offset: int, length: int) -> int | Need:
+        """By way of memory. While the peer is slow nothing is kept: the same bytes are read again for the next try."""
+        pool = self._around.pool
+        buffer = await pool.acquire(SPAN)
+        try:
+            view = buffer[: min(length, SPAN)]
+            await self._around.pages.read(fd, offset, view)
+            return self._live.send(view)
+        finally:
+            pool.release(buffer)
+
+    # Waiting
+
+    async def _take_turns(self, activity: Activity, need: Need) -> None:
+        """When its share of this turn is used up, go on in another."""
+        if activity.room > 0:
+            return
+        if need is Need.READABLE and self._live.pending():
+            await self._pause()
+            activity.room = TURN
+        else:
+            await self._wait(activity, need)
+
+    async def _note(self, activity: Activity, count: int | Need) -> int:
+        """Account for what a link took, or wait for what it needs."""
+        if isinstance(count, Need):
+            await self._wait(activity, count)
+            return 0
+        activity.room -= count
+        return count
+
+    async def _pause(self) -> None:
+        turn: Deferred[None] = Deferred()
+        self._around.reactor.callLater(0, turn.callback, None)
+        await turn
+
+    async def _wait(self, activity: Activity, need: Need) -> None:
+        """Until the reactor says that the socket is ready, in a turn of its own."""
+        self._watch(activity)
+        activity.need = need
+        waiter = activity.waiter = Deferred()
+        if need is Need.READABLE:
+            self._around.reactor.addReader(self)
+        else:
+            self._around.reactor.addWriter(self)
+        try:
+            await waiter
+        finally:
+            activity.need = activity.waiter = None
+        activity.room = TURN
+
+    def _watch(self, activity: Activity) -> None:
+        """That something is waited for again means that something has moved."""
+        if activity.watch is not None and activity.patience == self.patience:
+            activity.watch.touch()
+            return
+        if activity.watch is not None:
+            activity.watch.cancel()
+        activity.patience = self.patience
+        activity.watch = self._around.timeouts.watch(self.patience, lambda: self._expired(activity))
+
+    def _expired(self, activity: Activity) -> None:
+        activity.watch = None
+        if activity.waiter is not None:
+            self._fail(Stalled(), activity)
+
+    def _ready(self, need: Need) -> bool:
+        """Wake who waits for this; whether somebody still, or again, does."""
+        activities = (self._reading, self._writing)
+        for activity in activities:
+            if activity.need is need and activity.waiter is not None:
+                waiter, activity.waiter, activity.need = activity.waiter, None, None
+                waiter.callback(None)
+        return any(activity.need is need for activity in activities)
+
+    # Ending
+
+    def _fail(self, refusal: Refusal, whose: Activity | None = None) -> None:
+        """Reset the connection; `whose` activity gets `refusal`, any other `ConnectionLost`."""
+        self._close(reset=True)
+        for activity in (self._reading, self._writing):
+            if activity.waiter is not None:
+                waiter, activity.waiter = activity.waiter, None
+                waiter.errback(refusal if activity is whose else ConnectionLost())
+
+    def _linger(self) -> None:
+        """Send FIN, then read the peer to its end, so that what it has not read yet is not thrown away."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise ConnectionLost(error.strerror or "") from error
+        self._state = State.LINGERING
+        self._around.reactor.removeWriter(self)
+        self._around.reactor.addReader(self)
+        self._linger_watch = self._around.timeouts.watch(LINGER_TIME, self._close)
+        if self._reading.waiter is not None:
+            waiter, self._reading.waiter = self._reading.waiter, None
+            waiter.errback(ConnectionLost())
+        self._discard()
+
+    def _discard(self) -> None:
+        try:
+            count = len(self._socket.recv(64 * KIB))
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0  # It was reset: nobody is there to linger for.
+        self._linger_left -= count
+        if count == 0 or self._linger_left <= 0:
+            self._close(reset=count > 0)
+
+    def _close(self, reset: bool = False) -> None:
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        self._around.reactor.removeReader(self)
+        self._around.reactor.removeWriter(self)
+        for watch in (self._reading.watch, self._writing.watch, self._linger_watch):
+            if watch is not None:
+                watch.cancel()
+        if reset:
+            with suppress(OSError):  # The connection may be gone already, which is what is wanted.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._socket.close()
+        if self._closed is not None:
+            self._closed(self)
+
+    # What the reactor calls
+
+    def doRead(self) -> None:
+        if self._state is State.LINGERING:
+            self._discard()
+        elif not self._ready(Need.READABLE) and self._state is State.OPEN:
+            self._around.reactor.removeReader(self)
+
+    def doWrite(self) -> None:
+        if not self._ready(Need.WRITABLE) and self._state is State.OPEN:
+            self._around.reactor.removeWriter(self)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "Channel"
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.abort()

@@ -1,0 +1,216 @@
+"""What differs between a plain socket and TLS on its descriptor. Nothing here waits: a call moves bytes or says what for.
+
+TLS is OpenSSL reading and writing the socket itself (no memory BIO). Two things need the private part of pyOpenSSL, and
+stand only here: the modes of one connection, since a context can't be changed after its first use, and SSL_read into our
+own memory, since `recv_into` allocates and copies.
+
+SSL_write is told to take all it is given (no SSL_MODE_ENABLE_PARTIAL_WRITE), or it returns after every record of 16 KiB.
+The price: a write that had to wait must be repeated with the same bytes, at any address
+(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, which pyOpenSSL sets).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from enum import Enum, auto
+from typing import Protocol
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+from ecpds.errors import ConnectionLost, Corrupt, Unavailable
+
+GONE = frozenset(
+    {
+        errno.EPIPE,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+    }
+)
+"""What sendfile says of the socket; anything else it says of the file."""
+
+
+class Need(Enum):
+    """What a call has to wait for before it is repeated."""
+
+    READABLE = auto()
+    WRITABLE = auto()
+
+
+class Link(Protocol):
+    """One connected socket. The calls raise `ConnectionLost`."""
+
+    secure: bool
+    established: bool
+    """Whether bytes can be exchanged; before that, `handshake`."""
+    direct: bool
+    """Whether the kernel can send a file by itself; otherwise its bytes go through memory and `send`."""
+
+    def handshake(self) -> Need | None: ...
+
+    def receive(self, view: memoryview) -> int | Need:
+        """Up to `len(view)` bytes; 0 is the end."""
+
+    def send(self, data: bytes | memoryview) -> int | Need:
+        """How many bytes were taken. After a `Need`, repeat with the same bytes."""
+
+    def send_span(self, fd: int, offset: int, length: int) -> int | Need:
+        """As `send`, from a file. Raises `Corrupt` when the file ends there, `Unavailable` when it can't be read."""
+
+    def pending(self) -> bool:
+        """Whether bytes were received that the socket's readiness no longer tells of."""
+
+    def say_end(self) -> Need | None:
+        """Tell the peer that nothing more will be written."""
+
+
+class PlainLink:
+    """A socket as it is."""
+
+    secure = False
+    established = True
+    direct = True
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def handshake(self) -> None:
+        return None
+
+    def receive(self, view: memoryview) -> int | Need:
+        try:
+            return self._socket.recv_into(view)
+        except BlockingIOError:
+            return Need.READABLE
+        except OSError as error:
+            raise ConnectionLost(error.strerror or "") from error
+
+    def send(self, data: bytes | memoryview) -> int | Need:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return Need.WRITABLE
+        except OSError as error:
+            raise ConnectionLost(error.strerror or "") from error
+
+    def send_span(self, fd: int, offset: int, length: int) -> int | Need:
+        try:
+            sent = os.sendfile(self._socket.fileno(), fd, offset, length)
+        except BlockingIOError:
+            return Need.WRITABLE
+        except OSError as error:
+            refusal = ConnectionLost if error.errno in GONE else Unavailable
+            raise refusal(error.strerror or "") from error
+        if sent == 0:
+            raise Corrupt("a stored file is shorter than its record")
+        return sent
+
+    def pending(self) -> bool:
+        return False
+
+    def say_end(self) -> None:
+        return None
+
+
+class TlsLink:
+    """TLS on a socket's descriptor.
+
+    `ragged_eof_ok`: whether a peer that closes without a close_notify alert has only ended (HTTP with a length says by
+    itself where its end is) or may have been cut off (an FTP upload ends where the connection does; RFC 8446 section 6.1).
+    """
+
+    secure = True
+    direct = False
+
+    def __init__(
+        self, context: SSL.Context, sock: socket.socket, server_side: bool = True, ragged_eof_ok: bool = False
+    ) -> None:
+        self.established = False
+        self._ragged_eof_ok = ragged_eof_ok
+        self._connection = SSL.Connection(context, sock)
+        self._ssl = self._connection._ssl
+        lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
+        lib.SSL_set_mode(self._ssl, lib.SSL_MODE_RELEASE_BUFFERS)
+        if server_side:
+            self._connection.set_accept_state()
+        else:
+            self._connection.set_connect_state()
+
+    def handshake(self) -> Need | None:
+        try:
+            self._connection.do_handshake()
+        except SSL.Error as error:
+            return _need(error)
+        self.established = True
+        return None
+
+    def receive(self, view: memoryview) -> int | Need:
+        """Record after record until `view` is full or the socket is empty: each SSL_read gives one record at most."""
+        room = len(view)
+        start = ffi.from_buffer(view)
+        done = 0
+        while done < room:
+            result = lib.SSL_read(self._ssl, start + done, room - done)
+            if result <= 0:
+                if not done:
+                    return self._ended(result)
+                # The next call meets it again; until then it must not stand in the queue that all connections share.
+                lib.ERR_clear_error()
+                break
+            done += result
+        return done
+
+    def send(self, data: bytes | memoryview) -> int | Need:
+        try:
+            return self._connection.send(data)
+        except SSL.Error as error:
+            return _need(error)
+
+    def send_span(self, fd: int, offset: int, length: int) -> int | Need:
+        raise NotImplementedError("TLS sends from memory")
+
+    def pending(self) -> bool:
+        return self._connection.pending() > 0
+
+    def say_end(self) -> Need | None:
+        try:
+            self._connection.shutdown()
+        except SSL.Error as error:
+            return _need(error)
+        return None
+
+    def _ended(self, result: int) -> int | Need:
+        """Why SSL_read gave nothing."""
+        try:
+            self._connection._raise_ssl_error(self._ssl, result)
+        except SSL.ZeroReturnError:
+            return 0
+        except SSL.SysCallError as error:
+            if self._ragged_eof_ok and error.args[0] == -1:
+                return 0
+            raise ConnectionLost("it ended without the end of TLS") from error
+        except SSL.Error as error:
+            return _need(error)
+        return Need.READABLE
+
+
+def _need(error: SSL.Error) -> Need:
+    """What OpenSSL wants, or `ConnectionLost` with its reason."""
+    if isinstance(error, SSL.WantReadError):
+        return Need.READABLE
+    if isinstance(error, SSL.WantWriteError):
+        return Need.WRITABLE
+    raise ConnectionLost(_reason(error)) from error
+
+
+def _reason(error: SSL.Error) -> str:
+    """The words of the first error in OpenSSL's queue: pyOpenSSL hands on a list of (library, function, reason)."""
+    if error.args and isinstance(error.args[0], list) and error.args[0]:
+        return str(error.args[0][0][-1])
+    return str(error.args[-1]) if error.args else "TLS failed"

@@ -1,0 +1,216 @@
+"""Who may connect, and what becomes of a connection: listeners for one peer, and the servers behind the doors.
+
+A listener takes the expected peer's connection as soon as it comes, and closes everybody else's, so that nobody else can
+fill its queue. Its channel is handed out before TLS is agreed on: an FTP client begins that when it has read the 150, which
+is sent after the connection was accepted (RFC 4217 section 12.5). A server hands out channels that are ready.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ecpds.admission import Admission
+from ecpds.errors import ConnectionLost, Refusal, Stalled, Unavailable
+from ecpds.interfaces import IChannel, IListener, IListeners
+from ecpds.transports.channel import Channel, Surroundings
+from ecpds.transports.links import Link, PlainLink, TlsLink
+from ecpds.transports.sockets import Acceptor, bind, bind_path, host
+
+BACKLOG = 1024
+FEW = 16
+
+READY = 4
+"""Connections that a listener keeps for `accept`; while there are so many it takes no more."""
+
+
+def make_channel(
+    around: Surroundings,
+    sock: socket.socket,
+    peer: str,
+    context: SSL.Context | None = None,
+    *,
+    server_side: bool = True,
+    ragged_eof_ok: bool = False,
+    closed: Callable[[Channel], None] | None = None,
+) -> Channel:
+    """A channel on a connected, non-blocking socket, which is the channel's from then on."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    link: Link = TlsLink(context, sock, server_side=server_side, ragged_eof_ok=ragged_eof_ok) if context else PlainLink(sock)
+    return Channel(around, sock, link, peer, closed)
+
+
+@implementer(IListener)
+class Listener:
+    """Listens for one peer."""
+
+    log = Logger()
+
+    def __init__(self, around: Surroundings, sock: socket.socket, peer: str, context: SSL.Context | None) -> None:
+        self.port: int = sock.getsockname()[1]
+        self._around = around
+        self._peer = host(peer)
+        self._context = context
+        self._open = True
+        self._ready: deque[Channel] = deque()
+        self._waiter: Deferred[Channel] | None = None
+        self._acceptor = Acceptor(around.reactor, sock, self._accepted)
+        self._acceptor.start()
+
+    async def accept(self, timeout: float) -> IChannel:
+        if not self._open:
+            raise ConnectionLost()
+        if self._ready:
+            self._acceptor.start()
+            return self._ready.popleft()
+        if self._waiter is not None:
+            raise RuntimeError("a listener has one accept at a time")
+        self._waiter = Deferred()
+        watch = self._around.timeouts.watch(timeout, self._expired)
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+            watch.cancel()
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._acceptor.stop()
+        while self._ready:
+            self._ready.popleft().abort()
+        self._refuse(ConnectionLost())
+
+    def _accepted(self, sock: socket.socket, peer: str) -> None:
+        if peer != self._peer:
+            self.log.warn(
+                "{peer} came to port {port}, which waits for {expected}", peer=peer, port=self.port, expected=self._peer
+            )
+            sock.close()
+            return
+        channel = make_channel(self._around, sock, peer, self._context)
+        if self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            waiter.callback(channel)
+            return
+        self._ready.append(channel)
+        if len(self._ready) >= READY:
+            self._acceptor.pause()
+
+    def _expired(self) -> None:
+        self._refuse(Stalled("nobody connected in time"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            waiter.errback(refusal)
+
+
+@implementer(IListeners)
+class Listeners:
+    """Makes listeners; with a context, for TLS. `chance` picks the ports: `random.SystemRandom()` outside tests."""
+
+    def __init__(self, around: Surroundings, chance: random.Random, context: SSL.Context | None = None) -> None:
+        self._around = around
+        self._chance = chance
+        self._context = context
+
+    def listen(self, address: str, ports: range | None, peer: str) -> IListener:
+        for port in self._chance.sample(ports, len(ports)) if ports else (0,):
+            try:
+                return Listener(self._around, bind(host(address), port, FEW), peer, self._context)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise Unavailable(f"can't listen on {address}: {error.strerror}") from error
+        raise Unavailable("no port is free")
+
+
+class Server:
+    """Listens for a door. `on_channel` gets each channel that was let in and is ready; `connections` are those still open."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        around: Surroundings,
+        sock: socket.socket,
+        on_channel: Callable[[IChannel], None],
+        context: SSL.Context | None,
+        admission: Admission | None,
+        ragged_eof_ok: bool,
+    ) -> None:
+        name = sock.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0
+        self.connections: set[Channel] = set()
+        self._around = around
+        self._on_channel = on_channel
+        self._context = context
+        self._admission = admission
+        self._ragged_eof_ok = ragged_eof_ok
+        self._acceptor = Acceptor(around.reactor, sock, self._accepted)
+        self._acceptor.start()
+
+    def stop_listening(self) -> None:
+        """Take no more connections; those there are go on. May be called repeatedly."""
+        self._acceptor.stop()
+
+    def _accepted(self, sock: socket.socket, peer: str) -> None:
+        if self._admission is not None and not self._admission.enter(peer):
+            self.log.info("{peer} was turned away: too many connections", peer=peer)
+            sock.close()
+            return
+        channel = make_channel(self._around, sock, peer, self._context, ragged_eof_ok=self._ragged_eof_ok, closed=self._left)
+        self.connections.add(channel)
+        Deferred.fromCoroutine(self._greet(channel)).addErrback(self._unexpected, channel)
+
+    async def _greet(self, channel: Channel) -> None:
+        try:
+            await channel.handshake()
+        except Refusal as refusal:
+            self.log.info("no TLS with {peer}: {reason}", peer=channel.peer, reason=refusal.sentence)
+            channel.abort()
+        else:
+            self._on_channel(channel)
+
+    def _left(self, channel: Channel) -> None:
+        self.connections.discard(channel)
+        if self._admission is not None:
+            self._admission.leave(channel.peer)
+
+    def _unexpected(self, failure: Failure, channel: Channel) -> None:
+        self.log.failure("a connection could not be begun", failure)
+        channel.abort()
+
+
+def serve(
+    around: Surroundings,
+    address: str,
+    port: int,
+    on_channel: Callable[[IChannel], None],
+    *,
+    context: SSL.Context | None = None,
+    admission: Admission | None = None,
+    ragged_eof_ok: bool = False,
+) -> Server:
+    """Listen on a literal address; port 0 is any that is free. Raises `OSError`.
+
+    `ragged_eof_ok`: a TLS peer may close without close_notify, where the protocol above says by itself where things end.
+    """
+    return Server(around, bind(address, port, BACKLOG), on_channel, context, admission, ragged_eof_ok)
+
+
+def serve_path(around: Surroundings, path: Path, on_channel: Callable[[IChannel], None]) -> Server:
+    """Listen in the file system, mode 0600. Raises `Unavailable` when somebody else does, `OSError`."""
+    return Server(around, bind_path(path, FEW), on_channel, None, None, False)

@@ -1,0 +1,156 @@
+"""Listening sockets: made, named, and accepted from without starving anybody.
+
+A socket in the file system is bound under a passing name and renamed over the old one, so that its path always leads to
+somebody who listens; its mode is set before it has a name. The kernel takes 107 bytes of path, so the folder is opened and
+the socket is bound as `/proc/self/fd/<number>/<name>`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ecpds.errors import Unavailable
+from ecpds.transports.channel import IReactor
+
+PER_TURN = 64
+"""Connections accepted in one turn of the reactor."""
+
+PAUSE = 1.0
+"""Seconds without accepting when there are no descriptors left."""
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+MAPPED = "::ffff:"
+
+
+def host(address: str) -> str:
+    """An address in the form in which two of them can be compared: an IPv4 one that IPv6 carries, as IPv4."""
+    return address.removeprefix(MAPPED) if "." in address else address
+
+
+def bind(address: str, port: int, backlog: int) -> socket.socket:
+    """A listening socket on a literal IPv4 or IPv6 address; port 0 is any that is free. Raises `OSError`."""
+    family, kind, _, _, name = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    sock = socket.socket(family, kind)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(name)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_path(path: Path, backlog: int) -> socket.socket:
+    """A listening socket in the file system, for its owner alone. A stale one is replaced; `Unavailable` if one is in use."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    passing = f".{path.name}.{os.getpid()}"
+    try:
+        _refuse_used(f"/proc/self/fd/{folder}/{path.name}", path)
+        with suppress(FileNotFoundError):
+            os.unlink(passing, dir_fd=folder)
+        os.fchmod(sock.fileno(), 0o600)
+        sock.bind(f"/proc/self/fd/{folder}/{passing}")
+        sock.listen(backlog)
+        sock.setblocking(False)
+        os.rename(passing, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        sock.close()
+        with suppress(FileNotFoundError):
+            os.unlink(passing, dir_fd=folder)
+        raise
+    finally:
+        os.close(folder)
+    return sock
+
+
+def _refuse_used(short: str, path: Path) -> None:
+    """Raise `Unavailable` when somebody answers at `path`, or when it is no socket."""
+    if not os.path.lexists(short):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(short)
+        except ConnectionRefusedError:
+            if path.is_socket():
+                return
+            raise Unavailable(f"{path} is in the way: it is not a socket") from None
+        except BlockingIOError:
+            pass
+    raise Unavailable(f"another process listens on {path}")
+
+
+@implementer(IReadDescriptor)
+class Acceptor:
+    """Hands each new socket, non-blocking, with its peer's address, to `accepted`."""
+
+    log = Logger()
+
+    def __init__(self, reactor: IReactor, sock: socket.socket, accepted: Callable[[socket.socket, str], None]) -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._accepted = accepted
+        self._wanted = False
+
+    def start(self) -> None:
+        self._wanted = True
+        self._reactor.addReader(self)
+
+    def pause(self) -> None:
+        self._wanted = False
+        self._reactor.removeReader(self)
+
+    def stop(self) -> None:
+        """Close the listening socket. May be called repeatedly."""
+        self.pause()
+        self._socket.close()
+
+    def doRead(self) -> None:
+        for _ in range(PER_TURN):
+            if not self._wanted:
+                return
+            try:
+                sock, name = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._rest(error)
+                    return
+                continue  # That connection ended before it was accepted, or brought its own network error (accept(2)).
+            sock.setblocking(False)
+            self._accepted(sock, host(name[0]) if isinstance(name, tuple) else "")
+
+    def _rest(self, error: OSError) -> None:
+        self.log.warn("no connection accepted for {seconds} s: {reason}", seconds=PAUSE, reason=error.strerror)
+        self._reactor.removeReader(self)
+        self._reactor.callLater(PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        if self._wanted:
+            self._reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "Acceptor"
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.stop()
