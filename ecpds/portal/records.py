@@ -109,8 +109,8 @@ class JsonLines:
 
 
 def _line(event: Event) -> Line:
-    text = json.dumps(event.as_json(), ensure_ascii=False, default=str)
-    return timestamp(event.time)[:10], text.encode("utf-8", "backslashreplace") + b"\n"
+    # In ASCII, for what clients say may hold what a terminal obeys.
+    return timestamp(event.time)[:10], json.dumps(event.as_json(), default=str).encode("ascii") + b"\n"
 
 
 def append(file: Path, data: bytes) -> None:
