@@ -1,0 +1,192 @@
+"""`ecpds`: the command line, made from the table of verbs. It finds its node by the configuration and asks it.
+
+Exit status: 0 done, 1 refused or failed with one sentence on standard error, 2 wrong usage. Answers go to standard
+output: with `--json` an object a line as the node sent them, otherwise as tables.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import click
+
+from ecpds.admin.kinds import FILE, PAIRS, PASSWORD, WORDS, Kind
+from ecpds.admin.verbs import VERBS, Argument, Verb
+from ecpds.errors import Refusal
+
+DEFAULT = Path("conf/ecpds.toml")
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+
+class Client(Protocol):
+    """What can be asked."""
+
+    def ask(self, verb: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]: ...
+
+
+def find_config(given: str | None) -> Path:
+    """The configuration that is meant: the one named, or the default's in this folder, or beside the package."""
+    if given is not None:
+        return Path(given)
+    return DEFAULT if DEFAULT.is_file() else CHECKOUT / DEFAULT
+
+
+def node_client(given: str | None) -> Client:
+    from ecpds.admin.client import NodeClient
+    from ecpds.config import ConfigError, load
+
+    try:
+        return NodeClient(load(find_config(given)).home)
+    except ConfigError as error:
+        fail(str(error))
+
+
+def fail(sentence: str) -> NoReturn:
+    """One sentence, however many lines it came in, and exit status 1."""
+    click.echo(" ".join(sentence.split()), err=True)
+    raise SystemExit(1)
+
+
+class KindType(click.ParamType):  # type: ignore[type-arg]
+    """A kind of argument as click has it: text that is not of the kind is wrong usage."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.name = kind.name
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._kind.from_text(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parameter(argument: Argument) -> click.Parameter:
+    """An argument of the table as an argument or option of a command."""
+    if argument.kind is PASSWORD:
+        return click.Option([argument.option, argument.name], is_flag=True, help=argument.help)
+    kind: Any = click.Choice(argument.choices) if argument.choices else KindType(argument.kind)
+    if argument.kind is FILE:
+        kind = click.File("r", encoding="utf-8")
+    if argument.positional:
+        return click.Argument([argument.name], type=kind, metavar=None if argument.choices else shown_name(argument))
+    repeated = argument.kind.repeated
+    metavar = "KEY=VALUE" if argument.kind is PAIRS else None
+    return click.Option([argument.option, argument.name], type=kind, multiple=repeated, metavar=metavar, help=argument.help)
+
+
+def shown_name(argument: Argument) -> str:
+    return (argument.flag or argument.name).upper()
+
+
+def json_value(argument: Argument, value: Any, wanted: Mapping[str, Any]) -> Any:
+    """What goes to the node for what click has read; None for what was not given."""
+    if argument.kind is PASSWORD:
+        return read_password(bool(value), wanted)
+    if argument.kind is FILE:
+        return read_file(value)
+    if argument.kind is WORDS:
+        return [word for words in value for word in words] if value else None
+    if argument.kind is PAIRS:
+        return dict(value) or None
+    return value
+
+
+def read_file(file: Any) -> str:
+    try:
+        return str(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{file.name} can't be read: {error}")
+
+
+def read_password(from_input: bool, wanted: Mapping[str, Any]) -> str | None:
+    """From standard input, one line; or asked for at a terminal; or none: then the user can't log in with one."""
+    if from_input:
+        line = click.get_binary_stream("stdin").readline()
+        try:
+            return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            fail("The password is not UTF-8.")
+    if sys.stdin.isatty() and wanted.get("mode") in (None, "standard"):
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return None
+
+
+def command(verb: Verb) -> click.Command:
+    """The command of a verb."""
+
+    def run(as_json: bool, **given: Any) -> None:
+        client = click.get_current_context().obj()
+        values = {argument.name: json_value(argument, given[argument.name], given) for argument in verb.arguments}
+        arguments = {name: value for name, value in values.items() if value is not None}
+        ask(client, verb, arguments, as_json)
+
+    parameters = [parameter(argument) for argument in verb.arguments]
+    parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="an object a line"))
+    return click.Command(verb.words[-1], params=parameters, callback=run, help=verb.help)
+
+
+def ask(client: Client, verb: Verb, arguments: Mapping[str, Any], as_json: bool) -> None:
+    """Ask the node and show what it says."""
+    from ecpds.admin.client import Failed
+
+    try:
+        show(client.ask("/".join(verb.words), arguments), verb, as_json)
+    except (Failed, Refusal) as failure:
+        fail(str(failure))
+
+
+def show(objects: Iterator[dict[str, Any]], verb: Verb, as_json: bool) -> None:
+    if as_json:
+        for each in objects:
+            click.echo(json.dumps(each))
+        return
+    from rich.console import Console
+
+    from ecpds.admin.show import show_list, show_one
+
+    # What is read by a program is not cut to a terminal's width.
+    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False)
+    if verb.many:
+        show_list(console, objects, verb.columns)
+    else:
+        show_one(console, next(objects))
+
+
+def build(connect: Callable[[str | None], Client], verbs: Sequence[Verb] = VERBS) -> click.Group:
+    """The whole command line; `connect` gives the node for what `-c` named."""
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+    @click.option("-c", "--config", metavar="FILE", help="the node's configuration (default: conf/ecpds.toml)")
+    @click.pass_context
+    def ecpds(context: click.Context, config: str | None) -> None:
+        """Look after an ecpds node."""
+        context.obj = lambda: connect(config)
+
+    for verb in verbs:
+        group: click.Group = ecpds
+        for word in verb.words[:-1]:
+            group = subgroup(group, word)
+        group.add_command(command(verb))
+    return ecpds
+
+
+def subgroup(group: click.Group, word: str) -> click.Group:
+    found = group.commands.get(word)
+    if not isinstance(found, click.Group):
+        found = click.Group(word, help=f"What can be done with a {word}.")
+        group.add_command(found)
+    return found
+
+
+main = build(node_client)
+
+if __name__ == "__main__":
+    main(prog_name="ecpds")
