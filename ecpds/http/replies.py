@@ -41,12 +41,7 @@ _HEADERS: dict[int, tuple[tuple[str, str], ...]] = {
 }
 
 
-def status_of(refusal: Refusal) -> int:
-    """The status of a refusal: its own or that of the nearest kind above it."""
-    return next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
-
-
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal's sentence as plain text, with the status and the headers that belong to it."""
-    status = status_of(refusal)
+    status = STATUS[type(refusal)]
     return text_response(status, refusal.sentence, _HEADERS.get(status, ()))
