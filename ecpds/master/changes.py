@@ -1,0 +1,132 @@
+"""What changes the tree, one function an operation of `IMaster`. Each is run by the writer, in its transaction.
+
+A refusal undoes what its function has written by then, for each has a savepoint of its own.
+"""
+
+from __future__ import annotations
+
+from ecpds.errors import (
+    AlreadyExists,
+    DirectoryNotEmpty,
+    InvalidName,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+    PreconditionFailed,
+)
+from ecpds.master import files, tree
+from ecpds.master.sql import Session
+from ecpds.master.tree import Room
+from ecpds.model import Condition, DataFile, Entry
+
+
+def check_room(room: Room, path: str, condition: Condition) -> None:
+    """Whether a file may be put at `path`, as far as what is there is concerned."""
+    if room.is_directory:
+        raise IsADirectory(f"/{path}")
+    if not condition.met_by(room.file):
+        raise PreconditionFailed(f"/{path}")
+
+
+def publish(session: Session, destination: int, path: str, file: DataFile, condition: Condition, due: float) -> Entry:
+    """Make `path` point at `file`; what it replaces may be deleted from `due` on."""
+    room = tree.room(session, destination, path)
+    check_room(room, path, condition)
+    above, name = tree.split(path)
+    parent = room.parent
+    if parent is None:
+        parent = tree.make_missing(session, destination, above, file.created)
+    files.add(session, file)
+    files.name(session, parent, name, file.id, room.file is not None)
+    if room.file is not None:
+        files.drop(session, room.file, due)
+    return Entry(path, file.mtime, file)
+
+
+def delete(session: Session, destination: int, path: str, condition: Condition, due: float) -> Entry:
+    """Remove the file at `path`, and return what it was."""
+    room = tree.room(session, destination, path)
+    check_room(room, path, condition)
+    file = files.file_at(session, destination, path)
+    if file is None:
+        raise NotFound(f"/{path}")
+    assert room.parent is not None
+    files.unname(session, room.parent, tree.split(path)[1])
+    files.drop(session, file.id, due)
+    tree.prune(session, room.parent)
+    return Entry(path, file.mtime, file)
+
+
+def make_directory(session: Session, destination: int, path: str, now: float) -> Entry:
+    """Make the directory at `path`, whose parent exists."""
+    room = tree.room(session, destination, path)
+    if room.is_directory or room.file is not None:
+        raise AlreadyExists(f"/{path}")
+    if room.parent is None:
+        tree.nearest(session, destination, tree.split(path)[0])
+        raise NotFound(f"/{tree.split(path)[0]}")
+    tree.make(session, destination, room.parent, path, False, now)
+    return Entry(path, now)
+
+
+def remove_directory(session: Session, destination: int, path: str) -> None:
+    """Remove the empty directory at `path`; a destination's own is not a user's to remove."""
+    if not path:
+        raise NotPermitted("a destination can't be removed")
+    found = tree.directory_at(session, destination, path)
+    if found is None:
+        raise NotADirectory(f"/{path}") if tree.room(session, destination, path).file else NotFound(f"/{path}")
+    if not tree.is_empty(session, found.id):
+        raise DirectoryNotEmpty(f"/{path}")
+    tree.remove(session, found.id)
+    tree.prune(session, found.parent)
+
+
+def rename(session: Session, destination: int, source: str, target: str, due: float) -> Entry:
+    """Give what is at `source` the name `target`, whose parent exists; a file replaces a file."""
+    if not source or not target:
+        raise NotPermitted("a destination can't be renamed")
+    before, after = tree.room(session, destination, source), tree.room(session, destination, target)
+    if before.file is None and not before.is_directory:
+        raise NotFound(f"/{source}")
+    if source != target:
+        _check_target(session, destination, before, after, source, target)
+        move = _move_directory if before.is_directory else _move_file
+        tree.prune(session, move(session, destination, source, target, before, after, due))
+    found = files.entry_at(session, destination, target)
+    assert found is not None
+    return found
+
+
+def _check_target(session: Session, destination: int, before: Room, after: Room, source: str, target: str) -> None:
+    if before.is_directory and target.startswith(f"{source}/"):
+        raise InvalidName("a directory can't be moved below itself")
+    if after.parent is None:
+        above = tree.split(target)[0]
+        tree.nearest(session, destination, above)
+        raise NotFound(f"/{above}")
+    if after.is_directory or (before.is_directory and after.file is not None):
+        raise AlreadyExists(f"/{target}")
+
+
+def _move_directory(
+    session: Session, destination: int, source: str, target: str, before: Room, after: Room, due: float
+) -> int | None:
+    """Returns the directory that it leaves."""
+    moved = tree.directory_at(session, destination, source)
+    assert moved is not None and after.parent is not None
+    tree.move(session, destination, moved, source, target, after.parent)
+    return moved.parent
+
+
+def _move_file(
+    session: Session, destination: int, source: str, target: str, before: Room, after: Room, due: float
+) -> int | None:
+    """Returns the directory that it leaves."""
+    assert before.parent is not None and before.file is not None and after.parent is not None
+    files.unname(session, before.parent, tree.split(source)[1])
+    files.name(session, after.parent, tree.split(target)[1], before.file, after.file is not None)
+    if after.file is not None:
+        files.drop(session, after.file, due)
+    return before.parent

@@ -1,0 +1,175 @@
+"""Data files, their segments and copies: rows in, frozen records out, and what happens to bytes that nothing names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import delete, insert, null, select, union_all, update
+
+from ecpds.errors import Unavailable
+from ecpds.master import tree
+from ecpds.master.schema import copy, data_file, dead, directory, entry, reclaim, segment
+from ecpds.master.sql import Session, Statement, insert_into, limited, value
+from ecpds.model import EMPTY, Copy, DataFile, Entry, Page, Segment
+
+_FILE_COLUMNS = (
+    data_file.c.id,
+    data_file.c.size,
+    data_file.c.mtime,
+    data_file.c.created,
+    data_file.c.digests,
+    data_file.c.metadata,
+)
+
+_FILE_AT = Statement(
+    select(*_FILE_COLUMNS, segment.c.id, segment.c.length, copy.c.mover, copy.c.volume)
+    .select_from(
+        directory.join(entry, entry.c.directory == directory.c.id)
+        .join(data_file, data_file.c.id == entry.c.data_file)
+        .join(segment, segment.c.data_file == data_file.c.id)
+        .outerjoin(copy, copy.c.segment == segment.c.id)
+    )
+    .where(directory.c.destination == value("destination"), directory.c.path == value("parent"), entry.c.name == value("name"))
+    .order_by(segment.c.number, copy.c.mover, copy.c.volume)
+)
+# Two walks of an index, merged: the engine reads a row of one of them for each that it returns.
+_PAGE = Statement(
+    limited(
+        union_all(
+            select(
+                directory.c.name.label("name"),
+                directory.c.created.label("made"),
+                null().label("id"),
+                null().label("size"),
+                null().label("mtime"),
+                null().label("created"),
+                null().label("digests"),
+                null().label("metadata"),
+            ).where(directory.c.parent == value("directory"), directory.c.name > value("after")),
+            select(entry.c.name, null(), *_FILE_COLUMNS)
+            .select_from(entry.join(data_file, data_file.c.id == entry.c.data_file))
+            .where(entry.c.directory == value("directory"), entry.c.name > value("after")),
+        ).order_by("name")
+    )
+)
+_ADD_FILE = Statement(insert_into(data_file))
+_ADD_SEGMENT = Statement(insert_into(segment))
+_ADD_COPY = Statement(insert_into(copy))
+_ADD_ENTRY = Statement(insert_into(entry))
+_POINT_ENTRY = Statement(
+    update(entry)
+    .where(entry.c.directory == value("in_directory"), entry.c.name == value("named"))
+    .values(data_file=value("new_file"))
+)
+_REMOVE_ENTRY = Statement(delete(entry).where(entry.c.directory == value("directory"), entry.c.name == value("name")))
+_IS_DEAD = Statement(select(dead.c.segment).where(dead.c.segment == value("segment")))
+
+_segments_of_file = select(segment.c.id).where(segment.c.data_file == value("file")).scalar_subquery()
+_RECLAIM = Statement(
+    insert(reclaim).from_select(
+        ["segment", "mover", "volume", "due"],
+        select(copy.c.segment, copy.c.mover, copy.c.volume, value("due"))
+        .select_from(copy.join(segment, segment.c.id == copy.c.segment))
+        .where(segment.c.data_file == value("file")),
+    )
+)
+_DROP_COPIES = Statement(delete(copy).where(copy.c.segment.in_(_segments_of_file)))
+_DROP_SEGMENTS = Statement(delete(segment).where(segment.c.data_file == value("file")))
+_DROP_FILE = Statement(delete(data_file).where(data_file.c.id == value("file")))
+
+
+def file_at(session: Session, destination: int, path: str) -> DataFile | None:
+    """The file at `path` with its segments and copies."""
+    parent, name = tree.split(path)
+    rows = session.rows(_FILE_AT, destination=destination, parent=parent, name=name)
+    return _data_file(rows[0][:6], _segments(row[6:] for row in rows)) if rows else None
+
+
+def entry_at(session: Session, destination: int, path: str) -> Entry | None:
+    """What is at `path`, a file or a directory."""
+    if path and (file := file_at(session, destination, path)) is not None:
+        return Entry(path, file.mtime, file)
+    found = tree.directory_at(session, destination, path)
+    return Entry(path, found.created) if found else None
+
+
+def page(session: Session, path: str, directory_id: int, after: str | None, limit: int) -> Page:
+    """Up to `limit` names of a directory behind `after`, files without their segments."""
+    rows = session.rows(_PAGE, directory=directory_id, after=after or "", limit=limit + 1)
+    entries = tuple(_listed(path, row) for row in rows[:limit])
+    return Page(entries, entries[-1].name if len(rows) > limit else None)
+
+
+def add(session: Session, file: DataFile) -> None:
+    """Record a data file with its segments and copies. Raises `Unavailable` when a sweep has taken one of them away."""
+    for each in file.segments:
+        if session.row(_IS_DEAD, segment=each.id):
+            raise Unavailable("the upload took so long that its bytes were given up")
+    session.run(
+        _ADD_FILE,
+        id=file.id,
+        size=file.size,
+        mtime=file.mtime,
+        created=file.created,
+        digests=_packed(file.digests),
+        metadata=_packed(file.metadata),
+    )
+    for number, each in enumerate(file.segments):
+        session.run(_ADD_SEGMENT, id=each.id, data_file=file.id, number=number, length=each.length)
+        for where in each.copies:
+            session.run(_ADD_COPY, segment=each.id, mover=where.mover, volume=where.volume)
+
+
+def name(session: Session, directory_id: int, name: str, file: int, replaces: bool) -> None:
+    """Make a name in a directory point at a file."""
+    if replaces:
+        session.run(_POINT_ENTRY, in_directory=directory_id, named=name, new_file=file)
+    else:
+        session.run(_ADD_ENTRY, directory=directory_id, name=name, data_file=file)
+
+
+def unname(session: Session, directory_id: int, name: str) -> None:
+    session.run(_REMOVE_ENTRY, directory=directory_id, name=name)
+
+
+def drop(session: Session, file: int, due: float) -> None:
+    """Forget a data file that no name points at any more; its copies are to be deleted from `due` on."""
+    session.run(_RECLAIM, file=file, due=due)
+    session.run(_DROP_COPIES, file=file)
+    session.run(_DROP_SEGMENTS, file=file)
+    session.run(_DROP_FILE, file=file)
+
+
+def _packed(values: Mapping[str, str]) -> str:
+    return json.dumps(dict(values), separators=(",", ":")) if values else "{}"
+
+
+def _unpacked(text: str) -> Mapping[str, str]:
+    return EMPTY if text == "{}" else json.loads(text)
+
+
+def _data_file(row: Sequence[Any], segments: tuple[Segment, ...] = ()) -> DataFile:
+    id_, size, mtime, created, digests, metadata = row
+    return DataFile(id_, size, mtime, created, _unpacked(digests), _unpacked(metadata), segments)
+
+
+def _segments(rows: Iterable[Sequence[Any]]) -> tuple[Segment, ...]:
+    """The segments of one file, from rows of (segment, length, mover, volume) in the order of the content."""
+    lengths: dict[int, int] = {}
+    copies: dict[int, list[Copy]] = {}
+    for id_, length, mover, volume in rows:
+        lengths[id_] = length
+        found = copies.setdefault(id_, [])
+        if mover is not None:
+            found.append(Copy(mover, volume))
+    return tuple(Segment(id_, length, tuple(copies[id_])) for id_, length in lengths.items())
+
+
+def _listed(path: str, row: Sequence[Any]) -> Entry:
+    where = f"{path}/{row[0]}" if path else row[0]
+    if row[2] is None:
+        return Entry(where, row[1])
+    file = _data_file(row[2:])
+    return Entry(where, file.mtime, file)

@@ -1,0 +1,150 @@
+"""Bytes that nothing names: which copies are to be deleted, and the loop that has them deleted.
+
+Who tells whom: the writer puts copies on the list, in the transaction that takes their last name away; the loop asks
+the mover of each that is due to delete it, and takes it off the list when the mover has. A crash in between deletes
+again, which is no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from sqlalchemy import delete, select, update
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ecpds.errors import Refusal
+from ecpds.interfaces import IMoverControl
+from ecpds.master.reader import Reader
+from ecpds.master.schema import dead, reclaim, segment
+from ecpds.master.shared import Shared
+from ecpds.master.sql import Session, Statement, insert_into, limited, value
+from ecpds.master.writer import Writer
+from ecpds.model import Copy, StoredSegment
+
+LOOK = 1.0
+"""Seconds between two looks at the list."""
+
+AT_A_TIME = 500
+"""Copies that one mover is asked to delete at a time."""
+
+_KNOWN = Statement(select(segment.c.id).where(segment.c.id == value("segment")))
+_STILL_READ = Statement(select(reclaim.c.due).where(reclaim.c.segment == value("segment"), reclaim.c.due > value("now")))
+_LISTED_COPY = Statement(
+    select(reclaim.c.due).where(
+        reclaim.c.segment == value("segment"), reclaim.c.mover == value("mover"), reclaim.c.volume == value("volume")
+    )
+)
+_LIST = Statement(insert_into(reclaim))
+_ALL_DUE = Statement(update(reclaim).values(due=value("now")))
+_DUE = Statement(
+    limited(
+        select(reclaim.c.segment, reclaim.c.volume)
+        .where(reclaim.c.mover == value("mover"), reclaim.c.due <= value("now"))
+        .order_by(reclaim.c.due)
+    )
+)
+_DONE = Statement(
+    delete(reclaim).where(
+        reclaim.c.segment == value("segment"), reclaim.c.mover == value("mover"), reclaim.c.volume == value("volume")
+    )
+)
+_IS_DEAD = Statement(select(dead.c.segment).where(dead.c.segment == value("segment")))
+_MARK = Statement(insert_into(dead))
+_BURY = Statement(delete(dead))
+
+
+def begin(session: Session) -> None:
+    """At the start nobody reads or writes: everything on the list is due, and no dead segment can be committed late."""
+    session.run(_ALL_DUE, now=0.0)
+    session.run(_BURY)
+
+
+def mark_dead(session: Session, found: Collection[int], now: float) -> list[int]:
+    """Those of the segments that no data file or upload has; they are dead from now on.
+
+    One that is on the list and not due yet is left to the loop, for somebody may hold a ticket to read it.
+    """
+    nobodys = [
+        each for each in found if not session.row(_KNOWN, segment=each) and not session.row(_STILL_READ, segment=each, now=now)
+    ]
+    for each in nobodys:
+        _mark(session, each)
+    return nobodys
+
+
+def discard(session: Session, segment: int, copies: Collection[Copy]) -> None:
+    """Put the copies of a segment on the list at once, unless a data file has it; it is dead from now on."""
+    if session.row(_KNOWN, segment=segment):
+        return
+    _mark(session, segment)
+    for each in copies:
+        if not session.row(_LISTED_COPY, segment=segment, mover=each.mover, volume=each.volume):
+            session.run(_LIST, segment=segment, mover=each.mover, volume=each.volume, due=0.0)
+
+
+def _mark(session: Session, segment: int) -> None:
+    if not session.row(_IS_DEAD, segment=segment):
+        session.run(_MARK, segment=segment)
+
+
+def take_off(session: Session, mover: str, deleted: Sequence[StoredSegment]) -> None:
+    session.run_many(_DONE, [{"segment": each.segment, "mover": mover, "volume": each.volume} for each in deleted])
+
+
+class Reclaim:
+    """Has the copies that are due deleted, and takes on what uploads leave behind."""
+
+    log = Logger()
+
+    def __init__(self, reader: Reader, writer: Writer, controls: Mapping[str, IMoverControl], clock: IReactorTime) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._controls = controls
+        self._clock = clock
+        self._discarded: list[tuple[int, tuple[Copy, ...]]] = []
+        self._work = Shared("deleting what nothing names", self._round)
+        self._loop = LoopingCall(self._work.begin)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        self._loop.start(LOOK, now=False)
+
+    async def stop(self) -> None:
+        """Returns when a round that is under way has ended."""
+        if self._loop.running:
+            self._loop.stop()
+        if self._discarded or self._work.running:
+            await self._work.begin()
+
+    def discard(self, segment: int, copies: Iterable[Copy]) -> None:
+        """An upload came to nothing: have its copies deleted now, or later where that can't be."""
+        self._discarded.append((segment, tuple(copies)))
+        if not self._work.running:
+            self._work.begin()
+
+    async def _round(self) -> None:
+        while self._discarded:
+            await self._take_on(self._discarded[:AT_A_TIME])
+        for name, control in list(self._controls.items()):
+            await self._delete(name, control)
+
+    async def _take_on(self, discarded: Sequence[tuple[int, tuple[Copy, ...]]]) -> None:
+        def operation(session: Session) -> None:
+            for id_, copies in discarded:
+                discard(session, id_, copies)
+
+        await self._writer.run(operation)
+        del self._discarded[: len(discarded)]
+
+    async def _delete(self, name: str, control: IMoverControl) -> None:
+        """All that is due on one mover. One that can't delete now is asked again the next time."""
+        try:
+            while due := self._reader.rows(_DUE, mover=name, now=self._clock.seconds(), limit=AT_A_TIME):
+                found = [StoredSegment(segment, volume) for segment, volume in due]
+                await control.delete(found)
+                await self._writer.run(partial(take_off, mover=name, deleted=found))
+        except Refusal as refusal:
+            self.log.warn("mover {name} can't delete now: {refusal}", name=name, refusal=refusal)

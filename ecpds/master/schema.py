@@ -1,0 +1,214 @@
+"""The tables of the catalogue. The migrations make them; a test holds both to the same shape.
+
+A path in here is relative to its destination, without a leading slash; the destination's own directory has the empty
+path. Names and paths compare as bytes: SQLite's BINARY on UTF-8 text, PostgreSQL's "C". Times are seconds since the
+epoch; digests, metadata and the fields of a record are JSON objects in text, for no query looks into them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy.dialects import postgresql, sqlite
+
+Number = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Json = Text()
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# The next DataFileID (and segment id) that has not been reserved yet: one row a name.
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("next", Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+destination = Table(
+    "destination",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("copies", Number, nullable=False),
+    Column("transfer_group", Text),
+    Column("lifetime", Double),
+    Column("digests", Text, nullable=False),
+    Column("digest_when", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+destination_option = Table(
+    "destination_option",
+    metadata,
+    Column("destination", Number, ForeignKey("destination.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("login", Name, nullable=False, unique=True),
+    Column("password", Text),
+    Column("mode", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("last_login", Double),
+    sqlite_autoincrement=True,
+)
+
+user_destination = Table(
+    "user_destination",
+    metadata,
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("destination", Number, ForeignKey("destination.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+user_option = Table(
+    "user_option",
+    metadata,
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# `blob` is the key's own base64 form; a key belongs to a user once, and may belong to several users.
+user_key = Table(
+    "user_key",
+    metadata,
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("blob", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("added", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The root of a destination has no parent and the empty name and path. An implicit directory came with a file and goes
+# when it is empty.
+directory = Table(
+    "directory",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("destination", Number, ForeignKey("destination.id"), nullable=False),
+    Column("parent", Number, ForeignKey("directory.id")),
+    Column("name", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("implicit", Boolean, nullable=False),
+    Column("created", Double, nullable=False),
+    UniqueConstraint("destination", "path"),
+    Index(None, "parent", "name"),
+)
+
+data_file = Table(
+    "data_file",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("size", Number, nullable=False),
+    Column("mtime", Double, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("digests", Json, nullable=False),
+    Column("metadata", Json, nullable=False),
+)
+
+# The index on `data_file` is for the foreign key: without it each removed data file would cost a scan of all entries.
+entry = Table(
+    "entry",
+    metadata,
+    Column("directory", Number, ForeignKey("directory.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("data_file", Number, ForeignKey("data_file.id"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# A segment without a data file is a part of an upload that is still to be completed.
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("data_file", Number, ForeignKey("data_file.id")),
+    Column("number", Number, nullable=False),
+    Column("length", Number, nullable=False),
+    Index(None, "data_file", "number"),
+)
+
+copy = Table(
+    "copy",
+    metadata,
+    Column("segment", Number, ForeignKey("segment.id"), primary_key=True),
+    Column("mover", Name, primary_key=True),
+    Column("volume", Number, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Kept partials and multipart uploads only: an ordinary upload is in memory until its commit.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("destination", Number, ForeignKey("destination.id"), nullable=False),
+    Column("path", Name, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False, index=True),
+    Column("metadata", Json, nullable=False),
+    Index(None, "destination", "path"),
+)
+
+upload_part = Table(
+    "upload_part",
+    metadata,
+    Column("upload", Number, ForeignKey("upload.id"), primary_key=True),
+    Column("number", Number, primary_key=True),
+    Column("segment", Number, ForeignKey("segment.id"), nullable=False, index=True),
+    Column("size", Number, nullable=False),
+    Column("digests", Json, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Copies that nothing points at any more, to be deleted from `due` on.
+reclaim = Table(
+    "reclaim",
+    metadata,
+    Column("segment", Number, primary_key=True, autoincrement=False),
+    Column("mover", Name, primary_key=True),
+    Column("volume", Number, primary_key=True),
+    Column("due", Double, nullable=False),
+    Index(None, "mover", "due"),
+    sqlite_with_rowid=False,
+)
+
+# Segments that a sweep may have unlinked: a late commit of one is refused.
+dead = Table("dead", metadata, Column("segment", Number, primary_key=True, autoincrement=False))
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("user", Name, nullable=False),
+    Column("destination", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("fields", Json, nullable=False),
+    Index(None, "type", "id"),
+    Index(None, "time"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,249 @@
+"""The Master: decides, and keeps the catalogue.
+
+Who tells whom, for a push: a User Data Mover asks for an allocation; target movers send a receipt for each copy that is
+on disk; with the last of them the Master commits, and answers the `finish` that the User Data Mover has waiting. Until
+the commit all of this is in memory: a Master that dies forgets the upload, and the sweep unlinks its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from random import Random
+
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ecpds.config import Limits
+from ecpds.errors import InvalidRequest, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
+from ecpds.interfaces import IMaster, IMoverControl, IThreads
+from ecpds.master import changes, destinations, files, reclaim, tree
+from ecpds.master.accounts import Accounts
+from ecpds.master.cache import ResolveCache
+from ecpds.master.engine import SqliteEngine
+from ecpds.master.history import History
+from ecpds.master.ids import Ids
+from ecpds.master.movers import Movers
+from ecpds.master.passwords import Passwords
+from ecpds.master.reader import Reader
+from ecpds.master.reclaim import Reclaim
+from ecpds.master.sql import Session
+from ecpds.master.uploads import Upload, Uploads
+from ecpds.master.writer import Writer
+from ecpds.model import (
+    ANYTHING,
+    DIGESTS,
+    Allocation,
+    AllocationRequest,
+    Condition,
+    Copy,
+    Destination,
+    Entry,
+    Identity,
+    Origin,
+    Page,
+    Receipt,
+    StoredSegment,
+)
+
+
+@implementer(IMaster)
+class Master:
+    """`IMaster` over the catalogue of an engine that is open.
+
+    `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
+    unpredictable (`random.SystemRandom`). The clock's seconds are since the epoch.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        engine: SqliteEngine,
+        writer: Writer,
+        threads: IThreads,
+        login_threads: IThreads,
+        limits: Limits,
+        clock: IReactorTime,
+        random: Random,
+    ) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.writer = writer
+        self.reader = Reader(engine, threads)
+        self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
+        self.accounts = Accounts(self.reader, writer, self.passwords, clock)
+        self.movers = Movers(clock, random, limits)
+        self.uploads = Uploads()
+        self.history = History(writer)
+        self._ids = Ids(writer)
+        self._cache = ResolveCache()
+        self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
+        self._destinations: dict[str, Destination] = {}
+
+    async def start(self) -> None:
+        """Before anybody asks. The engine is open."""
+        self.writer.start()
+        await self.writer.run(reclaim.begin)
+        self._destinations = {each.name: each for each in self.reader.ask(destinations.every)}
+        self.movers.start()
+        self._reclaim.start()
+
+    async def stop(self) -> None:
+        """When nobody asks any more: what is queued is committed, then the catalogue is left."""
+        self.movers.stop()
+        await self._reclaim.stop()
+        await self.history.flush()
+        await self.writer.stop()
+        self.reader.close()
+
+    def register_mover(self, control: IMoverControl) -> None:
+        """A mover is there: files may be placed on it, and deleted."""
+        self.movers.register(control)
+
+    def destination(self, name: str) -> Destination:
+        """Raises `NotFound`."""
+        try:
+            return self._destinations[name]
+        except KeyError:
+            raise NotFound(f"destination {name}") from None
+
+    def destinations(self) -> Sequence[Destination]:
+        return [self._destinations[name] for name in sorted(self._destinations)]
+
+    def destination_added(self, destination: Destination) -> None:
+        self._destinations[destination.name] = destination
+
+    async def login(self, login: str, password: str, origin: Origin) -> Identity:
+        return await self.accounts.login(login, password)
+
+    async def resolve(self, destination: str, path: str) -> Entry:
+        place = self.destination(destination).id
+        found = self._cache.get(place, path)
+        if found is None:
+            found = self.reader.ask(lambda session: files.entry_at(session, place, path))
+            if found is None:
+                raise NotFound(f"/{path}")
+            if not found.is_directory:
+                self._cache.put(place, found)
+        return found
+
+    async def list(self, destination: str, path: str, after: str | None, limit: int) -> Page:
+        place = self.destination(destination).id
+        limit = max(1, min(limit, self.limits.listing_page))
+
+        def question(session: Session) -> Page:
+            found = tree.directory_at(session, place, path)
+            if found is None:
+                raise NotADirectory(f"/{path}") if tree.room(session, place, path).file else NotFound(f"/{path}")
+            return files.page(session, path, found.id, after, limit)
+
+        return await self.reader.ask_on_thread(question)
+
+    async def allocate(self, request: AllocationRequest) -> Allocation:
+        self.accounts.authorise(request.user_id, "put", request.destination)
+        destination = self.destination(request.destination)
+        self._check_announced(request)
+        self._check_path(request, destination.id)
+        placements = await self.movers.place(destination.copies, request.size or 0)
+        names = dict.fromkeys((destinations.CRC, *destination.digests, *request.expected))
+        allocation = Allocation(await self._ids.take(), placements, tuple(names))
+        self.uploads.begin(Upload(request, destination.id, allocation))
+        return allocation
+
+    def _check_announced(self, request: AllocationRequest) -> None:
+        if self.limits.file_size and (request.size or 0) > self.limits.file_size:
+            raise TooLarge
+        for name in request.expected:
+            if name not in DIGESTS:
+                raise InvalidRequest(f"digest {name!r}; allowed: {', '.join(DIGESTS)}")
+
+    def _check_path(self, request: AllocationRequest, destination: int) -> None:
+        room = self.reader.ask(lambda session: tree.room(session, destination, request.path))
+        changes.check_room(room, request.path, request.condition)
+        if room.parent is None:
+            above = tree.split(request.path)[0]
+            self.reader.ask(lambda session: tree.nearest(session, destination, above))
+            self.accounts.authorise(request.user_id, "mkdir", request.destination)
+
+    async def stored(self, receipt: Receipt) -> None:
+        upload = self.uploads.get(receipt.segment)
+        if upload is None:
+            if not self.uploads.has_committed(receipt.segment):
+                self._reclaim.discard(receipt.segment, (Copy(receipt.mover, receipt.volume),))
+                raise Unavailable("the upload is not known here any more")
+        elif upload.add(receipt) and not upload.committing:
+            upload.committing = True
+            ensureDeferred(self._commit(upload))
+
+    async def finish(self, allocation: int) -> Entry:
+        return await self.uploads.outcome(allocation)
+
+    async def abandon(self, allocation: int) -> None:
+        upload = self.uploads.get(allocation)
+        if upload is not None and not upload.committing:
+            self._give_up(upload, Unavailable("the upload was abandoned"))
+
+    async def _commit(self, upload: Upload) -> None:
+        request, destination = upload.request, upload.destination
+        try:
+            now = self.clock.seconds()
+            file = upload.data_file(now)
+            due = now + self.limits.ticket_life
+            entry = await self.writer.run(
+                lambda session: changes.publish(session, destination, request.path, file, request.condition, due)
+            )
+        except Refusal as refusal:
+            self._give_up(upload, refusal)
+        except Exception as error:
+            self.log.failure("the commit of {path} failed", path=request.path)
+            self._give_up(upload, error)
+        else:
+            self._cache.put(destination, entry)
+            self.uploads.end(upload, entry)
+
+    def _give_up(self, upload: Upload, error: Exception) -> None:
+        """Nobody will see this upload. Its bytes go, unless the storage failed after it had taken the commit."""
+        self._reclaim.discard(upload.allocation.id, upload.copies)
+        self.uploads.end(upload, error)
+
+    async def make_directory(self, user: int, destination: str, path: str) -> Entry:
+        self.accounts.authorise(user, "mkdir", destination)
+        place, now = self.destination(destination).id, self.clock.seconds()
+        return await self.writer.run(lambda session: changes.make_directory(session, place, path, now))
+
+    async def remove_directory(self, user: int, destination: str, path: str) -> None:
+        self.accounts.authorise(user, "rmdir", destination)
+        place = self.destination(destination).id
+        await self.writer.run(lambda session: changes.remove_directory(session, place, path))
+
+    async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
+        self.accounts.authorise(user, "delete", destination)
+        return await self.delete_file(destination, path, condition)
+
+    async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
+        """As `delete`, for operators."""
+        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        entry = await self.writer.run(lambda session: changes.delete(session, place, path, condition, due))
+        self._cache.drop(place, path)
+        return entry
+
+    async def rename(self, user: int, destination: str, source: str, target: str) -> Entry:
+        self.accounts.authorise(user, "rename", destination)
+        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        entry = await self.writer.run(lambda session: changes.rename(session, place, source, target, due))
+        if entry.is_directory:
+            self._cache.clear()
+        else:
+            self._cache.drop(place, source)
+            self._cache.drop(place, target)
+        return entry
+
+    async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
+        asked = [each.segment for each in found if each.segment not in self.uploads]
+        now = self.clock.seconds()
+        dead = await self.writer.run(lambda session: reclaim.mark_dead(session, asked, now))
+        if dead:
+            self._ids.pass_over(max(dead))
+        return dead

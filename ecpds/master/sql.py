@@ -1,0 +1,92 @@
+"""Statements that are built by SQLAlchemy, compiled once, and run on a raw cursor.
+
+SQLAlchemy knows the tables and the dialects; what a request costs then is the cursor alone (about 20 µs a lookup
+instead of 100 to 400). Values are bound by name and never stand in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from sqlite3 import Connection, Cursor
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, GenerativeSelect, Insert, Table, bindparam, insert
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+
+class Statement:
+    """One statement, and its text in each dialect that has asked for it."""
+
+    __slots__ = ("_construct", "_prepared")
+
+    def __init__(self, construct: ClauseElement) -> None:
+        self._construct = construct
+        self._prepared: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def prepared(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+        """The text, and the values that are the same each time."""
+        found = self._prepared.get(dialect.name)
+        if found is None:
+            compiled = self._construct.compile(dialect=dialect)
+            assert isinstance(compiled, SQLCompiler)
+            constants = {name: bound.value for name, bound in compiled.binds.items() if not bound.required}
+            found = self._prepared[dialect.name] = (str(compiled), constants)
+        return found
+
+
+class Session:
+    """A connection as the catalogue uses it: run a statement and fetch all of its rows, so that no snapshot stays open."""
+
+    __slots__ = ("_cursor", "_dialect", "connection")
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self.connection = connection
+        self._cursor = connection.cursor()
+        self._dialect = dialect
+
+    def rows(self, statement: Statement, **values: Any) -> list[Any]:
+        return self._execute(statement, values).fetchall()
+
+    def row(self, statement: Statement, **values: Any) -> Any | None:
+        """The first row, or None."""
+        rows = self._execute(statement, values).fetchall()
+        return rows[0] if rows else None
+
+    def run(self, statement: Statement, **values: Any) -> int:
+        """Run a statement that answers no rows, and say how many it changed."""
+        return self._execute(statement, values).rowcount
+
+    def _execute(self, statement: Statement, values: dict[str, Any]) -> Cursor:
+        text, constants = statement.prepared(self._dialect)
+        return self._cursor.execute(text, {**constants, **values} if constants else values)
+
+    def run_many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> None:
+        self._cursor.executemany(statement.prepared(self._dialect)[0], values)
+
+    def command(self, text: str) -> None:
+        """A command of the engine's own, such as COMMIT; never with a value in it."""
+        self._cursor.execute(text)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def value(name: str) -> ColumnElement[Any]:
+    """A value that is bound when the statement runs."""
+    return bindparam(name)
+
+
+def insert_into(table: Table, *columns: str) -> Insert:
+    """An insert of the named columns (none named: all), each bound under its own name."""
+    names = columns or tuple(column.name for column in table.columns)
+    return insert(table).values({name: bindparam(name) for name in names})
+
+
+S = TypeVar("S", bound=GenerativeSelect)
+
+
+def limited(select: S) -> S:
+    """At most `limit` rows."""
+    return select.limit(bindparam("limit"))

@@ -1,0 +1,197 @@
+"""The directories of a destination: find, make, move, and let go of them when they are empty.
+
+Every function runs inside the session's transaction. Directories carry their whole path, so that a
+file is found with one look-up however deep it is; a move rewrites the paths of directories and touches no file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import ColumnElement, LargeBinary, and_, cast, delete, exists, func, select, update
+
+from ecpds.errors import InvalidName, NotADirectory
+from ecpds.master.schema import directory, entry
+from ecpds.master.sql import Session, Statement, insert_into, value
+
+PATH_BYTES = 1024
+"""A path's length, at most; a directory that moves must leave all paths below it usable."""
+
+
+def _bytes_in(text: ColumnElement[Any]) -> ColumnElement[int]:
+    return func.length(cast(text, LargeBinary))
+
+
+_above = directory.alias("above")
+_below = directory.alias("below")
+
+_ROOM = Statement(
+    select(
+        _above.c.id,
+        select(entry.c.data_file).where(entry.c.directory == _above.c.id, entry.c.name == value("name")).scalar_subquery(),
+        exists().where(directory.c.destination == value("destination"), directory.c.path == value("path")),
+    ).where(_above.c.destination == value("destination"), _above.c.path == value("parent"))
+)
+_DIRECTORY = Statement(
+    select(directory.c.id, directory.c.parent, directory.c.implicit, directory.c.created).where(
+        directory.c.destination == value("destination"), directory.c.path == value("path")
+    )
+)
+_FILE_NAMED = Statement(select(entry.c.data_file).where(entry.c.directory == value("directory"), entry.c.name == value("name")))
+_MAKE = Statement(
+    insert_into(directory, "destination", "parent", "name", "path", "implicit", "created").returning(directory.c.id)
+)
+_STATE = Statement(
+    select(
+        directory.c.parent,
+        directory.c.implicit,
+        exists().where(entry.c.directory == directory.c.id),
+        exists().where(_below.c.parent == directory.c.id),
+    ).where(directory.c.id == value("id"))
+)
+_REMOVE = Statement(delete(directory).where(directory.c.id == value("id")))
+
+_is_below = and_(
+    directory.c.destination == value("destination"), directory.c.path > value("first"), directory.c.path < value("last")
+)
+_MOVE = Statement(
+    update(directory)
+    .where(directory.c.id == value("moved"))
+    .values(parent=value("new_parent"), name=value("new_name"), path=value("new_path"))
+)
+_MOVE_BELOW = Statement(
+    update(directory).where(_is_below).values(path=value("new_path").concat(func.substr(directory.c.path, value("start"))))
+)
+_LONGEST_DIRECTORY = Statement(select(func.max(_bytes_in(directory.c.path))).where(_is_below))
+_LONGEST_FILE = Statement(
+    select(func.max(_bytes_in(directory.c.path) + _bytes_in(entry.c.name)))
+    .select_from(directory.join(entry, entry.c.directory == directory.c.id))
+    .where(directory.c.destination == value("destination"))
+    .where((directory.c.path == value("path")) | ((directory.c.path > value("first")) & (directory.c.path < value("last"))))
+)
+
+
+@frozen
+class Room:
+    """What there is at a path: the directory that it would be in (None: not there yet), and a file or a directory."""
+
+    parent: int | None
+    file: int | None = None
+    is_directory: bool = False
+
+
+@frozen
+class Directory:
+    """A row of the tree."""
+
+    id: int
+    parent: int | None
+    implicit: bool
+    created: float
+
+
+def split(path: str) -> tuple[str, str]:
+    """The parent's path, and the name in it."""
+    parent, _, name = path.rpartition("/")
+    return parent, name
+
+
+def room(session: Session, destination: int, path: str) -> Room:
+    """What there is at `path`; the destination's root is a directory."""
+    if not path:
+        return Room(None, is_directory=True)
+    parent, name = split(path)
+    row = session.row(_ROOM, destination=destination, path=path, parent=parent, name=name)
+    return Room(row[0], row[1], bool(row[2])) if row else Room(None)
+
+
+def directory_at(session: Session, destination: int, path: str) -> Directory | None:
+    row = session.row(_DIRECTORY, destination=destination, path=path)
+    return Directory(row[0], row[1], bool(row[2]), row[3]) if row else None
+
+
+def nearest(session: Session, destination: int, path: str) -> tuple[int, list[str]]:
+    """The deepest directory that exists on the way to the one at `path`, and the paths that are missing, outermost first.
+
+    Raises `NotADirectory` when a file is in the way.
+    """
+    missing: list[str] = []
+    while (found := directory_at(session, destination, path)) is None:
+        missing.insert(0, path)
+        path = split(path)[0]
+    if missing and session.row(_FILE_NAMED, directory=found.id, name=split(missing[0])[1]):
+        raise NotADirectory(f"/{missing[0]}")
+    return found.id, missing
+
+
+def make(session: Session, destination: int, parent: int | None, path: str, implicit: bool, created: float) -> int:
+    """Add a directory that is known not to exist, and return its id."""
+    row = session.row(
+        _MAKE,
+        destination=destination,
+        parent=parent,
+        name=split(path)[1],
+        path=path,
+        implicit=implicit,
+        created=created,
+    )
+    assert row is not None
+    return int(row[0])
+
+
+def make_missing(session: Session, destination: int, path: str, created: float) -> int:
+    """The directory at `path`, made with those above it, as implicit ones, where missing. Raises `NotADirectory`."""
+    directory_id, missing = nearest(session, destination, path)
+    for each in missing:
+        directory_id = make(session, destination, directory_id, each, True, created)
+    return directory_id
+
+
+def is_empty(session: Session, directory_id: int) -> bool:
+    row = session.row(_STATE, id=directory_id)
+    return row is None or not (row[2] or row[3])
+
+
+def remove(session: Session, directory_id: int) -> None:
+    session.run(_REMOVE, id=directory_id)
+
+
+def prune(session: Session, directory_id: int | None) -> None:
+    """Let go of a directory that came with a file, when it is empty, and then of those above it likewise."""
+    while directory_id is not None:
+        row = session.row(_STATE, id=directory_id)
+        if row is None or not row[1] or row[2] or row[3]:
+            return
+        session.run(_REMOVE, id=directory_id)
+        directory_id = row[0]
+
+
+def move(session: Session, destination: int, moved: Directory, source: str, target: str, parent: int) -> None:
+    """Give the directory `moved` at `source` the free path `target` in the directory `parent`.
+
+    Raises `InvalidName` where a path below it would become too long.
+    """
+    _check_lengths(session, destination, source, target)
+    session.run(_MOVE, moved=moved.id, new_parent=parent, new_name=split(target)[1], new_path=target)
+    first, last = _span(source)
+    session.run(_MOVE_BELOW, destination=destination, first=first, last=last, new_path=target, start=len(source) + 1)
+
+
+def _span(path: str) -> tuple[str, str]:
+    """All paths below `path` are between these two: `0` is the byte after `/`."""
+    return f"{path}/", f"{path}0"
+
+
+def _check_lengths(session: Session, destination: int, source: str, target: str) -> None:
+    growth = len(target.encode()) - len(source.encode())
+    if growth <= 0:
+        return
+    first, last = _span(source)
+    below = session.row(_LONGEST_DIRECTORY, destination=destination, first=first, last=last)
+    longest = max(len(source.encode()), (below and below[0]) or 0)
+    if longest + growth + 256 > PATH_BYTES:
+        files = session.row(_LONGEST_FILE, destination=destination, path=source, first=first, last=last)
+        longest = max(longest, ((files and files[0]) or 0) + 1)
+    if longest + growth > PATH_BYTES:
+        raise InvalidName("a path in that directory would become too long")

@@ -1,0 +1,242 @@
+"""The one writer of the catalogue: whatever is queued when it becomes free is one commit.
+
+Who tells whom: the reactor thread queues operations; the writer thread takes all that are there, runs each under its
+own savepoint in one transaction, commits, and hands all outcomes back with one `callFromThread`. So nobody hears of a
+change, or of a refusal that another change was the reason for, before it is on the disk. Each commit tells the
+checkpoint thread, which moves the log into the file every `CHECKPOINT` seconds, so that no commit has to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+
+from ecpds.errors import Refusal, Unavailable
+from ecpds.master.engine import SqliteEngine, of_storage, refusal_of
+from ecpds.master.sql import Session
+
+T = TypeVar("T")
+
+BATCH = 1000
+"""Operations of one transaction at most."""
+
+CHECKPOINT = 0.25
+"""Seconds between two checkpoints while there is something to move."""
+
+
+class Writer(Protocol):
+    """Runs operations that change the catalogue."""
+
+    def start(self) -> None: ...
+
+    async def run(self, operation: Callable[[Session], T]) -> T:
+        """Call `operation(session)` in a transaction, and return or raise what it does once that is committed.
+
+        An operation that raises has changed nothing. Raises `Unavailable` or `NoSpace` when the storage fails; whether
+        the change is there is then unknown.
+        """
+
+    async def stop(self) -> None:
+        """Commit what is queued; returns when the storage is closed."""
+
+
+class Committer:
+    """Runs a batch of operations as one transaction; on the thread that calls it."""
+
+    log = Logger()
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._engine = engine
+        self._session: Session | None = None
+
+    def commit(self, operations: list[Callable[[Session], Any]]) -> list[Any]:
+        """The outcome of each, an exception where it raised. Never raises; opens the storage anew after a failure."""
+        try:
+            return self._transaction(operations)
+        except sqlite3.Error as error:
+            self.log.error("the catalogue's storage failed: {error}", error=error)
+            reason: Exception = error
+        except Exception as error:
+            self.log.failure("the catalogue's writer failed")
+            reason = error
+        self.close()
+        return [_because(reason) for _ in operations]
+
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                session.close()
+            except sqlite3.Error as error:
+                self.log.error("the catalogue's storage can't be closed: {error}", error=error)
+
+    def _transaction(self, operations: list[Callable[[Session], Any]]) -> list[Any]:
+        session = self._session
+        if session is None:
+            session = self._session = self._engine.session()
+        session.command("BEGIN IMMEDIATE")
+        outcomes = [self._one(session, operation) for operation in operations]
+        session.command("COMMIT")
+        return outcomes
+
+    def _one(self, session: Session, operation: Callable[[Session], Any]) -> Any:
+        session.command("SAVEPOINT operation")
+        try:
+            outcome = operation(session)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and of_storage(error):
+                raise
+            session.command("ROLLBACK TO operation")
+            outcome = error
+        session.command("RELEASE operation")
+        return outcome
+
+
+def _because(error: Exception) -> Refusal:
+    """A refusal of its own for each operation of a batch that failed."""
+    refusal = refusal_of(error) if isinstance(error, sqlite3.Error) else Unavailable("the catalogue's writer failed")
+    refusal.__cause__ = error
+    return refusal
+
+
+class InlineWriter:
+    """Commits each operation at once, where it is asked for. For tests and tools, where there is no reactor."""
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._committer = Committer(engine)
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    async def run(self, operation: Callable[[Session], T]) -> T:
+        outcome: T | Exception = self._committer.commit([operation])[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def stop(self) -> None:
+        self._committer.close()
+
+
+class Job:
+    """An operation and who waits for it."""
+
+    __slots__ = ("done", "operation")
+
+    def __init__(self, operation: Callable[[Session], Any]) -> None:
+        self.operation = operation
+        self.done: Deferred[Any] = Deferred()
+
+
+class ThreadWriter:
+    """Commits on a thread of its own, in groups. `spawn` makes an unstarted thread that runs what it is given."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        engine: SqliteEngine,
+        reactor: IReactorFromThreads,
+        spawn: Callable[[Callable[[], None]], threading.Thread] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._reactor = reactor
+        self._committer = Committer(engine)
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._checkpoints = Checkpoints(engine)
+        spawn = spawn or (lambda run: threading.Thread(target=run, daemon=True, name="catalogue"))
+        self._threads = (spawn(self._work), spawn(self._checkpoints.work))
+        self._stopped: Deferred[None] = Deferred()
+        self._open = False
+
+    def start(self) -> None:
+        self._open = True
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, operation: Callable[[Session], T]) -> T:
+        if not self._open:
+            raise Unavailable("the catalogue is closed")
+        job = Job(operation)
+        self._queue.put(job)
+        outcome: T = await job.done
+        return outcome
+
+    async def stop(self) -> None:
+        if self._open:
+            self._open = False
+            self._queue.put(None)
+            await self._stopped
+            for thread in self._threads:
+                thread.join()
+
+    def _work(self) -> None:
+        going_on = True
+        while going_on:
+            jobs, going_on = self._take()
+            if jobs:
+                outcomes = self._committer.commit([job.operation for job in jobs])
+                self._checkpoints.wanted.set()
+                self._reactor.callFromThread(_report, jobs, outcomes)
+        self._checkpoints.stop()
+        self._committer.close()
+        self._reactor.callFromThread(self._stopped.callback, None)
+
+    def _take(self) -> tuple[list[Job], bool]:
+        """Wait for a job and take all that are there with it; False when the writer is to stop after them."""
+        jobs: list[Job] = []
+        job = self._queue.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == BATCH:
+                return jobs, True
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return jobs, True
+        return jobs, False
+
+
+def _report(jobs: list[Job], outcomes: list[Any]) -> None:
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            job.done.errback(outcome)
+        else:
+            job.done.callback(outcome)
+
+
+class Checkpoints:
+    """Moves the write-ahead log into the file, a while after there is something to move."""
+
+    log = Logger()
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._engine = engine
+        self.wanted = threading.Event()
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self.wanted.set()
+
+    def work(self) -> None:
+        session: Session | None = None
+        while not self._stop.is_set():
+            self.wanted.wait()
+            self.wanted.clear()
+            self._stop.wait(CHECKPOINT)
+            try:
+                session = session or self._engine.session()
+                session.command("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.Error as error:
+                self.log.error("the catalogue's log can't be moved into its file: {error}", error=error)
+                session = None
+        if session is not None:
+            session.close()
