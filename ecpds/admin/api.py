@@ -16,7 +16,7 @@ from zope.interface import implementer
 from ecpds.admin.verbs import BY_PATH, Verb
 from ecpds.errors import InvalidRequest, NotFound, Refusal, TooLarge
 from ecpds.http.message import IBody, Request, Response
-from ecpds.http.replies import status_of
+from ecpds.http.replies import STATUS
 from ecpds.interfaces import IByteSink, IByteSource
 from ecpds.portal.operator import Operator
 
@@ -44,7 +44,7 @@ class Api:
         try:
             return await self._answer(request)
         except Refusal as refusal:
-            return Response(status_of(refusal), [JSON], line({"error": refusal.sentence}))
+            return Response(STATUS[type(refusal)], [JSON], line({"error": refusal.sentence}))
         except Exception:
             self.log.failure("{method} {path} failed", method=request.method, path=request.path)
             return Response(500, [JSON], line({"error": "The portal failed; its log says how."}))

@@ -109,7 +109,7 @@ def read_file(file: Any) -> str:
 def read_password(from_input: bool, wanted: Mapping[str, Any]) -> str | None:
     """From standard input, one line; or asked for at a terminal; or none: then the user can't log in with one."""
     if from_input:
-        line = click.get_binary_stream("stdin").readline()
+        line = sys.stdin.buffer.readline()
         try:
             return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
