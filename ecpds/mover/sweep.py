@@ -20,6 +20,9 @@ from ecpds.mover.volumes import Volume
 
 T = TypeVar("T")
 
+NAMED = 20
+"""Foreign files that one sweep names in the log; it counts the others."""
+
 
 class Judge(Protocol):
     """What the sweep needs of a Master."""
@@ -59,9 +62,9 @@ class Sweep:
 
     async def _walk(self, volume: Volume, total: Swept) -> Swept:
         run = self._store.threads.run
-        strangers: list[Path] = await run(lambda: list(volume.strangers()))
+        folders, strangers = await run(volume.folders)
         total = self._leave(strangers, total)
-        for folder in await run(lambda: list(volume.folders())):
+        for folder in folders:
             pages = volume.pages(folder)
             while (page := await run(_next, pages)) is not None:
                 segments, foreign = page
@@ -83,7 +86,7 @@ class Sweep:
         )
 
     def _leave(self, foreign: Sequence[Path], total: Swept) -> Swept:
-        for path in foreign:
+        for path in foreign[: max(0, NAMED - total.foreign)]:
             self.log.warn("{path} is not ours and is left", path=str(path))
         return evolve(total, foreign=total.foreign + len(foreign))
 

@@ -7,7 +7,9 @@ hexadecimal, so that a folder holds at most 1,024 files and files that come toge
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +27,9 @@ REMEMBERED = 10_000
 
 PAGE = 1000
 """Files that a walk looks at between two pauses."""
+
+OUTER = re.compile("0|[1-9a-f][0-9a-f]*")
+INNER = re.compile("[0-3][0-9a-f]{2}")
 
 
 def segment_path(segment: int) -> str:
@@ -141,16 +146,15 @@ class Volume:
         """Unlink a segment; one that is not there is no error."""
         self.path(segment).unlink(missing_ok=True)
 
-    def folders(self) -> Iterator[Path]:
-        """The folders that segments stand in."""
-        for outer in sorted(_folders(self.root)):
-            yield from sorted(_folders(outer))
-
-    def strangers(self) -> Iterator[Path]:
-        """Files that stand where only folders should."""
-        for folder in (self.root, *_folders(self.root)):
-            with os.scandir(folder) as found:
-                yield from (Path(item.path) for item in found if not item.is_dir(follow_symlinks=False))
+    def folders(self) -> tuple[list[Path], list[Path]]:
+        """The folders that segments stand in, and what stands between them and is none, such as lost+found."""
+        outer, foreign = _sort_out_folders(self.root, OUTER)
+        inner: list[Path] = []
+        for folder in outer:
+            ours, others = _sort_out_folders(folder, INNER)
+            inner += ours
+            foreign += others
+        return inner, foreign
 
     def pages(self, folder: Path) -> Iterator[tuple[list[StoredSegment], list[Path]]]:
         """What stands in a folder, a page at a time: segments, and names that are none."""
@@ -165,11 +169,18 @@ class Volume:
             segment = segment_of(os.path.relpath(item.path, self.root))
             if segment is None or not item.is_file(follow_symlinks=False):
                 foreign.append(Path(item.path))
-            else:
+                continue
+            with suppress(FileNotFoundError):  # It was deleted since the folder was read.
                 segments.append(StoredSegment(segment, self.index, item.stat(follow_symlinks=False).st_size))
         return segments, foreign
 
 
-def _folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as found:
-        return [Path(item.path) for item in found if item.is_dir(follow_symlinks=False)]
+def _sort_out_folders(parent: Path, name: re.Pattern[str]) -> tuple[list[Path], list[Path]]:
+    """The folders in `parent` with such a name, and all else."""
+    ours: list[Path] = []
+    foreign: list[Path] = []
+    with os.scandir(parent) as found:
+        for item in found:
+            known = name.fullmatch(item.name) and item.is_dir(follow_symlinks=False)
+            (ours if known else foreign).append(Path(item.path))
+    return sorted(ours), foreign

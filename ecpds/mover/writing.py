@@ -57,19 +57,20 @@ class WriteHandle:
         self._segment = segment
         self._reserved = reserved
         self._when_ended = ended
-        self._hashes: dict[str, Hash] = {name: hashlib.new(name) for name in digests if name != "crc64nvme"}
+        self._hashes: dict[str, Hash] = {
+            name: hashlib.new(name, usedforsecurity=False) for name in digests if name != "crc64nvme"
+        }
         self._file = StagedFile(volume, segment, means.sync)
         self._strand = Strand(means.threads)
         hashing = [(Strand(means.digest_threads), each.update) for each in self._hashes.values()]
         self._pipeline = Pipeline(means.pool, means.limits.window, [(self._strand, self._file.write), *hashing])
         self._total = 0
         self._receiving = False
+        self._finishing = False
         self._over = False
 
     async def receive(self, source: IByteSource, limit: int | None = None) -> int:
-        self._refuse_over()
-        if self._receiving:
-            raise RuntimeError("an upload has one receiver at a time")
+        self._refuse_busy()
         self._receiving = True
         came = 0
         try:
@@ -85,7 +86,8 @@ class WriteHandle:
         return came
 
     async def finish(self, length: int | None = None) -> Receipt:
-        self._refuse_over()
+        self._refuse_busy()
+        self._finishing = True
         try:
             if length is not None and length != self._total:
                 raise Incomplete(f"{self._total} of {length} bytes came")
@@ -134,7 +136,14 @@ class WriteHandle:
             await self._strand.put(self._file.close)
         self._pipeline.drop()
         if self._means.sync:
+            await self._sync_name()
+
+    async def _sync_name(self) -> None:
+        try:
             await self._means.folders.sync(self._file.path.parent)
+        except OSError as error:
+            self._volume.fail(error)
+            raise Unavailable(f"volume {self._volume.index} can't be synced: {error.strerror}") from error
 
     async def _tell(self, receipt: Receipt) -> None:
         """Tell the Master. What it refuses for good is unlinked; where it may have heard, the bytes stay."""
@@ -156,6 +165,11 @@ class WriteHandle:
         used = min(count, self._reserved)
         self._reserved -= used
         self._volume.give_back(used)
+
+    def _refuse_busy(self) -> None:
+        self._refuse_over()
+        if self._receiving or self._finishing:
+            raise RuntimeError("an upload does one thing at a time")
 
     def _refuse_over(self) -> None:
         if self._over:

@@ -1,7 +1,7 @@
 """Bulk buffers: aligned, reused, and bounded in all.
 
 A buffer starts 2048 bytes into a page. A `bytearray` starts 16 bytes into one, and there this processor family's copies
-from and to the kernel fall to a quarter of their speed (see the measurements in docs/throughput.md).
+from and to the kernel fall to a quarter of their speed (preadv of 128 KiB from the page cache: 1,990 MB/s against 6,700).
 """
 
 from __future__ import annotations

@@ -108,7 +108,10 @@ class Use:
 
 @implementer(IChannel, IReadWriteDescriptor)
 class Channel:
-    """`closed` is called once, when the descriptor is given back. `patience`: seconds without progress before `Stalled`."""
+    """`closed` is called once, when the descriptor is given back. `patience`: seconds without progress before `Stalled`.
+
+    After `finish` an `abort` does nothing: what was written still reaches the peer.
+    """
 
     log = Logger()
 
@@ -189,7 +192,7 @@ class Channel:
             self._linger()
 
     def abort(self) -> None:
-        if self._state is not State.CLOSED:
+        if self._state is State.OPEN:
             self._fail(ConnectionLost())
 
     # Moving bytes
@@ -353,3 +356,4 @@ class Channel:
 
     def connectionLost(self, reason: Failure) -> None:
         self.abort()
+        self._close()

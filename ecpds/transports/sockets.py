@@ -134,8 +134,16 @@ class Acceptor:
                     self._rest(error)
                     return
                 continue  # That connection ended before it was accepted, or brought its own network error (accept(2)).
+            self._hand_over(sock, host(name[0]) if isinstance(name, tuple) else "")
+
+    def _hand_over(self, sock: socket.socket, peer: str) -> None:
+        """One connection that can't be begun must not end the listening."""
+        try:
             sock.setblocking(False)
-            self._accepted(sock, host(name[0]) if isinstance(name, tuple) else "")
+            self._accepted(sock, peer)
+        except Exception:
+            self.log.failure("a connection from {peer} could not be begun", peer=peer)
+            sock.close()
 
     def _rest(self, error: OSError) -> None:
         self.log.warn("no connection accepted for {seconds} s: {reason}", seconds=PAUSE, reason=error.strerror)
