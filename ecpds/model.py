@@ -103,12 +103,13 @@ class Entry:
     """A name in a directory: a file when it has a data file, otherwise a directory.
 
     `path` is what the asker calls it, absolute; from the Master it is relative to the destination, without a leading
-    slash, and empty for the destination itself.
+    slash, and empty for the destination itself. `replaced` is said by a commit alone: the name pointed at a file before.
     """
 
     path: str
     mtime: float
     file: DataFile | None = None
+    replaced: bool = field(default=False, eq=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,126 @@
+"""What the data door's replies say about a file, so that nothing that a user has stored can act in the portal's name.
+
+The content type comes from the name's extension and a fixed table, never from the bytes. Only types that can't run
+anything are shown in a browser; every other is a download. Either way the page has no origin and may load nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from ecpds.http.message import Response, text_response
+from ecpds.model import DataFile
+from ecpds.wire.conditions import last_modified
+from ecpds.wire.digests import digest_field
+
+PREFIX = "/data"
+
+Header = tuple[str, str]
+
+SAFE: tuple[Header, ...] = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "private, no-cache"),
+)
+"""For every reply: don't guess the type, don't let other sites use it, and ask again before using it again."""
+
+SANDBOX: Header = ("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+
+OCTETS = "application/octet-stream"
+TEXT = "text/plain; charset=utf-8"
+
+SHOWN = {
+    "csv": "text/csv; charset=utf-8",
+    "geojson": "application/geo+json",
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "json": "application/json",
+    "log": TEXT,
+    "md": TEXT,
+    "png": "image/png",
+    "txt": TEXT,
+    "webp": "image/webp",
+}
+"""By extension, what a browser may show: nothing of it can hold a script that runs."""
+
+DOWNLOADED = {
+    "avi": "video/x-msvideo",
+    "bz2": "application/x-bzip2",
+    "gz": "application/gzip",
+    "h5": "application/x-hdf5",
+    "hdf5": "application/x-hdf5",
+    "htm": "text/html",
+    "html": "text/html",
+    "mp4": "video/mp4",
+    "nc": "application/x-netcdf",
+    "nc4": "application/x-netcdf",
+    "parquet": "application/vnd.apache.parquet",
+    "pdf": "application/pdf",
+    "svg": "image/svg+xml",
+    "tar": "application/x-tar",
+    "tgz": "application/gzip",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "xml": "application/xml",
+    "xz": "application/x-xz",
+    "zip": "application/zip",
+    "zst": "application/zstd",
+}
+"""By extension, what is only saved; among it all that browsers would run."""
+
+_ATTR_CHARS = "!#$&+-.^_`|~"
+_NOT_QUOTED = re.compile(r"[^ !#$&-\[\]-~]")
+
+
+def media_type(name: str) -> tuple[str, bool]:
+    """The content type of a file of that name, and whether a browser may show it."""
+    _, dot, end = name.rpartition(".")
+    extension = end.lower() if dot else ""
+    if extension in SHOWN:
+        return SHOWN[extension], True
+    return DOWNLOADED.get(extension, OCTETS), False
+
+
+def disposition(name: str, shown: bool) -> str:
+    """A Content-Disposition (RFC 6266): the name in ASCII for all clients, and exactly for those that read RFC 8187."""
+    kind = "inline" if shown else "attachment"
+    plain = _NOT_QUOTED.sub("_", name)
+    exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+    return f'{kind}; filename="{plain}"{exact}'
+
+
+def validators(file: DataFile) -> list[Header]:
+    """What a client may ask about later, and what every reply says of a file, 304 included."""
+    return [("ETag", file.etag), ("Last-Modified", last_modified(file)), *SAFE]
+
+
+def digest(file: DataFile, want: str | None) -> list[Header]:
+    """Repr-Digest, unless nothing is known yet; always of the whole file, whatever the range (RFC 9530 section 3)."""
+    field = digest_field(file.digests, want)
+    return [("Repr-Digest", field)] if field else []
+
+
+def representation(name: str, file: DataFile, want: str | None) -> list[Header]:
+    """All that a 200 or 206 says of a file. `want` is the request's Want-Repr-Digest."""
+    kind, shown = media_type(name)
+    return [
+        ("Content-Type", kind),
+        ("Content-Disposition", disposition(name, shown)),
+        ("Accept-Ranges", "bytes"),
+        SANDBOX,
+        *validators(file),
+        *digest(file, want),
+    ]
+
+
+def href(path: str) -> str:
+    """A path of the portal as a reference that stays on this server: it always begins with the door's own prefix."""
+    return PREFIX + quote(path)
+
+
+def redirect(path: str, query: str = "", status: int = 301) -> Response:
+    """Send the client to another path of the door, with the query as it came."""
+    location = href(path) + (f"?{query}" if query else "")
+    return text_response(status, f"It is at {location}", [("Location", location), *SAFE])

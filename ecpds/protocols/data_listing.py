@@ -1,0 +1,175 @@
+"""Directories: as JSON and plain text in full, however long, and as HTML in pages.
+
+A listing is read from the portal a page at a time, and the next page only when the client has taken the one before, so a
+directory of a million entries costs no more memory than one of a thousand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from attrs import frozen
+from zope.interface import implementer
+
+from ecpds.http.message import HttpError, IBody, Request, Response
+from ecpds.interfaces import IByteSink, IFileSystem
+from ecpds.model import Entry
+from ecpds.protocols.data_headers import SAFE
+from ecpds.protocols.data_html import HtmlPages
+from ecpds.wire.listings import json_entry, text_line
+from ecpds.wire.negotiation import preferred
+
+TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json"}
+"""The forms by their name in `?format=`, the first for clients that take anything."""
+
+MOST_PARAMETERS = 16
+
+
+@frozen
+class Asked:
+    """What the query and the Accept field ask: a form, where to go on, and how many entries at most."""
+
+    form: str
+    after: str | None = None
+    limit: int | None = None
+
+
+def asked(query: str, accept: str | None) -> Asked:
+    """Read a query. `format` wins over Accept; what we don't know is left aside. Raises `HttpError` 400."""
+    try:
+        values = dict(parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS))
+    except ValueError:
+        raise HttpError(400, "The query can't be understood.") from None
+    form = values.get("format") or _form(accept)
+    if form not in TYPES:
+        raise HttpError(400, f"There is no such format; there are {', '.join(TYPES)}.")
+    return Asked(form, values.get("after") or None, _limit(values.get("limit")))
+
+
+def _form(accept: str | None) -> str:
+    # Who accepts none of them gets the default rather than a 406: RFC 9110 section 12.5.1 lets us.
+    liked = preferred(accept, tuple(TYPES.values()))
+    return next((form for form, kind in TYPES.items() if kind == liked), "text")
+
+
+def _limit(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
+        raise HttpError(400, "The limit is not a number of entries.")
+    return int(text)
+
+
+class Walk:
+    """Reads a directory, `most` entries at a time. After each page `after` is where it would go on; None: at the end."""
+
+    def __init__(self, files: IFileSystem, path: str, start: Asked, most: int) -> None:
+        self._files = files
+        self._path = path
+        self._left = start.limit
+        self._most = most
+        self.after = start.after
+        self.done = False
+
+    async def read(self) -> Sequence[Entry]:
+        """The next page."""
+        wanted = self._most if self._left is None else min(self._most, self._left)
+        page = await self._files.list(self._path, self.after, wanted)
+        self.after = page.after
+        if self._left is not None:
+            self._left -= len(page.entries)
+        self.done = page.after is None or self._left == 0
+        return page.entries
+
+
+class Form(Protocol):
+    """How a listing is written down, from its beginning to its end."""
+
+    def begin(self, path: str) -> str: ...
+
+    def entries(self, entries: Sequence[Entry], first: bool) -> str: ...
+
+    def end(self, after: str | None) -> str: ...
+
+
+class TextForm:
+    """One line an entry."""
+
+    def begin(self, path: str) -> str:
+        return ""
+
+    def entries(self, entries: Sequence[Entry], first: bool) -> str:
+        return "".join(f"{text_line(entry)}\n" for entry in entries)
+
+    def end(self, after: str | None) -> str:
+        return ""
+
+
+class JsonForm:
+    """One object, with one line an entry, so that both programs and eyes can read it."""
+
+    def begin(self, path: str) -> str:
+        return f'{{"path": {json.dumps(path)}, "entries": ['
+
+    def entries(self, entries: Sequence[Entry], first: bool) -> str:
+        lines = ",\n".join(json.dumps(json_entry(entry)) for entry in entries)
+        return f"\n{lines}" if first or not lines else f",\n{lines}"
+
+    def end(self, after: str | None) -> str:
+        return f'\n], "after": {json.dumps(after)}}}\n'
+
+
+FORMS: dict[str, Form] = {"text": TextForm(), "json": JsonForm()}
+
+
+@implementer(IBody)
+class LongListing:
+    """The rest of a listing, after its first page has been read."""
+
+    length: int | None = None
+
+    def __init__(self, form: Form, beginning: str, walk: Walk) -> None:
+        self._form = form
+        self._beginning = beginning
+        self._walk = walk
+
+    async def send(self, sink: IByteSink) -> None:
+        await sink.write(self._beginning.encode())
+        while not self._walk.done:
+            await sink.write(self._form.entries(await self._walk.read(), first=False).encode())
+        await sink.write(self._form.end(self._walk.after).encode())
+
+    def close(self, failure: BaseException | None = None) -> None:
+        """Nothing is open between two pages."""
+
+
+class Listings:
+    """Answers GET and HEAD of directories. `most` is how many entries are read at a time, and how many a HTML page has."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._html = HtmlPages()
+
+    async def answer(self, files: IFileSystem, request: Request, path: str) -> Response:
+        """The listing of the directory at `path`, which ends in a slash."""
+        wish = asked(request.query, request.headers.get("accept"))
+        if wish.form == "html":
+            return await self._page(files, path, wish)
+        walk = Walk(files, path, wish, self._most)
+        form = FORMS[wish.form]
+        # The first page is read before the reply begins, so that a refusal still has its own status.
+        beginning = form.begin(path[:-1] or "/") + form.entries(await walk.read(), first=True)
+        headers = [("Content-Type", f"{TYPES[wish.form]}; charset=utf-8"), ("Vary", "Accept"), *SAFE]
+        if walk.done:
+            return Response(200, headers, (beginning + form.end(walk.after)).encode())
+        return Response(200, headers, LongListing(form, beginning, walk))
+
+    async def _page(self, files: IFileSystem, path: str, wish: Asked) -> Response:
+        limit = min(wish.limit or self._most, self._most)
+        page = await files.list(path, wish.after, limit)
+        text = self._html.render(path[:-1] or "/", page, wish.after, wish.limit, files.identity.login)
+        headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._html.policy, *SAFE]
+        return Response(200, headers, text.encode())

@@ -1,0 +1,95 @@
+"""PUT and DELETE: what the request asks is checked, then the bytes come, then the commit, and only then the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ecpds.errors import NotFound, PreconditionFailed
+from ecpds.http.message import HttpError, Request, Response
+from ecpds.interfaces import IFileSystem
+from ecpds.model import Condition, DataFile, Entry
+from ecpds.protocols.data_headers import SAFE, digest, href, validators
+from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
+from ecpds.wire.digests import announced
+
+
+async def write_file(files: IFileSystem, request: Request, path: str) -> Response:
+    """Answer a PUT: 201 where nothing was before, 204 where a file was replaced. A cut request publishes nothing."""
+    _refuse_partial(request)
+    expected = _expected(request)
+    condition = await _condition(files, request, path)
+    upload = await files.open_write(path, request.length, condition, expected)
+    try:
+        await upload.receive(request.body)
+        entry = await upload.commit()
+    except Exception as failure:
+        await upload.abort(failure)
+        raise
+    return _stored(request, entry, condition)
+
+
+async def delete(files: IFileSystem, request: Request, path: str) -> Response:
+    """Answer a DELETE: of a file, or, with a trailing slash, of an empty directory."""
+    if path.endswith("/"):
+        _refuse_tags(request)
+        await files.remove_directory(path)
+    else:
+        await files.delete(path, await _condition(files, request, path))
+    return Response(204, list(SAFE))
+
+
+def _refuse_partial(request: Request) -> None:
+    """What would store something other than the file: RFC 9110 sections 14.5 and 8.4."""
+    if "content-range" in request.headers:
+        raise HttpError(400, "A part of a file can't be put; send the whole file, without Content-Range.")
+    coding = request.headers.get("content-encoding", "identity") or "identity"
+    if coding.lower() != "identity":
+        raise HttpError(
+            415, "Files are stored as they come; send it without Content-Encoding.", [("Accept-Encoding", "identity")]
+        )
+
+
+def _expected(request: Request) -> Mapping[str, str]:
+    try:
+        return announced(request.headers)
+    except ValueError as error:
+        raise HttpError(400, f"A digest of the request is malformed: {error}.") from None
+
+
+async def _condition(files: IFileSystem, request: Request, path: str) -> Condition:
+    """What the commit is to check. Raises `HttpError` 412 where it is clear now that it would be refused."""
+    fields = request.headers
+    try:
+        if not needs_current(fields):
+            return asked_condition(fields)
+        pinned = pinned_condition(fields, await _present(files, path))
+    except ValueError as error:
+        raise HttpError(400, f"A condition of the request is malformed: {error}.") from None
+    if pinned is None:
+        raise HttpError(412, PreconditionFailed().sentence, SAFE)
+    return pinned
+
+
+async def _present(files: IFileSystem, path: str) -> DataFile | None:
+    try:
+        return (await files.stat(path)).file
+    except NotFound:
+        return None
+
+
+def _refuse_tags(request: Request) -> None:
+    """A directory has no entity tag, so none matches."""
+    field = request.headers.get("if-match")
+    if field is not None and field != "*":
+        raise HttpError(412, PreconditionFailed().sentence, SAFE)
+
+
+def _stored(request: Request, entry: Entry, condition: Condition) -> Response:
+    assert entry.file is not None
+    known = condition.exists or condition.match is not None
+    headers = [
+        ("Location", href(entry.path)),
+        *validators(entry.file),
+        *digest(entry.file, request.headers.get("want-repr-digest")),
+    ]
+    return Response(204 if entry.replaced or known else 201, headers)
