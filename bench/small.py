@@ -71,11 +71,9 @@ def by_ftp(target: Target, direction: str) -> Work:
 
 def by_http(target: Target, direction: str) -> Work:
     """On eight connections, which are opened and closed within the time that is measured."""
-    connect: Callable[[], http.client.HTTPConnection] = partial(
-        http.client.HTTPConnection, "127.0.0.1", target.port, timeout=60
-    )
-    if target.door == "https":
-        connect = partial(http.client.HTTPSConnection, "127.0.0.1", target.port, timeout=60, context=unverified())
+    plain = partial(http.client.HTTPConnection, "127.0.0.1", target.port, timeout=60)
+    secure = partial(http.client.HTTPSConnection, "127.0.0.1", target.port, timeout=60, context=unverified())
+    connect: Callable[[], http.client.HTTPConnection] = secure if target.door == "https" else plain
     headers = authorization(target.login, target.password)
     return partial(put_by_http if direction == "put" else get_by_http, connect, CONNECTIONS, target.folder, headers)
 

@@ -74,9 +74,10 @@ class Name:
 
     def allowed(self) -> set[int | None]:
         """The versions that may be there now; None is no file at all."""
-        standing = max((put.began for put in self.puts if put.acknowledged != float("inf")), default=float("-inf"))
-        allowed: set[int | None] = {put.version for put in self.puts if put.acknowledged >= standing}
-        return allowed if standing > float("-inf") else allowed | {None}
+        standing = [put.began for put in self.puts if put.acknowledged != float("inf")]
+        if not standing:
+            return {None, *(put.version for put in self.puts)}
+        return {put.version for put in self.puts if put.acknowledged >= max(standing)}
 
     def settle(self, version: int | None) -> None:
         """The next round starts from what was found."""
