@@ -1,0 +1,376 @@
+"""`twistd ecpds`: its options, and the composition root that builds a node from its configuration.
+
+This is the only file that sees every room. `Node` is built top to bottom, each part handed what it needs; it starts in
+that order (catalogue, mover, records, doors) and stops in the reverse one.
+"""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import txaio
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python import usage
+
+from ecpds.admin.api import Api
+from ecpds.admission import Admission
+from ecpds.config import Config, ConfigError, load
+from ecpds.errors import Refusal
+from ecpds.events import timestamp
+from ecpds.http.routing import Routes
+from ecpds.http.server import HttpServer
+from ecpds.interfaces import IChannel
+from ecpds.keys import door_certificate, server_context, utc_now
+from ecpds.master.engine import CatalogueError, SqliteEngine
+from ecpds.master.operations import Operations
+from ecpds.master.service import Master
+from ecpds.master.writer import ThreadWriter
+from ecpds.model import Destination, NewUser, Origin
+from ecpds.mover.control import LocalControl
+from ecpds.mover.store import LocalStore
+from ecpds.mover.sweep import Sweep
+from ecpds.portal.filesystem import Backing
+from ecpds.portal.operator import Operator
+from ecpds.portal.portal import Portal
+from ecpds.portal.records import JsonLines, Tee
+from ecpds.ports import Ports
+from ecpds.protocols.data import METHODS, DataDoor, home
+from ecpds.protocols.ftp import FtpFactory
+from ecpds.threads import PoolThreads
+from ecpds.timeouts import Timeouts
+from ecpds.transports.buffers import BufferPool
+from ecpds.transports.channel import Surroundings
+from ecpds.transports.listeners import Listeners, Server, serve, serve_path
+from ecpds.transports.pages import Pages
+
+LANDED = ("master", "mover", "ftp", "https")
+"""The roles that are built; the others are accepted and warned of."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread must let another have the interpreter: a busy reactor starves the catalogue's writer else."""
+
+SQLITE = "sqlite:///"
+
+
+class Options(usage.Options):
+    """The command line of `twistd ecpds`."""
+
+    synopsis = "[options]"
+    longdesc = "Runs one node of an ecpds data portal. conf/ecpds.toml shows every setting."
+    optParameters = [["config", "c", None, "The configuration file."]]  # noqa: RUF012
+    optFlags = [["demo", None, "On the first start make a user and a destination `demo`, and print how to use them."]]  # noqa: RUF012
+
+    def postOptions(self) -> None:
+        if self["config"] is None:
+            raise usage.UsageError("--config FILE says which node this is")
+
+
+def makeService(options: Options) -> IService:
+    """A node by its configuration. A configuration that can't be used ends the program with one line that says why."""
+    try:
+        config = checked(load(Path(options["config"])))
+    except ConfigError as error:
+        sys.exit(f"ecpds: {error}")
+    service: IService = NodeService(config, bool(options["demo"]))
+    return service
+
+
+def checked(config: Config) -> Config:
+    """The configuration, if this release can do what it asks for. Raises `ConfigError`."""
+    missing = [role for role in ("master", "mover") if role not in config.node.roles]
+    if missing or (config.cluster and config.cluster.masters):
+        raise ConfigError("[node] roles: a node is its own master and mover in this release; fleets come in a later one")
+    if not config.catalogue.url.startswith(SQLITE):
+        raise ConfigError("[catalogue] url: allowed: sqlite:///FILE; PostgreSQL comes in a later release")
+    return config
+
+
+class NodeService(Service):
+    """Starts and stops a node. What keeps it from starting ends the program with one line, before the reactor runs."""
+
+    log = Logger()
+
+    def __init__(self, config: Config, demo: bool) -> None:
+        self._config = config
+        self._demo = demo
+        self._node: Node | None = None
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        from twisted.internet import reactor
+
+        try:
+            self._node = Node(self._config, reactor)
+            self._node.open()
+        except (ConfigError, CatalogueError, Refusal) as error:
+            sys.exit(f"ecpds: {error}")
+        except OSError as error:
+            sys.exit(f"ecpds: {error.filename}: {error.strerror}" if error.filename else f"ecpds: {error}")
+        reactor.callWhenRunning(self._running, reactor)
+
+    def _running(self, reactor: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reactor.callFromThread(self._told_to_stop, reactor))
+        assert self._node is not None
+        ensureDeferred(self._node.start(self._demo)).addErrback(self._failed, reactor)
+
+    def _told_to_stop(self, reactor: Any) -> None:
+        """The first signal lets transfers end (and the exit status be 0), the second doesn't."""
+        if self.running:
+            reactor.stop()
+        elif self._node is not None:
+            self._node.abort()
+
+    def _failed(self, failure: Any, reactor: Any) -> None:
+        self.log.failure("the node could not start", failure)
+        reactor.stop()
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return ensureDeferred(self._node.stop()) if self._node is not None else None
+
+
+class Node:
+    """One daemon: every part, built and connected. `open` binds the doors, `start` begins the work, `stop` ends it."""
+
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.config, self.reactor = config, reactor
+        limits = config.limits
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        raise_descriptor_limit()
+        config.home.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.ports = Ports(config.path("ports.json"))
+        self.threads = PoolThreads(reactor, "disk", limits.disk_threads)
+        self.digest_threads = PoolThreads(reactor, "digest", limits.digest_threads)
+        self.login_threads = PoolThreads(reactor, "login", limits.login_threads, limits.login_queue)
+        self.timeouts = Timeouts(reactor, batched_timer(reactor))
+        self.pool = BufferPool(limits.buffers)
+        self.around = Surroundings(reactor, self.timeouts, limits, self.pool, Pages(self.threads))
+        self._build_storage()
+        self._build_portal()
+        self._build_doors()
+
+    def _build_storage(self) -> None:
+        config, limits = self.config, self.config.limits
+        self.engine = SqliteEngine(config.path(config.catalogue.url.removeprefix(SQLITE)), config.mover.sync)
+        self.master = Master(
+            self.engine,
+            ThreadWriter(self.engine, self.reactor),
+            self.threads,
+            self.login_threads,
+            limits,
+            self.reactor,
+            SystemRandom(),
+        )
+        volumes = [config.path(volume) for volume in config.mover.volumes]
+        self.store = LocalStore(
+            config.node.name,
+            volumes,
+            self.master.stored,
+            self.threads,
+            self.digest_threads,
+            self.pool,
+            limits,
+            config.mover.sync,
+            self.reactor,
+        )
+        self.control = LocalControl(self.store)
+        self.master.register_mover(self.control)
+        self.sweep = Sweep(self.store, self.master)
+        self.sweeping = "waiting"
+
+    def _build_portal(self) -> None:
+        config = self.config
+        self.journal = JsonLines(config.path("events"), self.threads, self.reactor)
+        sink = Tee([self.journal, self.master.history])
+        backing = Backing(self.master, {config.node.name: self.store}, sink, self.reactor.seconds, config.limits)
+        self.portal = Portal(backing)
+        movers = {config.node.name: self.control}
+        self.operator = Operator(Operations(self.master), self.master, movers, self.reactor, self._facts)
+
+    def _build_doors(self) -> None:
+        config, limits = self.config, self.config.limits
+        data = DataDoor(self.portal, config.node.name, limits)
+        routes = Routes()
+        routes.add(METHODS, "/data", data.handle)
+        routes.add(("GET", "HEAD"), "/", home)
+        self.web = self._http_server(routes, "https")
+        self.admin = self._http_server(Api(self.operator).handle, "admin")
+        listeners = Listeners(self.around, SystemRandom())
+        admission = Admission(limits.connections, limits.connections_per_address)
+        self.ftp = FtpFactory(
+            self.portal, listeners, limits, config.ftp, self.timeouts, self.reactor, admission, config.node.name
+        )
+        self._servers: list[Server] = []
+        self._ftp_ports: list[Any] = []
+
+    def _http_server(self, handler: Any, protocol: str) -> HttpServer:
+        def refused(peer: str, message: str) -> None:
+            self.portal.refused("", message, Origin(protocol, peer, self.config.node.name))
+
+        return HttpServer(handler, self.config.limits, self.timeouts, self.reactor.seconds, on_refused=refused)
+
+    # Starting
+
+    def open(self) -> None:
+        """Open the catalogue and bind the doors. Raises what keeps the node from starting."""
+        self.ports.remove()
+        self.engine.open()
+        roles = self.config.node.roles
+        if "ftp" in roles:
+            self.ports.bind("ftp", self.config.ftp.port, self.config.node.interface, self._bind_ftp)
+        if "https" in roles:
+            self._open_https()
+        self._servers.append(serve_path(self.around, self.config.path("admin.sock"), served_by(self.admin)))
+        for role in roles:
+            if role not in LANDED:
+                self.log.warn("[node] roles: {role} is not in this release; that door stays closed", role=role)
+
+    def _open_https(self) -> None:
+        limits, options = self.config.limits, self.config.https
+        context = server_context(*door_certificate(self.config, utc_now()), alpn=b"http/1.1")
+        for name, port, tls in (("https", options.port, context), ("https_plain", options.plain_port, None)):
+            if port is None:
+                continue
+            admission = Admission(limits.connections, limits.connections_per_address)
+
+            def bind(address: str, number: int, tls: Any = tls, admission: Admission = admission) -> int:
+                server = serve(
+                    self.around, address, number, served_by(self.web), context=tls, admission=admission, ragged_eof_ok=True
+                )
+                self._servers.append(server)
+                return server.port
+
+            self.ports.bind(name, port, self.config.node.interface, bind)
+
+    def _bind_ftp(self, address: str, number: int) -> int:
+        try:
+            port = self.reactor.listenTCP(number, self.ftp, backlog=1024, interface=address)
+        except CannotListenError as error:
+            raise error.socketError from error
+        self._ftp_ports.append(port)
+        return int(port.getHost().port)
+
+    async def start(self, demo: bool) -> None:
+        """Begin to serve; `ports.json` says when that is."""
+        for pool in (self.threads, self.digest_threads, self.login_threads):
+            pool.start()
+        await self.master.start()
+        if demo:
+            await self._make_demo()
+        self.ports.write()
+        self.log.info("ready: {ports}", ports=self.ports.numbers)
+        ensureDeferred(self._sweep()).addErrback(lambda failure: self.log.failure("the sweep failed", failure))
+
+    async def _sweep(self) -> None:
+        self.sweeping = "running"
+        try:
+            await self.sweep.run()
+            self.sweeping = "done"
+        except Refusal as refusal:
+            self.sweeping = f"failed: {refusal}"
+            self.log.error("the sweep failed: {reason}", reason=str(refusal))
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "node": self.config.node.name,
+            "roles": list(self.config.node.roles),
+            "time": timestamp(time.time()),
+            "ports": self.ports.numbers,
+            "sweep": self.sweeping,
+            "sessions": {"ftp": len(self.ftp.sessions), "https": sum(len(server.connections) for server in self._servers)},
+        }
+
+    async def _make_demo(self) -> None:
+        operations = Operations(self.master)
+        if await operations.users() or await operations.destinations():
+            return
+        password = secrets.token_urlsafe(12)
+        await operations.add_destination(Destination(0, "demo"))
+        await operations.add_user(NewUser("demo", password, destinations=("demo",)))
+        # twistd sends sys.stdout to the log, where a password has no business.
+        terminal = sys.__stdout__ or sys.stdout
+        terminal.write(demo_text(password, self.ports.numbers, self.config.node.interface[0]))
+        terminal.flush()
+
+    # Stopping
+
+    async def stop(self) -> None:
+        """Let running transfers end, `limits.shutdown` seconds at most; then commit, write and close everything."""
+        for server in self._servers:
+            server.stop_listening()
+        await DeferredList([Deferred.fromCoroutine(_stopped(port)) for port in self._ftp_ports])
+        late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
+        doors = [self.ftp.drain(), self.web.drain(), self.admin.drain()]
+        await DeferredList([Deferred.fromCoroutine(door) for door in doors])
+        if late.active():
+            late.cancel()
+        await self.master.stop()
+        await self.journal.stop()
+        for pool in (self.threads, self.digest_threads, self.login_threads):
+            pool.stop()
+        self.engine.close()
+        self.config.path("admin.sock").unlink(missing_ok=True)
+        self.ports.remove_own()
+
+    def abort(self) -> None:
+        """Close every connection now. What was not acknowledged is given up; nothing that was is lost."""
+        self.ftp.abort()
+        self.web.abort()
+        self.admin.abort()
+
+
+def served_by(server: HttpServer) -> Callable[[IChannel], None]:
+    """What a listener calls with each channel."""
+
+    def serve_channel(channel: IChannel) -> None:
+        server.serve(channel)
+
+    return serve_channel
+
+
+async def _stopped(port: Any) -> None:
+    stopped = port.stopListening()
+    if stopped is not None:
+        await stopped
+
+
+def batched_timer(reactor: Any) -> Any:
+    """txaio's timer, which calls the reactor once for all that fall due in one second."""
+    api: Any = txaio
+    api.use_twisted()
+    api.config.loop = reactor
+    return api.make_batched_timer(1.0)
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as the system lets us have: each connection and each running transfer is one or two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def demo_text(password: str, ports: dict[str, int], address: str) -> str:
+    """What a newcomer pastes."""
+    host = f"[{address}]" if ":" in address else address
+    lines = ["", "A first user and a destination were made. This is printed once:", "", f"  user demo, password {password}", ""]
+    if "ftp" in ports:
+        lines += [f"  curl -T FILE --user demo:{password} ftp://{host}:{ports['ftp']}/demo/"]
+    if "https" in ports:
+        lines += [f"  curl -k -O --user demo:{password} https://{host}:{ports['https']}/data/demo/FILE"]
+    if "https_plain" in ports:
+        lines += [f"  curl -O --user demo:{password} http://{host}:{ports['https_plain']}/data/demo/FILE"]
+    return "\n".join([*lines, "", ""])

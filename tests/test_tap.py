@@ -1,0 +1,88 @@
+"""What `twistd ecpds` makes of its command line and its configuration, before anything is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from ecpds.config import Catalogue, Cluster, Config, ConfigError, Node
+from ecpds.ports import Ports
+from ecpds.tap import Options, checked, demo_text, makeService
+
+
+class CommandLine(SynchronousTestCase):
+    def test_a_configuration_must_be_named(self) -> None:
+        self.assertRaises(UsageError, Options().parseOptions, [])
+
+    def test_short_and_long(self) -> None:
+        for arguments in (["-c", "x.toml"], ["--config", "x.toml"], ["--config=x.toml"]):
+            options = Options()
+            options.parseOptions(arguments)
+            self.assertEqual(options["config"], "x.toml")
+
+    def test_a_bad_configuration_ends_with_one_line(self) -> None:
+        options = Options()
+        options.parseOptions(["-c", "/no/such.toml"])
+        line = str(self.assertRaises(SystemExit, makeService, options))
+        self.assertEqual(line, "ecpds: /no/such.toml: can't be read: No such file or directory")
+
+
+class WhatThisReleaseCan(SynchronousTestCase):
+    def test_refused(self) -> None:
+        for config in (
+            Config(node=Node(roles=("mover", "ftp"))),
+            Config(node=Node(roles=("master", "ftp"))),
+            Config(cluster=Cluster(masters=("tls:127.0.0.1:7600",))),
+            Config(catalogue=Catalogue(url="postgresql+psycopg://x@y/z")),
+        ):
+            self.assertRaises(ConfigError, checked, config)
+
+    def test_accepted(self) -> None:
+        config = Config(node=Node(roles=("master", "mover", "ssh")))
+        self.assertIs(checked(config), config)
+
+
+class Demo(SynchronousTestCase):
+    def test_a_command_for_each_open_door(self) -> None:
+        text = demo_text("pw", {"ftp": 2121, "https": 8443}, "::1")
+        self.assertIn("curl -T FILE --user demo:pw ftp://[::1]:2121/demo/", text)
+        self.assertIn("https://[::1]:8443/data/demo/FILE", text)
+        self.assertNotIn("http://", text)
+
+
+class PortsFile(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.file = Path(self.mktemp())
+        self.ports = Ports(self.file)
+
+    def test_one_port_on_every_address(self) -> None:
+        bound = []
+
+        def bind(address: str, port: int) -> int:
+            bound.append((address, port))
+            return port or 4711
+
+        self.ports.bind("ftp", 0, ("127.0.0.1", "::1"), bind)
+        self.assertEqual(bound, [("127.0.0.1", 0), ("::1", 4711)])
+        self.ports.write()
+        self.assertEqual(json.loads(self.file.read_text()), {"pid": os.getpid(), "ftp": 4711})
+
+    def test_a_port_that_is_taken_is_named(self) -> None:
+        def bind(address: str, port: int) -> int:
+            raise OSError(98, "Address already in use")
+
+        error = self.assertRaises(OSError, self.ports.bind, "ftp", 21, ("127.0.0.1",), bind)
+        self.assertEqual((error.filename, error.strerror), ("127.0.0.1 port 21", "Address already in use"))
+
+    def test_only_its_own_is_removed(self) -> None:
+        self.file.write_text(json.dumps({"pid": os.getpid() + 1}))
+        self.ports.remove_own()
+        self.assertTrue(self.file.exists())
+        self.ports.write()
+        self.ports.remove_own()
+        self.assertFalse(self.file.exists())
+        self.ports.remove_own()
