@@ -1,0 +1,332 @@
+"""The control connection of FTP (RFC 959), on the wire.
+
+We greet; the client sends command lines and we answer them in their order, one at a time, each by one last reply. Lines
+that come while a command is obeyed wait in a bounded queue; when it is full, the connection is not read. Three commands
+are seen to as they arrive: ABOR aborts the transfer at once, though its own reply waits for its turn (426, then 226);
+STAT directly after a transfer's command is answered while the bytes cross; and whatever is of HTTP closes the
+connection. QUIT waits for its turn, hence for the transfer before it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ecpds.admission import Admission
+from ecpds.config import Ftp, Limits
+from ecpds.interfaces import IListeners, IPortal, ITimeouts, IWatch
+from ecpds.protocols import ftp_replies as replies
+from ecpds.protocols.ftp_commands import HANDLERS, session_status
+from ecpds.protocols.ftp_data import Ends, plain_address
+from ecpds.protocols.ftp_interpreter import Door, Interpreter
+from ecpds.protocols.ftp_replies import Reply, reply
+from ecpds.protocols.ftp_session import VERBS, Command, State, is_http, parse
+
+BURST = 16
+"""Commands of one client that are obeyed before the reactor sees to the others."""
+
+
+@implementer(IPushProducer)
+class Outflow:
+    """Knows whether the client reads its replies: the transport pauses us while too many bytes of them lie there."""
+
+    def __init__(self) -> None:
+        self._opened: Deferred[None] | None = None
+
+    @property
+    def clogged(self) -> bool:
+        return self._opened is not None
+
+    async def clear(self) -> None:
+        """Wait until there is room."""
+        if self._opened is not None:
+            await self._opened
+
+    def pauseProducing(self) -> None:
+        if self._opened is None:
+            self._opened = Deferred()
+
+    def resumeProducing(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.callback(None)
+
+    def stopProducing(self) -> None:
+        self.resumeProducing()
+
+
+class FtpProtocol(LineReceiver):
+    """One control connection."""
+
+    log = Logger()
+    factory: FtpFactory
+    transport: Any
+    """A TCP connection, or TLS over one; their common interface has no name."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._limits = door.limits
+        self._queue: deque[Command] = deque()
+        self._outflow = Outflow()
+        self._watches: list[IWatch] = []
+        self._working = False
+        self._closing = False
+        self._lost = False
+        self._admitted = False
+        self._unknown = 0
+        self._in_burst = 0
+        self._cut = b""
+        self.MAX_LENGTH = door.limits.command_line
+
+    # The connection
+
+    def connectionMade(self) -> None:
+        self._tune()
+        ends = Ends(_host(self.transport.getHost()), _host(self.transport.getPeer()))
+        self._interpreter = Interpreter(self._door, ends, self, HANDLERS)
+        self._admitted = self.factory.admission.enter(ends.peer)
+        self.factory.sessions.add(self)
+        self._idle = self._watch(self._limits.idle, self._idled)
+        if self.factory.draining:
+            self._close(replies.GOING_DOWN)
+        elif not self._admitted:
+            self._interpreter.refused(replies.TOO_MANY_CONNECTIONS.lines[0])
+            self._close(replies.TOO_MANY_CONNECTIONS)
+        else:
+            self._watch(self._limits.login_time, self._login_expired)
+            self.send(reply(220, f"{self._door.node}: the FTP server is ready."))
+
+    def _tune(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            # 150 and 226 are two small writes: Nagle's algorithm would hold the second until the first is acknowledged.
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+            _read_urgent_data(self.transport)
+        self.transport.registerProducer(self._outflow, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = self._closing = True
+        self._queue.clear()
+        for watch in self._watches:
+            watch.cancel()
+        self._interpreter.lost()
+        self._outflow.resumeProducing()
+        if self._admitted:
+            self.factory.admission.leave(self._interpreter.ends.peer)
+        if not self._working:
+            self.factory.left(self)
+
+    def _watch(self, seconds: float, expired: Callable[[], None]) -> IWatch:
+        watch = self._door.timeouts.watch(seconds, expired)
+        self._watches.append(watch)
+        return watch
+
+    def _idled(self) -> None:
+        if self._interpreter.transfer is None:
+            self._close(replies.IDLE)
+        else:
+            self._idle = self._watch(self._limits.idle, self._idled)
+
+    def _login_expired(self) -> None:
+        if self._interpreter.session.state is not State.LOGGED_IN:
+            self._close(replies.LOGIN_TOO_SLOW)
+
+    def _close(self, last: Reply | None) -> None:
+        """Send the last reply and close; a client that does not take it is cut off."""
+        if self._closing:
+            return
+        if last is not None:
+            self.send(last)
+        self._closing = True
+        self._queue.clear()
+        self._interpreter.abort()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        self._watch(self._limits.stall, self.abort)
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        self.transport.abortConnection()
+
+    def drain(self) -> None:
+        """Close as soon as the command that is being obeyed has its reply."""
+        if not self._working:
+            self._close(replies.GOING_DOWN)
+
+    # What comes
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._closing:
+            return
+        if is_http(line):
+            self._interpreter.refused("HTTP on an FTP control connection")
+            self._close(None)
+        else:
+            self._take(parse(line))
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Answer, drop the rest of the line as it comes, and go on."""
+        self._interpreter.refused(replies.LINE_TOO_LONG.lines[0])
+        self._take(Command("", problem=replies.LINE_TOO_LONG))
+        self.setRawMode()  # type: ignore[no-untyped-call]
+        self.rawDataReceived(line)
+        # Twisted looks at what stands behind the line only when more comes.
+        self._door.clock.callLater(0, self.dataReceived, b"")
+
+    def rawDataReceived(self, data: bytes) -> None:
+        _, end, rest = (self._cut + data).partition(self.delimiter)
+        self._cut = b"" if end else data[-1:]
+        if end:
+            self.setLineMode(rest)  # type: ignore[no-untyped-call]
+
+    def _take(self, command: Command) -> None:
+        self._idle.touch()
+        transfer = self._interpreter.transfer
+        if command.verb == "ABOR" and transfer is not None:
+            transfer.data.abort()
+        if command == STATUS and transfer is not None and not self._queue and not self._outflow.clogged:
+            self.send(session_status(self._interpreter))
+            return
+        self._queue.append(command)
+        if len(self._queue) >= self._limits.command_queue:
+            self.pauseProducing()  # type: ignore[no-untyped-call]
+        if not self._working:
+            self._working = True
+            Deferred.fromCoroutine(self._work()).addErrback(self._broken)
+
+    @property
+    def backlogged(self) -> bool:
+        return bool(self.paused)
+
+    # What is answered
+
+    async def _work(self) -> None:
+        """Obey what is in the queue, until it is empty."""
+        while self._queue and not self._closing:
+            command = self._queue.popleft()
+            if self.paused and len(self._queue) <= self._limits.command_queue // 2:
+                self.resumeProducing()  # type: ignore[no-untyped-call]
+            self._answered(command, await self._reply_to(command))
+            await self._outflow.clear()
+            self._in_burst += 1
+            if self._in_burst >= BURST:
+                self._in_burst = 0
+                await self._door.turn()
+        self._working = False
+        if self._lost:
+            self.factory.left(self)
+
+    async def _reply_to(self, command: Command) -> Reply:
+        if command.problem is not None:
+            return command.problem
+        if VERBS[command.verb].transfers and any(later.verb == "ABOR" for later in self._queue):
+            self._interpreter.data.close()
+            return replies.ABORTED
+        return await self._interpreter.answer(command)
+
+    def _answered(self, command: Command, answer: Reply) -> None:
+        """Send the last reply of a command, and close where that was the last of the connection."""
+        self._unknown = self._unknown + 1 if answer.code == 500 else 0
+        self._idle.touch()
+        if answer.closes:
+            self._close(answer)
+            return
+        self.send(answer)
+        if 0 < self._limits.unknown_commands <= self._unknown:
+            self._interpreter.refused(replies.TOO_MANY_ERRORS.lines[0])
+            self._close(replies.TOO_MANY_ERRORS)
+        elif 0 < self._limits.login_tries <= self._interpreter.session.failures:
+            self._close(replies.TOO_MANY_TRIES)
+        elif self.factory.draining:
+            self._close(replies.GOING_DOWN)
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("the control connection broke", failure=failure)
+        self._working = False
+        self.abort()
+        if self._lost:
+            self.factory.left(self)
+
+    def send(self, answer: Reply) -> None:
+        if not self._closing:
+            self.transport.write(answer.encode())
+
+
+STATUS = Command("STAT")
+
+
+def _host(address: IAddress) -> str:
+    return plain_address(address.host) if isinstance(address, IPv4Address | IPv6Address) else ""
+
+
+def _read_urgent_data(transport: Any) -> None:
+    # Clients send a byte of ABOR as urgent data (Telnet's Synch, RFC 959 section 4.1.3); without this it would be left out.
+    transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+
+class FtpFactory(Factory["FtpProtocol"]):
+    """The FTP door. `name` is what records call its protocol.
+
+    `admission` counts its connections, `clock` is the reactor; data connections come from `listeners`.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        portal: IPortal,
+        listeners: IListeners,
+        limits: Limits,
+        options: Ftp,
+        timeouts: ITimeouts,
+        clock: IReactorTime,
+        admission: Admission,
+        node: str,
+        name: str = "ftp",
+    ) -> None:
+        self.admission = admission
+        self.sessions: set[FtpProtocol] = set()
+        self.draining = False
+        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name)
+        self._empty: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> FtpProtocol:
+        session = FtpProtocol(self._door)
+        session.factory = self
+        return session
+
+    def left(self, session: FtpProtocol) -> None:
+        """A connection has ended, and whatever it had begun."""
+        self.sessions.discard(session)
+        empty = self._empty
+        if empty is not None and not self.sessions:
+            self._empty = None
+            empty.callback(None)
+
+    async def drain(self) -> None:
+        """Say 421 to everybody: idle sessions now, the others after their transfer. Returns when none is left. Asked for once.
+
+        Who calls this stops listening first.
+        """
+        self.draining = True
+        for session in list(self.sessions):
+            session.drain()
+        if self.sessions:
+            self._empty = Deferred()
+            await self._empty
+
+    def abort(self) -> None:
+        """Close every connection at once; what was being stored is given up."""
+        for session in list(self.sessions):
+            session.abort()

@@ -1,0 +1,286 @@
+"""The verbs that move no bytes over a data connection: login, options, directories, names and facts.
+
+Each handler takes the interpreter and the argument and returns the last reply; a refusal that it raises becomes one by
+the table in `ftp_replies`. What a verb needs beforehand was checked by the verb table.
+"""
+
+from __future__ import annotations
+
+from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, Unavailable
+from ecpds.model import DataFile, Entry
+from ecpds.protocols import ftp_replies as replies
+from ecpds.protocols import ftp_transfers
+from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter
+from ecpds.protocols.ftp_replies import Reply, quoted, refusal_reply, reply
+from ecpds.protocols.ftp_session import SYNONYMS, VERBS
+from ecpds.wire.listings import MLSD_FACTS, mlsd_facts, time_value
+
+OK = reply(200, "Done.")
+
+# Logging in
+
+
+async def user(pi: Interpreter, argument: str) -> Reply:
+    pi.leave()
+    pi.session.name(argument)
+    return reply(331, "Say PASS.")
+
+
+async def password(pi: Interpreter, argument: str) -> Reply:
+    login = pi.session.login
+    try:
+        files = await pi.door.portal.login(login, argument, pi.origin)
+    except LoginFailed as refusal:
+        pi.session.fail()
+        return refusal_reply(refusal)
+    pi.enter(files)
+    return reply(230, f"{login} is logged in.")
+
+
+async def account(pi: Interpreter, argument: str) -> Reply:
+    return reply(202, "No account is needed here.")
+
+
+async def goodbye(pi: Interpreter, argument: str) -> Reply:
+    return reply(221, "Goodbye.")
+
+
+# What kind of server this is
+
+
+async def system(pi: Interpreter, argument: str) -> Reply:
+    return reply(215, "UNIX Type: L8")
+
+
+async def features(pi: Interpreter, argument: str) -> Reply:
+    """FEAT (RFC 2389 section 3.2). The facts that MLST will show bear a star (RFC 3659 section 7.8)."""
+    facts = "".join(f"{fact}{'*' if fact in pi.session.facts else ''};" for fact in MLSD_FACTS)
+    return reply(211, "Extensions:", "EPSV", "MDTM", f"MLST {facts}", "REST STREAM", "SIZE", "TVFS", "UTF8", "End.")
+
+
+async def options(pi: Interpreter, argument: str) -> Reply:
+    """OPTS (RFC 2389 section 4): UTF-8 is always on, and MLST takes the facts that it shall show (RFC 3659 section 7.9)."""
+    name, _, value = argument.partition(" ")
+    if name.upper() == "UTF8" and value.strip().upper() in ("", "ON"):
+        return reply(200, "UTF-8 is always on.")
+    if name.upper() == "MLST":
+        chosen = {fact.strip().lower() for fact in value.split(";")}
+        pi.session.facts = tuple(fact for fact in MLSD_FACTS if fact in chosen)
+        return reply(200, "MLST OPTS " + "".join(f"{fact};" for fact in pi.session.facts))
+    return reply(501, "There is no such option.")
+
+
+async def help_text(pi: Interpreter, argument: str) -> Reply:
+    if argument.strip():
+        name = argument.strip().upper()
+        verb = VERBS.get(SYNONYMS.get(name, name))
+        return reply(214, verb.help) if verb else replies.UNKNOWN_TOPIC
+    return reply(214, "The commands are:", *(verb.help for verb in VERBS.values() if verb.implemented), "End.")
+
+
+async def nothing(pi: Interpreter, argument: str) -> Reply:
+    return OK
+
+
+async def status(pi: Interpreter, argument: str) -> Reply:
+    """STAT (RFC 959 section 4.1.3). Its form with a path would list over the control connection; MLST and LIST do that."""
+    return reply(504, "STAT takes no path here; use MLST or LIST.") if argument.strip() else session_status(pi)
+
+
+def session_status(pi: Interpreter) -> Reply:
+    """How the session stands, and what crosses just now."""
+    if pi.transfer is None:
+        transfer = "No transfer is under way."
+    else:
+        connected = "connected" if pi.transfer.data.connected else "not connected yet"
+        transfer = f"{pi.transfer.description}; the data connection is {connected}."
+    session = pi.session
+    lines = (f"User {session.login} from {pi.ends.peer}", f"Directory {session.directory}", f"TYPE {session.type}", transfer)
+    return reply(211, f"{pi.door.node}:", *lines, "End.")
+
+
+# How files cross
+
+
+async def set_type(pi: Interpreter, argument: str) -> Reply:
+    """TYPE (RFC 959 section 3.1.1). What clients call ASCII changes nothing: the bytes are stored and sent as they are."""
+    words = tuple(argument.upper().split())
+    if words in (("I",), ("L", "8"), ("A",), ("A", "N")):
+        pi.session.type = "A" if words[0] == "A" else "I"
+        return reply(200, f"TYPE is {pi.session.type}; files cross as they are.")
+    known = words[0] in ("A", "E", "L")
+    return reply(504, "Only TYPE I, A and L 8.") if known else reply(501, "There is no such TYPE.")
+
+
+async def set_mode(pi: Interpreter, argument: str) -> Reply:
+    return reply(200, "MODE is S.") if argument.strip().upper() == "S" else reply(504, "Only MODE S.")
+
+
+async def set_structure(pi: Interpreter, argument: str) -> Reply:
+    return reply(200, "STRU is F.") if argument.strip().upper() == "F" else reply(504, "Only STRU F.")
+
+
+async def allocate(pi: Interpreter, argument: str) -> Reply:
+    return reply(202, "No allocation is needed here.")
+
+
+async def restart(pi: Interpreter, argument: str) -> Reply:
+    """REST in stream mode (RFC 3659 section 5): an offset in bytes, for the transfer that follows."""
+    digits = argument.strip()
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19:
+        return reply(501, "REST takes an offset in bytes.")
+    pi.session.restart = int(digits)
+    return reply(350, f"The next transfer begins at {pi.session.restart}.")
+
+
+async def passive(pi: Interpreter, argument: str) -> Reply:
+    """PASV (RFC 959 section 4.1.2): its reply has room for an IPv4 address only."""
+    if pi.session.epsv_only:
+        return replies.EPSV_ONLY
+    if pi.ends.is_ipv6:
+        return reply(522, "PASV is for IPv4; use EPSV (RFC 2428).")
+    port = _offer(pi)
+    address = pi.door.options.passive_address or pi.ends.local
+    numbers = ",".join((*address.split("."), str(port >> 8), str(port & 255)))
+    return reply(227, f"Entering Passive Mode ({numbers}).")
+
+
+async def extended_passive(pi: Interpreter, argument: str) -> Reply:
+    """EPSV (RFC 2428 section 3), with the protocol that the control connection has; after EPSV ALL there is only EPSV."""
+    ours = "2" if pi.ends.is_ipv6 else "1"
+    wanted = argument.strip().upper()
+    if wanted == "ALL":
+        pi.session.epsv_only = True
+        return reply(200, "Only EPSV from now on.")
+    if wanted not in ("", ours):
+        return reply(522, f"Use ({ours}).") if wanted.isdigit() else reply(501, "EPSV takes 1, 2 or ALL.")
+    return reply(229, f"Entering Extended Passive Mode (|||{_offer(pi)}|)")
+
+
+def _offer(pi: Interpreter) -> int:
+    try:
+        return pi.data.offer()
+    except Unavailable as refusal:
+        raise EarlyReply(refusal_reply(refusal, 425)) from refusal
+
+
+async def abort(pi: Interpreter, argument: str) -> Reply:
+    """ABOR (RFC 959 section 4.1.3), in its place among the replies: what it aborts, the wire has aborted when it came."""
+    pi.data.close()
+    return reply(226, "Nothing is being transferred now.")
+
+
+# Directories and names
+
+
+async def print_directory(pi: Interpreter, argument: str) -> Reply:
+    return reply(257, f"{quoted(pi.session.directory)} is the working directory.")
+
+
+async def change_directory(pi: Interpreter, argument: str) -> Reply:
+    path = pi.session.resolve(argument)
+    entry = await pi.files.stat(path)
+    if not entry.is_directory:
+        raise NotADirectory
+    pi.session.directory = path
+    return reply(250, f"{quoted(path)} is the working directory.")
+
+
+async def change_up(pi: Interpreter, argument: str) -> Reply:
+    return await change_directory(pi, "..")
+
+
+async def make_directory(pi: Interpreter, argument: str) -> Reply:
+    path = pi.session.resolve(argument)
+    await pi.files.make_directory(path)
+    return reply(257, f"{quoted(path)} was made.")
+
+
+async def remove_directory(pi: Interpreter, argument: str) -> Reply:
+    await pi.files.remove_directory(pi.session.resolve(argument))
+    return reply(250, "Removed.")
+
+
+async def delete(pi: Interpreter, argument: str) -> Reply:
+    await pi.files.delete(pi.session.resolve_file(argument))
+    return reply(250, "Deleted.")
+
+
+async def rename_from(pi: Interpreter, argument: str) -> Reply:
+    path = pi.session.resolve(argument)
+    await pi.files.stat(path)
+    pi.session.renaming = path
+    return reply(350, "Say RNTO.")
+
+
+async def rename_to(pi: Interpreter, argument: str) -> Reply:
+    source = pi.session.take_renaming()
+    if source is None:
+        return replies.RNFR_FIRST
+    await pi.files.rename(source, pi.session.resolve(argument))
+    return reply(250, "Renamed.")
+
+
+# Facts
+
+
+async def facts(pi: Interpreter, argument: str) -> Reply:
+    """MLST (RFC 3659 section 7): one entry, over the control connection."""
+    path = pi.session.resolve(argument)
+    entry = await pi.files.stat(path)
+    line = f"{mlsd_facts(entry, pi.files.identity.permissions, pi.session.facts)} {path}"
+    return reply(250, "Facts:", line, "End.")
+
+
+async def size(pi: Interpreter, argument: str) -> Reply:
+    """SIZE (RFC 3659 section 4): what RETR would send, which is the stored bytes in any TYPE."""
+    file = await _file(pi, argument)
+    return reply(213, str(file.size))
+
+
+async def modified(pi: Interpreter, argument: str) -> Reply:
+    """MDTM (RFC 3659 section 3), in UTC."""
+    entry: Entry = await pi.files.stat(pi.session.resolve(argument))
+    return reply(213, time_value(entry.mtime))
+
+
+async def _file(pi: Interpreter, argument: str) -> DataFile:
+    entry: Entry = await pi.files.stat(pi.session.resolve_file(argument))
+    if entry.file is None:
+        raise IsADirectory
+    return entry.file
+
+
+HANDLERS: dict[str, Handler] = {
+    **ftp_transfers.HANDLERS,
+    "USER": user,
+    "PASS": password,
+    "ACCT": account,
+    "QUIT": goodbye,
+    "SYST": system,
+    "FEAT": features,
+    "OPTS": options,
+    "HELP": help_text,
+    "NOOP": nothing,
+    "TYPE": set_type,
+    "MODE": set_mode,
+    "STRU": set_structure,
+    "ALLO": allocate,
+    "PASV": passive,
+    "EPSV": extended_passive,
+    "ABOR": abort,
+    "STAT": status,
+    "PWD": print_directory,
+    "CWD": change_directory,
+    "CDUP": change_up,
+    "MLST": facts,
+    "SIZE": size,
+    "MDTM": modified,
+    "REST": restart,
+    "DELE": delete,
+    "MKD": make_directory,
+    "RMD": remove_directory,
+    "RNFR": rename_from,
+    "RNTO": rename_to,
+}
+"""Who obeys which verb. A test checks that each implemented verb of the table has one."""

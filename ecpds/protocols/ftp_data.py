@@ -1,0 +1,131 @@
+"""The data connections of one FTP session (RFC 959 section 3.2, RFC 2428).
+
+The client says PASV or EPSV; we listen on the address that its control connection came to and answer with the port; the
+client connects from the address that its control connection came from, and says what is to cross. At most one data
+connection is there at a time: a new port closes the earlier one, and its connection if nothing has used it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from ecpds.config import Ftp, Limits, port_range
+from ecpds.errors import ConnectionLost, Refusal
+from ecpds.interfaces import IChannel, IListener, IListeners
+
+
+def plain_address(text: str) -> str:
+    """An address as others write it: an IPv4 address that came to an IPv6 socket (RFC 4291 section 2.5.5.2) is IPv4."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+@frozen
+class Ends:
+    """The two ends of a control connection, as plain addresses; its data connections have the same."""
+
+    local: str
+    peer: str
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.local
+
+
+class DataConnection:
+    """One data connection: first a port that waits for the client, then the channel that came.
+
+    The port closes as soon as the client has come, or has not come in time.
+    """
+
+    def __init__(self, listener: IListener, wait: float) -> None:
+        self.port = listener.port
+        self._listener = listener
+        self._channel: IChannel | None = None
+        self._aborted = False
+        self._finished = False
+        self._settled: Deferred[Refusal | None] = Deferred.fromCoroutine(self._accept(wait))
+
+    async def _accept(self, wait: float) -> Refusal | None:
+        try:
+            self._channel = await self._listener.accept(wait)
+        except Refusal as refusal:
+            return refusal
+        finally:
+            self._listener.close()
+        if self._aborted:
+            self._channel.abort()
+        return None
+
+    async def channel(self) -> IChannel:
+        """Wait for the client. Raises what the listener raises, and `ConnectionLost` after `abort`. Asked for once."""
+        refusal = await self._settled
+        if refusal is not None:
+            raise refusal
+        if self._aborted or self._channel is None:
+            raise ConnectionLost
+        return self._channel
+
+    async def finish(self) -> None:
+        """Close the channel as one whose transfer is complete. Raises `ConnectionLost`."""
+        if self._aborted or self._channel is None:
+            raise ConnectionLost
+        await self._channel.finish()
+        self._finished = True
+
+    @property
+    def connected(self) -> bool:
+        return self._channel is not None
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the transfer was aborted; it may have been after its last byte had crossed."""
+        return self._aborted
+
+    def abort(self) -> None:
+        """Close whatever is open; the client sees a reset, never the end that says that all has come. Repeatable."""
+        self._aborted = True
+        self._listener.close()
+        if self._channel is not None and not self._finished:
+            self._channel.abort()
+
+
+class DataPort:
+    """Where a session's next data connection comes from."""
+
+    def __init__(self, listeners: IListeners, options: Ftp, limits: Limits, ends: Ends) -> None:
+        self._listeners = listeners
+        self._ports = None if options.passive_ports is None else port_range(options.passive_ports)
+        self._wait = limits.passive_wait
+        self._ends = ends
+        self._next: DataConnection | None = None
+
+    def offer(self) -> int:
+        """Listen for the client, and say where. What was offered before is closed. Raises `Unavailable`."""
+        self.close()
+        listener = self._listeners.listen(self._ends.local, self._ports, self._ends.peer)
+        self._next = DataConnection(listener, self._wait)
+        return self._next.port
+
+    @property
+    def offered(self) -> bool:
+        return self._next is not None
+
+    def take(self) -> DataConnection:
+        """The data connection for one transfer, which then has to close it. Raises `ConnectionLost` where none was offered."""
+        taken, self._next = self._next, None
+        if taken is None:
+            raise ConnectionLost
+        return taken
+
+    def close(self) -> None:
+        if self._next is not None:
+            self._next.abort()
+            self._next = None

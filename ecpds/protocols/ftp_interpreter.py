@@ -1,0 +1,191 @@
+"""The server's protocol interpreter (server-PI, RFC 959 section 2.2): obeys one command at a time for one session.
+
+The client logs in by USER and PASS; from then on we hold its `IFileSystem`. The wire hands over one command, waits for
+its reply and sends it; replies on the way (150) go out by `Wire.send`. While a transfer runs, the wire may abort it: that
+closes the data connection, and whoever waits for bytes fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ecpds.config import Ftp, Limits
+from ecpds.errors import ConnectionLost, NotPermitted, Refusal
+from ecpds.interfaces import IChannel, IFileSystem, IListeners, IPortal, ITimeouts
+from ecpds.model import Origin
+from ecpds.protocols import ftp_replies as replies
+from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
+from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
+from ecpds.protocols.ftp_session import VERBS, Command, Session, Verb
+
+
+@frozen
+class Door:
+    """What the sessions of one door share."""
+
+    portal: IPortal
+    listeners: IListeners
+    limits: Limits
+    options: Ftp
+    timeouts: ITimeouts
+    clock: IReactorTime
+    node: str
+    name: str
+
+    async def turn(self) -> None:
+        """Let the reactor see to everybody else first."""
+        turned: Deferred[None] = Deferred()
+        self.clock.callLater(0, turned.callback, None)
+        await turned
+
+
+class Wire(Protocol):
+    """What an interpreter needs of its control connection."""
+
+    def send(self, reply: Reply) -> None: ...
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether commands lie there unread, so that nobody knows what stands behind them."""
+
+
+class EarlyReply(Exception):
+    """A command can't go on; this is its reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.lines[0])
+        self.reply = reply
+
+
+@frozen
+class Transfer:
+    """The transfer under way: what STAT says of it, and its data connection."""
+
+    description: str
+    data: DataConnection
+
+
+class Interpreter:
+    """One session. `wire` takes replies on the way."""
+
+    log = Logger()
+
+    def __init__(self, door: Door, ends: Ends, wire: Wire, handlers: Mapping[str, Handler]) -> None:
+        self.door = door
+        self.ends = ends
+        self.session = Session()
+        self.data = DataPort(door.listeners, door.options, door.limits, ends)
+        self.origin = Origin(door.name, ends.peer, door.node)
+        self.transfer: Transfer | None = None
+        self.gone = False
+        self._wire = wire
+        self._handlers = handlers
+        self._files: IFileSystem | None = None
+
+    @property
+    def files(self) -> IFileSystem:
+        """The user's file system. Raises `NotPermitted` before the login, which the verb table prevents."""
+        if self._files is None:
+            raise NotPermitted("log in first")
+        return self._files
+
+    def enter(self, files: IFileSystem) -> None:
+        self._files = files
+        self.session.log_in()
+
+    def leave(self) -> None:
+        """Nobody is logged in any more."""
+        self._files = None
+        self.data.close()
+
+    def send(self, answer: Reply) -> None:
+        self._wire.send(answer)
+
+    def refused(self, message: str) -> None:
+        """Record what the door refused by itself."""
+        self.door.portal.refused(self.session.login, message, self.origin)
+
+    async def answer(self, command: Command) -> Reply:
+        """Obey one command; returns its last reply, whatever happens."""
+        verb = VERBS[command.verb]
+        if verb.name != "RNTO":
+            self.session.renaming = None
+        try:
+            return self._refusal(verb, command) or await self._handlers[verb.name](self, command.argument)
+        except EarlyReply as early:
+            return early.reply
+        except Refusal as refusal:
+            return refusal_reply(refusal)
+        except Exception:
+            self.log.failure("{verb} failed for {login}@{peer}", verb=verb.name, login=self.session.login, peer=self.ends.peer)
+            return replies.FAILED
+        finally:
+            if verb.transfers:
+                self.data.close()
+
+    def _refusal(self, verb: Verb, command: Command) -> Reply | None:
+        """Why the command is refused before its handler sees it, if it is."""
+        refused = self.session.refuse(verb, command.argument)
+        if refused is not None:
+            return refused
+        if verb.permission is not None and not self.files.identity.may(verb.permission):
+            denied = NotPermitted(f"{verb.name} needs the permission {verb.permission}")
+            self.refused(denied.sentence)
+            raise denied
+        return replies.NO_DATA_CONNECTION if verb.transfers and not self.data.offered else None
+
+    @contextmanager
+    def transferring(self, description: str) -> Iterator[DataConnection]:
+        """The data connection for one transfer; unless it was finished, it is reset at the end, whatever that is."""
+        data = self.data.take()
+        self.transfer = Transfer(description, data)
+        try:
+            yield data
+        except Refusal as refusal:
+            raise EarlyReply(replies.ABORTED if data.aborted else refusal_reply(refusal)) from refusal
+        finally:
+            self.transfer = None
+            data.abort()
+
+    async def connect(self, data: DataConnection, announcement: str) -> IChannel:
+        """Announce the transfer and wait for the client's data connection. Raises `EarlyReply` (425) if it does not come."""
+        self.send(reply(150, announcement))
+        try:
+            return await data.channel()
+        except Refusal as refusal:
+            if data.aborted:
+                raise
+            raise EarlyReply(refusal_reply(refusal, 425)) from refusal
+
+    async def heard_out(self, data: DataConnection) -> None:
+        """Make sure that the client is there and wants what it sent to be kept. Raises `ConnectionLost`.
+
+        The end of a data connection looks the same whether its file was complete or its client died. But who died, or
+        said ABOR, did so on the control connection as well, so that is read once more: the second turn comes after one
+        whole look at all sockets. With commands unread, what stands behind them can't be known.
+        """
+        await self.door.turn()
+        await self.door.turn()
+        if data.aborted or self.gone or self._wire.backlogged:
+            raise ConnectionLost("the end of the control connection, or ABOR, came before the end of the transfer")
+
+    def abort(self) -> None:
+        """Abort the transfer that is under way, if one is, and close the data port."""
+        if self.transfer is not None:
+            self.transfer.data.abort()
+        self.data.close()
+
+    def lost(self) -> None:
+        """The control connection is gone: nothing that it began is finished."""
+        self.gone = True
+        self.abort()
+
+
+Handler = Callable[[Interpreter, str], Awaitable[Reply]]

@@ -1,0 +1,88 @@
+"""What LIST, NLST and MLSD name: a directory, one file, or what a wildcard matches; read and sent a page at a time."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from attrs import frozen
+
+from ecpds.errors import NotADirectory, NotFound
+from ecpds.interfaces import IFileSystem
+from ecpds.model import Entry, Page
+
+OPTIONS = re.compile(r"(?:-\S*(?:\s+|$))*")
+"""What clients put before the path, such as `-la`; the listing is always the same."""
+
+WILDCARD = re.compile(r"[*?\[]")
+
+
+def without_options(argument: str) -> str:
+    """The path in the argument of LIST or NLST. A name that begins with `-` is written `./-name`."""
+    found = OPTIONS.match(argument)
+    return argument[found.end() :] if found else argument
+
+
+def _everything(entry: Entry) -> bool:
+    return True
+
+
+@frozen
+class Listing:
+    """Entries to be listed: the first page is here, the others are read when their turn comes.
+
+    `prefix` is what stands before each name, as the client said it, so that it can be used as a path (RFC 1123, 4.1.2.7).
+    """
+
+    files: IFileSystem
+    path: str
+    size: int
+    first: Page
+    prefix: str = ""
+    wanted: Callable[[Entry], bool] = _everything
+
+    async def pages(self) -> AsyncIterator[Sequence[Entry]]:
+        page = self.first
+        while True:
+            yield [entry for entry in page.entries if self.wanted(entry)]
+            if page.after is None:
+                return
+            page = await self.files.list(self.path, page.after, self.size)
+
+
+async def directory_listing(files: IFileSystem, path: str, size: int, prefix: str = "") -> Listing:
+    """The directory at `path`, `size` entries at a time. Raises what `IFileSystem.list` does."""
+    return Listing(files, path, size, await files.list(path, None, size), prefix)
+
+
+async def any_listing(files: IFileSystem, path: str, said: str, size: int) -> Listing:
+    """What is at `path`, which the client said as `said`; where nothing is, what it matches as a wildcard.
+
+    Only the last segment can hold one, so the cost is at most that of listing one directory.
+    """
+    try:
+        return await directory_listing(files, path, size, f"{said.rstrip('/')}/" if said.strip("/") else said)
+    except NotADirectory:
+        entry = await files.stat(path)
+        return Listing(files, path, size, Page((entry,)), _folder(said))
+    except NotFound:
+        pattern = path.rsplit("/", 1)[-1]
+        if not WILDCARD.search(pattern):
+            raise
+    return await _matching(files, path.rsplit("/", 1)[0] or "/", pattern, _folder(said), size)
+
+
+async def _matching(files: IFileSystem, directory: str, pattern: str, prefix: str, size: int) -> Listing:
+    matches = re.compile(fnmatch.translate(pattern)).match
+
+    def wanted(entry: Entry) -> bool:
+        return matches(entry.name) is not None
+
+    return Listing(files, directory, size, await files.list(directory, None, size), prefix, wanted)
+
+
+def _folder(said: str) -> str:
+    """What stands before the last name in a path."""
+    head, slash, _ = said.rpartition("/")
+    return head + slash

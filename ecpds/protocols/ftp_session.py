@@ -1,0 +1,218 @@
+"""The rules of an FTP session, apart from the wire: which commands there are, what each needs, and where the user is.
+
+Nothing here waits or sends. `parse` turns a line into a `Command`, `VERBS` says what each verb asks for, and a `Session`
+holds the state of RFC 959 section 5 and refuses what does not fit it.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from attrs import define, frozen
+
+from ecpds.protocols import ftp_replies as replies
+from ecpds.protocols.ftp_replies import Reply
+from ecpds.wire.listings import MLSD_FACTS
+
+
+class Need(Enum):
+    """What must have happened before a verb."""
+
+    NOTHING = "at any time"
+    NAME = "after USER"
+    LOGIN = "after the login"
+    RENAME = "after RNFR"
+
+
+class Argument(Enum):
+    """Whether a verb takes an argument."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@frozen
+class Verb:
+    """One command: its name, what it needs, the portal's permission that it asks for, its argument, and its help."""
+
+    name: str
+    need: Need
+    argument: Argument
+    help: str
+    permission: str | None = None
+    transfers: bool = False
+    implemented: bool = True
+
+
+def _verbs() -> list[Verb]:
+    anytime, name, login, rename = Need.NOTHING, Need.NAME, Need.LOGIN, Need.RENAME
+    none, optional, required = Argument.NONE, Argument.OPTIONAL, Argument.REQUIRED
+    return [
+        Verb("USER", anytime, required, "USER name: begin to log in."),
+        Verb("PASS", name, optional, "PASS password: log in."),
+        Verb("ACCT", anytime, required, "ACCT name: needed nowhere here."),
+        Verb("QUIT", anytime, none, "QUIT: end the session."),
+        Verb("SYST", anytime, none, "SYST: what kind of system this is."),
+        Verb("FEAT", anytime, none, "FEAT: which extensions there are."),
+        Verb("OPTS", anytime, required, "OPTS UTF8 ON | MLST fact;...: choose options."),
+        Verb("HELP", anytime, optional, "HELP [command]: this help."),
+        Verb("NOOP", anytime, none, "NOOP: do nothing."),
+        Verb("TYPE", login, required, "TYPE I | A | L 8: files cross as they are, in each of them."),
+        Verb("MODE", login, required, "MODE S: only stream mode."),
+        Verb("STRU", login, required, "STRU F: only file structure."),
+        Verb("ALLO", login, required, "ALLO size: needed nowhere here."),
+        Verb("PASV", login, none, "PASV: open a data port, IPv4."),
+        Verb("EPSV", login, optional, "EPSV [1 | 2 | ALL]: open a data port."),
+        Verb("ABOR", login, none, "ABOR: abort the transfer."),
+        Verb("STAT", login, optional, "STAT: how the session stands; in a transfer too."),
+        Verb("PWD", login, none, "PWD: the working directory."),
+        Verb("CWD", login, required, "CWD path: change the working directory."),
+        Verb("CDUP", login, none, "CDUP: change to the directory above."),
+        Verb("LIST", login, optional, "LIST [path]: list as ls -l.", "dir", transfers=True),
+        Verb("NLST", login, optional, "NLST [path]: list names.", "dir", transfers=True),
+        Verb("MLSD", login, optional, "MLSD [path]: list facts.", "dir", transfers=True),
+        Verb("MLST", login, optional, "MLST [path]: the facts of one name.", "dir"),
+        Verb("SIZE", login, required, "SIZE path: the size of a file in bytes.", "size"),
+        Verb("MDTM", login, required, "MDTM path: when a file was modified, UTC.", "mtime"),
+        Verb("REST", login, required, "REST offset: where the next RETR begins."),
+        Verb("RETR", login, required, "RETR path: get a file.", "get", transfers=True),
+        Verb("STOR", login, required, "STOR path: put a file.", "put", transfers=True),
+        Verb("DELE", login, required, "DELE path: delete a file.", "delete"),
+        Verb("MKD", login, required, "MKD path: make a directory.", "mkdir"),
+        Verb("RMD", login, required, "RMD path: remove an empty directory.", "rmdir"),
+        Verb("RNFR", login, required, "RNFR path: what is to be renamed.", "rename"),
+        Verb("RNTO", rename, required, "RNTO path: its new name.", "rename"),
+        *(Verb(word, anytime, optional, f"{word}: not implemented.", implemented=False) for word in UNIMPLEMENTED),
+    ]
+
+
+UNIMPLEMENTED = ("PORT", "EPRT", "APPE", "STOU", "SITE", "AUTH", "PBSZ", "PROT", "REIN", "SMNT", "LANG", "HOST", "CLNT", "MFMT")
+
+VERBS = {verb.name: verb for verb in _verbs()}
+
+SYNONYMS = {"XCUP": "CDUP", "XCWD": "CWD", "XMKD": "MKD", "XPWD": "PWD", "XRMD": "RMD"}
+"""The names of RFC 775, which RFC 1123 section 4.1.3.1 wants understood."""
+
+HTTP_WORDS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI".split())
+"""What no FTP client says, but a browser whose connection was led astray does (ALPACA, CVE-2021-3618)."""
+
+TELNET = re.compile(rb"(?:\xff[\xfb-\xfe].|\xff\xfa.*?\xff\xf0|[\xf0-\xff])*", re.DOTALL)
+"""Telnet's negotiation, and the IP and Synch that clients put before ABOR (RFC 959 section 4.1.3)."""
+
+
+@frozen
+class Command:
+    """One parsed line. `problem` is the answer to a line that can't be a command; the verb is then empty."""
+
+    verb: str
+    argument: str = ""
+    problem: Reply | None = None
+
+    def __repr__(self) -> str:
+        return f"Command({self.verb})"
+
+
+def is_http(line: bytes) -> bool:
+    """Whether a line is of HTTP: a request line or a header field."""
+    word = line.split(b" ", 1)[0]
+    return word in HTTP_WORDS or word.endswith(b":")
+
+
+def parse(line: bytes) -> Command:
+    """A line without its end, as a command. Never raises.
+
+    Telnet's sequences are dropped before the verb only; in an argument they are bytes that UTF-8 does not have.
+    """
+    stripped = line[TELNET.match(line).end() :]  # type: ignore[union-attr]  # it matches nothing, too
+    if any(byte in stripped for byte in (b"\r", b"\n", b"\0")):
+        return Command("", problem=replies.NOT_TEXT)
+    word, _, rest = stripped.partition(b" ")
+    try:
+        argument = rest.decode("utf-8")
+    except UnicodeDecodeError:
+        return Command("", problem=replies.NOT_UTF8)
+    name = word.decode("ascii", "replace").upper()
+    name = SYNONYMS.get(name, name)
+    return Command(name, argument) if name in VERBS else Command("", problem=replies.UNKNOWN)
+
+
+class State(Enum):
+    """How far a session has come."""
+
+    CONNECTED = "connected"
+    NAMED = "named"
+    LOGGED_IN = "logged in"
+
+
+@define
+class Session:
+    """The state of one session. `directory` is absolute and resolved; `restart` is in bytes."""
+
+    state: State = State.CONNECTED
+    login: str = ""
+    directory: str = "/"
+    type: str = "A"
+    restart: int = 0
+    renaming: str | None = None
+    epsv_only: bool = False
+    failures: int = 0
+    facts: tuple[str, ...] = MLSD_FACTS
+
+    def refuse(self, verb: Verb, argument: str) -> Reply | None:
+        """Why a command can't be obeyed now, if it can't: its reply."""
+        if not verb.implemented:
+            return replies.NOT_IMPLEMENTED
+        if verb.need in (Need.LOGIN, Need.RENAME) and self.state is not State.LOGGED_IN:
+            return replies.LOGIN_FIRST
+        if verb.need is Need.NAME and self.state is not State.NAMED:
+            return replies.USER_FIRST
+        if verb.need is Need.RENAME and self.renaming is None:
+            return replies.RNFR_FIRST
+        if verb.argument is Argument.REQUIRED and not argument.strip():
+            return replies.ARGUMENT_NEEDED
+        if verb.argument is Argument.NONE and argument.strip():
+            return replies.ARGUMENT_UNWANTED
+        return None
+
+    def name(self, login: str) -> None:
+        """USER: whoever was logged in is no longer."""
+        self.state, self.login, self.directory = State.NAMED, login, "/"
+        self.restart, self.renaming = 0, None
+
+    def log_in(self) -> None:
+        self.state, self.failures = State.LOGGED_IN, 0
+
+    def fail(self) -> None:
+        """A wrong password: the next try begins with USER."""
+        self.state, self.failures = State.CONNECTED, self.failures + 1
+
+    def take_restart(self) -> int:
+        """The offset that REST set, for the one transfer that follows it."""
+        offset, self.restart = self.restart, 0
+        return offset
+
+    def take_renaming(self) -> str | None:
+        source, self.renaming = self.renaming, None
+        return source
+
+    def resolve(self, path: str) -> str:
+        """An absolute path without `.`, `..` or empty segments; nothing is above `/`."""
+        return resolve(self.directory, path)
+
+    def resolve_file(self, path: str) -> str:
+        """As `resolve`, for a file: a name that says it is a directory keeps its slash, so that the file system refuses it."""
+        says_directory = path.rsplit("/", 1)[-1] in ("", ".", "..")
+        return f"{resolve(self.directory, path).rstrip('/')}/" if says_directory else resolve(self.directory, path)
+
+
+def resolve(directory: str, path: str) -> str:
+    """`path` as seen from `directory`, which is absolute."""
+    found: list[str] = []
+    for segment in (path if path.startswith("/") else f"{directory}/{path}").split("/"):
+        if segment == "..":
+            del found[-1:]
+        elif segment not in ("", "."):
+            found.append(segment)
+    return "/" + "/".join(found)
