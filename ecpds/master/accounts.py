@@ -45,7 +45,7 @@ class Accounts:
         account = self._named(login)
         if account is None or account.mode != "open":
             stored = account.password if account is not None and account.mode == "standard" else None
-            right = await self._passwords.check(password, stored)
+            right = await self._passwords.check(login, password, stored)
             account = self._named(login)
             if account is None or not right:
                 raise LoginFailed(reason=_reason(account))
@@ -71,6 +71,8 @@ class Accounts:
         id_ = self._ids.get(login)
         if id_ is not None:
             return self._known[id_]
+        if not users.LOGIN.fullmatch(login):
+            return None
         account = self._reader.ask(lambda session: users.by_login(session, login))
         if account is not None:
             self._remember(account)

@@ -75,7 +75,9 @@ class SqliteEngine:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take()
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._migrate()
+            self._check_mode()
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise CatalogueError(f"{self._path}: the catalogue can't be opened: {error}") from error
@@ -129,6 +131,16 @@ class SqliteEngine:
                 upgrade(configuration, "head")
         finally:
             engine.dispose()
+
+    def _check_mode(self) -> None:
+        """Some file systems can't hold a shared log; there the engine would quietly keep another journal."""
+        session = self.session()
+        try:
+            (mode,) = session.connection.execute("PRAGMA journal_mode").fetchone()
+        finally:
+            session.close()
+        if mode != "wal":
+            raise CatalogueError(f"{self._path}: the file system can't hold a catalogue (journal mode {mode})")
 
     def _version(self) -> str | None:
         """The schema that the file has; None when it has no tables at all."""

@@ -39,15 +39,20 @@ def newest(session: Session, type_: str | None, limit: int, before: int | None) 
     return [(id_, Event(kind, time, json.loads(fields))) for id_, kind, time, fields in rows]
 
 
+def _text(event: Event, field: str) -> str:
+    """A field as a column; what is not text a database takes (a name that no door could decode) is escaped."""
+    return str(event.fields.get(field, "")).encode("utf-8", "backslashreplace").decode()
+
+
 def _row(event: Event) -> dict[str, Any]:
     return {
         "time": event.time,
         "type": event.type,
-        "user": str(event.fields.get("UserId", "")),
-        "destination": str(event.fields.get("DestinationName", "")),
-        "path": str(event.fields.get("FileName", "")),
-        "status": str(event.fields.get("Status", "")),
-        "fields": json.dumps(dict(event.fields)),
+        "user": _text(event, "UserId"),
+        "destination": _text(event, "DestinationName"),
+        "path": _text(event, "FileName"),
+        "status": _text(event, "Status"),
+        "fields": json.dumps(dict(event.fields), default=str),
     }
 
 

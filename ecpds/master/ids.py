@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+
 from sqlalchemy import insert, select, update
 
 from ecpds.master.schema import sequence
@@ -17,10 +20,10 @@ _BEGIN = Statement(insert(sequence).values(name=value("sequence"), next=value("f
 _RESERVE = Statement(update(sequence).where(sequence.c.name == value("sequence")).values(next=value("first")))
 
 
-def reserve(session: Session, floor: int) -> int:
-    """Reserve a block of ids, all of them at least `floor`; returns the first."""
+def reserve(session: Session) -> int:
+    """Reserve a block of ids, and return the first."""
     row = session.row(_NEXT, sequence=NAME)
-    first = max(row[0] if row else 1, floor)
+    first = int(row[0]) if row else 1
     session.run(_RESERVE if row else _BEGIN, sequence=NAME, first=first + BLOCK)
     return first
 
@@ -30,30 +33,33 @@ class Ids:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._blocks: list[range] = []
-        self._floor = 1
+        self._blocks: deque[range] = deque()
+        self._skipped: set[int] = set()
         self._more = Shared("reserving DataFileIDs", self._reserve)
 
     async def take(self) -> int:
         """An id that nobody had. Raises `Unavailable` when none can be reserved."""
-        while not self._blocks:
-            await self._more.run()
-        block = self._blocks[0]
+        while True:
+            while not self._blocks:
+                await self._more.run()
+            id_ = self._next()
+            if id_ not in self._skipped:
+                return id_
+            self._skipped.remove(id_)
+
+    def skip(self, ids: Iterable[int]) -> None:
+        """Never hand these out: a sweep has found files of that name and may unlink them at any time."""
+        first = self._blocks[0].start if self._blocks else 0
+        self._skipped.update(id_ for id_ in ids if id_ >= first)
+
+    def _next(self) -> int:
+        block = self._blocks.popleft()
         if len(block) > 1:
-            self._blocks[0] = block[1:]
-        else:
-            del self._blocks[0]
-        if len(block) == BLOCK // 2 and len(self._blocks) == 1 and not self._more.running:
+            self._blocks.appendleft(block[1:])
+        if len(block) <= BLOCK // 2 and len(self._blocks) < 2 and not self._more.running:
             self._more.begin()
         return block[0]
 
-    def pass_over(self, id_: int) -> None:
-        """Never hand out `id_`, or one below it."""
-        self._floor = max(self._floor, id_ + 1)
-        left = (range(max(block.start, self._floor), block.stop) for block in self._blocks)
-        self._blocks = [block for block in left if block]
-
     async def _reserve(self) -> None:
-        first = await self._writer.run(lambda session: reserve(session, self._floor))
+        first = await self._writer.run(reserve)
         self._blocks.append(range(first, first + BLOCK))
-        self.pass_over(self._floor - 1)

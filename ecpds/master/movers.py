@@ -31,7 +31,7 @@ class Movers:
         self._limits = limits
         self._volumes: dict[str, Sequence[VolumeUse]] = {}
         self.controls: dict[str, IMoverControl] = {}
-        self._look = Shared("looking at the volumes", self._look_at_all)
+        self._look: Shared[None] = Shared("looking at the volumes", self._look_at_all)
         self._loop = LoopingCall(self._look.begin)
         self._loop.clock = clock
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import hmac
 from collections import OrderedDict
+from functools import partial
 from random import Random
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import Refusal
 from ecpds.interfaces import IThreads
+from ecpds.master.shared import Shared
 
 MEMORY = 19456
 """KiB of one hash; with `TIME` the first choice of OWASP's password storage cheat sheet."""
@@ -65,44 +65,34 @@ class Passwords:
         self._key = random.randbytes(32)
         self._nobodys = nobodys(random)
         self._right: OrderedDict[bytes, float] = OrderedDict()
-        self._checking: dict[bytes, list[Deferred[bool]]] = {}
+        self._checking: dict[bytes, Shared[bool]] = {}
 
     async def hashed(self, password: str) -> str:
         """The PHC string to store. Raises `Unavailable` when too many wait."""
         encoded: str = await self._threads.run(phc, password, self._random.randbytes(SALT))
         return encoded
 
-    async def check(self, password: str, encoded: str | None) -> bool:
+    async def check(self, login: str, password: str, encoded: str | None) -> bool:
         """Whether `password` is the one of the PHC string; without a string it takes as long and says no.
 
-        Raises `Unavailable` when too many wait. What was right is remembered under an HMAC of the password and of the
-        string, so that it is forgotten when the user gets another.
+        Raises `Unavailable` when too many wait. What was right is remembered under an HMAC of the login, the string and
+        the password, so that it is forgotten when the user gets another.
         """
         stored = encoded or self._nobodys
-        mark = hmac.digest(self._key, stored.encode() + b"\0" + _bytes(password), "sha256")
+        mark = hmac.digest(self._key, b"\0".join(map(_bytes, (login, stored, password))), "sha256")
         if self._right.get(mark, 0.0) > self._clock.seconds():
             return True
-        waiting = self._checking.get(mark)
-        if waiting is not None:
-            waiter: Deferred[bool] = Deferred()
-            waiting.append(waiter)
-            return await waiter
-        return await self._check_now(mark, password, stored)
+        if mark not in self._checking:
+            self._checking[mark] = Shared("checking a password", partial(self._check, mark, password, stored))
+        return await self._checking[mark].run()
 
-    async def _check_now(self, mark: bytes, password: str, stored: str) -> bool:
-        waiting = self._checking[mark] = []
+    async def _check(self, mark: bytes, password: str, stored: str) -> bool:
         try:
             right: bool = await self._threads.run(matches, password, stored)
-        except Refusal as refusal:
+        finally:
             del self._checking[mark]
-            for waiter in waiting:
-                waiter.errback(type(refusal)(refusal.detail))
-            raise
-        del self._checking[mark]
         if right:
             self._remember(mark)
-        for waiter in waiting:
-            waiter.callback(right)
         return right
 
     def _remember(self, mark: bytes) -> None:

@@ -148,3 +148,5 @@ class Reclaim:
                 await self._writer.run(partial(take_off, mover=name, deleted=found))
         except Refusal as refusal:
             self.log.warn("mover {name} can't delete now: {refusal}", name=name, refusal=refusal)
+        except Exception:
+            self.log.failure("mover {name} failed to delete", name=name)

@@ -244,6 +244,5 @@ class Master:
         asked = [each.segment for each in found if each.segment not in self.uploads]
         now = self.clock.seconds()
         dead = await self.writer.run(lambda session: reclaim.mark_dead(session, asked, now))
-        if dead:
-            self._ids.pass_over(max(dead))
+        self._ids.skip(dead)
         return dead

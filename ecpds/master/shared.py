@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal
 
+T = TypeVar("T")
 
-class Shared:
-    """Runs `work` for all who ask for it while it runs: they get the outcome of that one run."""
+
+class Shared(Generic[T]):
+    """Runs `work` for all who ask for it while it runs: they get the outcome of that one run.
+
+    The run is nobody's own, so one who is cancelled while waiting takes nothing from the others.
+    """
 
     log = Logger()
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, name: str, work: Callable[[], Awaitable[T]]) -> None:
         self._name = name
         self._work = work
-        self._waiting: list[Deferred[None]] | None = None
+        self._waiting: list[Deferred[T]] | None = None
 
     @property
     def running(self) -> bool:
         return self._waiting is not None
 
-    async def run(self) -> None:
+    async def run(self) -> T:
         """Raises what the work raises."""
-        if self._waiting is not None:
-            waiter: Deferred[None] = Deferred()
+        waiter: Deferred[T] = Deferred()
+        if self._waiting is None:
+            self._waiting = [waiter]
+            ensureDeferred(self._run())
+        else:
             self._waiting.append(waiter)
-            return await waiter
-        self._waiting = []
+        return await waiter
+
+    def begin(self) -> Deferred[None]:
+        """Run without anybody to hear of a failure, which goes to the log. The Deferred fires at the end, with None."""
+        return ensureDeferred(self._logged())
+
+    async def _run(self) -> None:
         try:
-            await self._work()
+            outcome = await self._work()
         except Exception as error:
             for waiter in self._done():
                 waiter.errback(error)
-            raise
-        for waiter in self._done():
-            waiter.callback(None)
+        else:
+            for waiter in self._done():
+                waiter.callback(outcome)
 
-    def begin(self) -> Deferred[None]:
-        """Run without anybody to wait for it: a failure goes to the log. The Deferred fires at its end, with None."""
-        return ensureDeferred(self._logged())
-
-    def _done(self) -> list[Deferred[None]]:
+    def _done(self) -> list[Deferred[T]]:
         waiting, self._waiting = self._waiting or [], None
         return waiting
 

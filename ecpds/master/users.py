@@ -31,7 +31,7 @@ KEY_TYPES = (
 KEY_BYTES = 16384
 """Of one line with a public key."""
 
-_LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
+LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
 _COLUMNS = (
     user.c.id,
     user.c.login,
@@ -132,7 +132,7 @@ def every(session: Session) -> list[UserRecord]:
 
 def check(new: NewUser) -> None:
     """Raises `InvalidName` or `InvalidRequest` for a user that can't be."""
-    if not _LOGIN.fullmatch(new.login):
+    if not LOGIN.fullmatch(new.login):
         raise InvalidName(f"{new.login!r} can't be a login; allowed: letters, digits, '_', '.', '@', '-', at most 63")
     if new.mode not in MODES:
         raise InvalidRequest(f"mode {new.mode!r}; allowed: {', '.join(MODES)}")
