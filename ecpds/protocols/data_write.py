@@ -25,7 +25,7 @@ async def write_file(files: IFileSystem, request: Request, path: str) -> Respons
     except Exception as failure:
         await upload.abort(failure)
         raise
-    return _stored(request, entry, condition)
+    return _stored(request, path, entry, condition)
 
 
 async def delete(files: IFileSystem, request: Request, path: str) -> Response:
@@ -84,11 +84,11 @@ def _refuse_tags(request: Request) -> None:
         raise HttpError(412, PreconditionFailed().sentence, SAFE)
 
 
-def _stored(request: Request, entry: Entry, condition: Condition) -> Response:
+def _stored(request: Request, path: str, entry: Entry, condition: Condition) -> Response:
     assert entry.file is not None
     known = condition.exists or condition.match is not None
     headers = [
-        ("Location", href(entry.path)),
+        ("Location", href(path)),
         *validators(entry.file),
         *digest(entry.file, request.headers.get("want-repr-digest")),
     ]
