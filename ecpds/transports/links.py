@@ -133,6 +133,7 @@ class TlsLink:
     ) -> None:
         self.established = False
         self._ragged_eof_ok = ragged_eof_ok
+        self._end: int | ConnectionLost | None = None
         self._connection = SSL.Connection(context, sock)
         self._ssl = self._connection._ssl
         lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
@@ -152,18 +153,18 @@ class TlsLink:
 
     def receive(self, view: memoryview) -> int | Need:
         """Record after record until `view` is full or the socket is empty: each SSL_read gives one record at most."""
+        if isinstance(self._end, ConnectionLost):
+            raise self._end
+        if self._end is not None:
+            return self._end
         room = len(view)
-        start = ffi.from_buffer(view)
         done = 0
-        while done < room:
-            result = lib.SSL_read(self._ssl, start + done, room - done)
-            if result <= 0:
-                if not done:
-                    return self._ended(result)
-                # The next call meets it again; until then it must not stand in the queue that all connections share.
-                lib.ERR_clear_error()
-                break
-            done += result
+        with ffi.from_buffer(view) as start:
+            while done < room:
+                result = lib.SSL_read(self._ssl, start + done, room - done)
+                if result <= 0:
+                    return self._stopped(result, done)
+                done += result
         return done
 
     def send(self, data: bytes | memoryview) -> int | Need:
@@ -184,6 +185,19 @@ class TlsLink:
         except SSL.Error as error:
             return _need(error)
         return None
+
+    def _stopped(self, result: int, done: int) -> int | Need:
+        """SSL_read gave nothing more. OpenSSL says why once, so what follows `done` bytes is kept for the next call."""
+        try:
+            why = self._ended(result)
+        except ConnectionLost as lost:
+            if not done:
+                raise
+            self._end = lost
+            return done
+        if why == 0:
+            self._end = why
+        return done or why
 
     def _ended(self, result: int) -> int | Need:
         """Why SSL_read gave nothing."""

@@ -1,0 +1,361 @@
+"""Channels, plain and TLS: every byte, held back as the peer is slow, and every way to end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReadWriteDescriptor
+from zope.interface.verify import verifyObject
+
+from ecpds.errors import ConnectionLost, Corrupt, Stalled
+from ecpds.interfaces import IChannel
+from ecpds.transports import channel as channel_module
+from ecpds.transports.channel import LINGER_BYTES, LINGER_TIME
+from tests.transports.pump import ChannelCase
+
+CONTENT = os.urandom(1_300_007)
+
+
+class Both:
+    """What plain and TLS channels have in common."""
+
+    def setUp(self: Any) -> None:
+        super().setUp()
+        self.file = tempfile.TemporaryFile()
+        self.addCleanup(self.file.close)
+        self.file.write(CONTENT)
+        self.file.flush()
+
+    def test_provides(self: Any) -> None:
+        channel, _ = self.pair()
+        verifyObject(IChannel, channel)
+        verifyObject(IReadWriteDescriptor, channel)
+
+    def test_says_who_and_how(self: Any) -> None:
+        channel, _ = self.pair()
+        self.assertEqual((channel.peer, channel.secure), ("198.51.100.7", self.tls))
+
+    def test_both_ways_at_once(self: Any) -> None:
+        here, there = self.channels()
+        readers = [self.begin(self.read_all(channel)) for channel in (here, there)]
+        writers = [self.begin(here.write(CONTENT)), self.begin(there.write(memoryview(CONTENT)[::1]))]
+        for each in writers:
+            self.finish(each)
+        ends = [self.begin(channel.finish()) for channel in (here, there)]
+        for each in ends:
+            self.finish(each)
+        # Who says its end stops reading, so both ends come when all is there, or the reader is told.
+        for reader in readers:
+            self.reactor.until(lambda reader=reader: reader.called)
+            reader.addErrback(lambda failure: failure.trap(ConnectionLost))
+
+    def test_upload(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(here))
+        self.finish(there.write(CONTENT))
+        self.finish(there.finish())
+        self.assertEqual(self.finish(reader), CONTENT)
+        self.finish(here.finish())
+        self.reactor.until(lambda: len(self.gone) == 2)
+        self.assertEqual(self.reactor.removeAll(), [])
+
+    def test_a_file_by_spans(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(there, 4000))
+
+        async def send() -> None:
+            for offset, length in ((0, 1), (1, 500_000), (500_001, 0), (500_001, len(CONTENT) - 500_001)):
+                await here.send_file(self.file.fileno(), offset, length)
+            await here.finish()
+
+        self.finish(send())
+        self.assertEqual(self.finish(reader), CONTENT)
+        self.assertEqual(self.around.pool.lent, 0)
+
+    def test_a_file_that_is_shorter(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(there))
+        self.refuse(here.send_file(self.file.fileno(), 1_000_000, 400_000), Corrupt)
+        here.abort()
+        self.refuse(reader, ConnectionLost) if self.tls else self.finish(reader)
+        self.assertEqual(self.around.pool.lent, 0)
+
+    def test_a_peer_that_does_not_read_holds_the_writer(self: Any) -> None:
+        here, there = self.channels()
+        writer = self.begin(here.write(CONTENT))
+        self.reactor.until(lambda: not here_is_ready(here), 50)
+        self.assertNoResult(writer)
+        reader = self.begin(self.read_all(there))
+        self.finish(writer)
+        self.finish(here.finish())
+        self.assertEqual(self.finish(reader), CONTENT)
+
+    def test_a_slow_download_holds_no_buffer(self: Any) -> None:
+        here, _ = self.channels()
+        sender = self.begin(here.send_file(self.file.fileno(), 0, len(CONTENT)))
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertNoResult(sender)
+        self.assertEqual(self.around.pool.lent, 0)
+        here.abort()
+        self.refuse(sender, ConnectionLost)
+
+    def test_a_peer_that_never_reads_is_given_up(self: Any) -> None:
+        here, _ = self.channels()
+        sender = self.begin(here.send_file(self.file.fileno(), 0, len(CONTENT)))
+        for _ in range(20):
+            self.reactor.turn()
+        self.reactor.pump([1] * 59)
+        self.assertNoResult(sender)
+        self.reactor.pump([1] * 3)
+        self.refuse(sender, Stalled)
+        self.assertIn(here, self.gone)
+
+    def test_a_peer_that_never_sends_is_given_up(self: Any) -> None:
+        here, _ = self.channels()
+        reader = self.begin(self.read_all(here))
+        self.reactor.pump([1] * 62)
+        self.refuse(reader, Stalled)
+
+    def test_progress_pushes_back(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(here))
+        for _ in range(5):
+            self.reactor.pump([1] * 50)
+            self.finish(there.write(b"x"))
+            self.reactor.turn()
+        self.assertNoResult(reader)
+        self.finish(there.finish())
+        self.assertEqual(self.finish(reader), b"xxxxx")
+
+    def test_nothing_is_timed_while_nothing_is_waited_for(self: Any) -> None:
+        here, there = self.channels()
+        self.finish(there.write(b"x"))
+        self.finish(here.read_into(memoryview(bytearray(1))))
+        self.reactor.pump([1] * 500)
+        self.finish(there.write(b"y"))
+        self.assertEqual(self.finish(here.read_into(memoryview(bytearray(1)))), 1)
+
+    def test_patience_can_be_changed(self: Any) -> None:
+        here, _ = self.channels()
+        here.patience = 200.0
+        reader = self.begin(self.read_all(here))
+        self.reactor.pump([1] * 190)
+        self.assertNoResult(reader)
+        self.reactor.pump([1] * 20)
+        self.refuse(reader, Stalled)
+
+    def test_abort_wakes_whoever_waits(self: Any) -> None:
+        here, _ = self.channels()
+        reader = self.begin(self.read_all(here))
+        writer = self.begin(here.write(CONTENT))
+        here.abort()
+        here.abort()
+        self.refuse(reader, ConnectionLost)
+        self.refuse(writer, ConnectionLost)
+        self.refuse(here.read_into(memoryview(bytearray(1))), ConnectionLost)
+        self.refuse(here.write(b"x"), ConnectionLost)
+        self.refuse(here.send_file(self.file.fileno(), 0, 1), ConnectionLost)
+        self.refuse(here.finish(), ConnectionLost)
+        self.assertEqual(self.gone.count(here), 1)
+        self.assertEqual(here.fileno(), -1)
+
+    def test_a_peer_that_vanishes(self: Any) -> None:
+        here, there = self.channels()
+        writer = self.begin(here.write(CONTENT))
+        there.abort()
+        self.refuse(writer, ConnectionLost)
+        self.assertIn(here, self.gone)
+
+    def test_one_reader_and_one_writer(self: Any) -> None:
+        here, _ = self.channels()
+        self.begin(self.read_all(here)).addErrback(lambda _: None)
+        self.begin(here.write(CONTENT)).addErrback(lambda _: None)
+        self.refuse(here.read_into(memoryview(bytearray(1))), RuntimeError)
+
+    def test_a_read_that_is_given_up_loses_nothing(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(here))
+        reader.cancel()
+        self.failureResultOf(reader, CancelledError)
+        reader = self.begin(self.read_all(here))
+        self.finish(there.write(b"abc"))
+        self.finish(there.finish())
+        self.assertEqual(self.finish(reader), b"abc")
+
+    def test_a_write_that_is_given_up_ends_the_channel(self: Any) -> None:
+        here, _ = self.channels()
+        writer = self.begin(here.write(CONTENT))
+        writer.cancel()
+        self.failureResultOf(writer, CancelledError)
+        self.assertIn(here, self.gone)
+
+    def test_after_the_end_what_comes_is_discarded(self: Any) -> None:
+        here, there = self.channels()
+        self.finish(here.write(b"the last"))
+        self.finish(here.finish())
+        here.abort()
+        self.finish(there.write(b"more" * 1000))
+        self.assertEqual(self.finish(self.read_all(there)), b"the last")
+        self.assertNotIn(here, self.gone)
+        self.finish(there.finish())
+        self.reactor.until(lambda: here in self.gone)
+
+    def test_lingering_is_bounded_in_time(self: Any) -> None:
+        here, _ = self.channels()
+        self.finish(here.finish())
+        self.finish(here.finish())
+        self.reactor.pump([1] * (int(LINGER_TIME) + 2))
+        self.assertIn(here, self.gone)
+        self.refuse(here.read_into(memoryview(bytearray(1))), ConnectionLost)
+
+    def test_lingering_is_bounded_in_bytes(self: Any) -> None:
+        here, there = self.channels()
+        self.finish(here.finish())
+        self.refuse(there.write(bytes(2 * LINGER_BYTES)), ConnectionLost)
+        self.assertIn(here, self.gone)
+
+    def test_the_end_wakes_the_reader_and_resets_nothing(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(here))
+        self.finish(here.write(b"whole"))
+        self.finish(here.finish())
+        self.refuse(reader, ConnectionLost)
+        self.assertEqual(self.finish(self.read_all(there)), b"whole")
+
+    def test_a_fast_peer_lets_others_have_their_turn(self: Any) -> None:
+        self.patch(channel_module, "TURN", 100)
+        here, there = self.channels()
+        self.finish(there.write(bytes(1000)))
+        here._reading.room = 100
+        before = self.reactor.turns
+        view = memoryview(bytearray(10))
+
+        async def read_hundred_times() -> None:
+            for _ in range(100):
+                assert await here.read_into(view) == 10
+
+        self.finish(read_hundred_times())
+        self.assertGreaterEqual(self.reactor.turns - before, 9)
+
+    def test_an_idle_channel_costs_the_reactor_nothing(self: Any) -> None:
+        here, there = self.channels()
+        self.finish(there.write(b"ab"))
+        self.finish(here.read_into(memoryview(bytearray(1))))
+        for _ in range(3):
+            self.reactor.turn()
+        self.assertEqual(self.reactor.removeAll(), [])
+
+
+def here_is_ready(channel: Any) -> bool:
+    return channel._writing.waiter is None
+
+
+class PlainChannelTests(Both, ChannelCase):
+    def test_the_end(self) -> None:
+        channel, peer = self.pair()
+        peer.send(b"abc")
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.finish(self.read_all(channel)), b"abc")
+        self.assertEqual(self.finish(channel.read_into(memoryview(bytearray(1)))), 0)
+
+    def test_a_reset_is_no_end(self) -> None:
+        channel, peer = self.pair()
+        self.finish(channel.write(b"never read"))
+        peer.close()
+        self.refuse(self.read_all(channel), ConnectionLost)
+        self.assertIn(channel, self.gone)
+
+
+class TlsChannelTests(Both, ChannelCase):
+    tls = True
+
+    def test_a_cut_connection_is_no_end(self) -> None:
+        here, there = self.channels()
+        self.finish(there.write(b"half a f"))
+        there._socket.shutdown(socket.SHUT_WR)
+        found = memoryview(bytearray(100))
+        self.assertEqual(self.finish(here.read_into(found)), 8)
+        self.refuse(here.read_into(found), ConnectionLost)
+
+    def test_a_cut_connection_may_be_allowed(self) -> None:
+        here, there = self.channels(ragged_eof_ok=True)
+        self.finish(there.write(b"half a f"))
+        there._socket.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.finish(self.read_all(here)), b"half a f")
+
+    def test_a_silent_peer_is_given_up_in_the_handshake(self) -> None:
+        channel, _ = self.pair()
+        greeting = self.begin(channel.handshake())
+        self.reactor.pump([1] * 19)
+        self.assertNoResult(greeting)
+        self.reactor.pump([1] * 3)
+        self.refuse(greeting, Stalled)
+        self.assertIn(channel, self.gone)
+
+    def test_a_dribbling_handshake_is_given_up_all_the_same(self) -> None:
+        channel, peer = self.pair()
+        greeting = self.begin(channel.handshake())
+        peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        for _ in range(19):
+            peer.send(b"x")
+            self.reactor.turn()
+            self.reactor.advance(1)
+        self.assertNoResult(greeting)
+        self.reactor.pump([1, 1, 1])
+        self.refuse(greeting, Stalled)
+
+    def test_no_tls_at_all(self) -> None:
+        channel, peer = self.pair()
+        peer.send(b"GET / HTTP/1.1\r\n\r\n")
+        refusal = self.refuse(channel.read_into(memoryview(bytearray(10))), ConnectionLost)
+        self.assertIn("http request", refusal.sentence)
+        self.assertIn(channel, self.gone)
+
+    def test_a_spoilt_record_spoils_no_other_connection(self) -> None:
+        here, there = self.channels()
+        other, friend = self.channels()
+        there._socket.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.refuse(self.read_all(here), ConnectionLost)
+        self.finish(friend.write(b"fine"))
+        self.finish(friend.finish())
+        self.assertEqual(self.finish(self.read_all(other)), b"fine")
+
+    def test_bytes_that_openssl_holds_are_not_forgotten(self) -> None:
+        here, there = self.channels()
+        self.finish(there.write(b"0123456789"))
+        view = memoryview(bytearray(1))
+        for expected in b"0123456789":
+            self.assertEqual(self.finish(here.read_into(view)), 1)
+            self.assertEqual(view[0], expected)
+
+
+class AnyPieces(ChannelCase):
+    """Whatever the sizes of writes and reads, plain and TLS."""
+
+    def check(self, writes: list[int], read: int) -> None:
+        here, there = self.channels()
+        sent = [os.urandom(size) for size in writes]
+
+        async def write() -> None:
+            for piece in sent:
+                await there.write(piece)
+            await there.finish()
+
+        reader = self.begin(self.read_all(here, read))
+        self.finish(write())
+        self.assertEqual(self.finish(reader), b"".join(sent))
+        self.finish(here.finish())
+
+    @settings(max_examples=25)
+    @given(st.lists(st.integers(0, 70_000), max_size=6), st.integers(200, 100_000), st.booleans())
+    def test_arrive(self, writes: list[int], read: int, tls: bool) -> None:
+        self.tls = tls
+        self.setUp()
+        self.check(writes, read)
