@@ -5,6 +5,7 @@ Whatever goes wrong before that, the store unlinks, the Master forgets the alloc
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -53,13 +54,13 @@ class Upload:
         self._committing = True
         try:
             await self._handle.finish(self._received if self._announced is None else self._announced)
-            entry = await self._master.finish(self._record.file_id)
+            entry: Entry = await self._master.finish(self._record.file_id)
         except BaseException as failure:
             await self._give_up(failure)
             raise
         self._record.size = entry.size
         self._record.end()
-        return entry
+        return evolve(entry, path=str(self._record.path))
 
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._committing and not self._record.ended:

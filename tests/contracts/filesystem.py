@@ -469,7 +469,7 @@ class Records(FileSystemContract):
     def test_a_denial_names_what_was_asked(self) -> None:
         self.refuse(NotFound, self.files.open_read("/demo/missing"))
         (record,) = self.sink.of("DEA")
-        self.assertIn(NotFound().sentence, record["Message"])
+        self.assertIn(NotFound().sentence.rstrip("."), record["Message"])
         self.assertIn(f"Using {self.files.origin.protocol} on DataMover=", record["Context"])
 
 
