@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ecpds.config import Limits
-from ecpds.errors import LoginFailed
+from ecpds.errors import LoginFailed, NotFound
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.http.routing import decode_path
 from ecpds.interfaces import IFileSystem, IPortal
@@ -77,7 +77,9 @@ class DataDoor:
 
 
 async def home(request: Request) -> Response:
-    """The handler of `/`: there is nothing but the data, so far."""
+    """The handler of `/`, which leads to the data; and of what is nowhere, since a prefix of `/` covers everything."""
+    if request.path != "/":
+        raise HttpError(404, NotFound().sentence)
     return redirect("/", status=302)
 
 

@@ -7,7 +7,7 @@ import base64
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import TooManyConnections
-from ecpds.http.message import Headers, Request
+from ecpds.http.message import Headers, HttpError, Request, Response
 from ecpds.protocols.data import ALLOWED, METHODS, REFUSED, home
 from tests.doubles import MemorySource
 from tests.protocols.data_support import DoorTestCase
@@ -123,10 +123,17 @@ class LoginTests(DoorTestCase):
 
 
 class HomeTests(DoorTestCase):
+    def at_home(self, path: str) -> Deferred[Response]:
+        request = Request("GET", path.encode(), path, "", Headers(), "1.1", "192.0.2.1", True, 0, MemorySource())
+        return Deferred.fromCoroutine(home(request))
+
     def test_home_leads_to_the_data(self) -> None:
-        request = Request("GET", b"/", "/", "", Headers(), "1.1", "192.0.2.1", True, 0, MemorySource())
-        response = self.successResultOf(Deferred.fromCoroutine(home(request)))
+        response = self.successResultOf(self.at_home("/"))
         self.assertEqual((response.status, Headers(response.headers).get("location")), (302, "/data/"))
+
+    def test_elsewhere_is_nothing(self) -> None:
+        for path in ("//", "/x", "/dat", "//evil.example/"):
+            self.assertEqual(self.failureResultOf(self.at_home(path), HttpError).value.status, 404)
 
     def test_data_without_a_slash(self) -> None:
         seen = self.ask("GET", "/data")
