@@ -123,6 +123,7 @@ class Lftp:
 
     def __call__(self, commands: str) -> str:
         settings = "set net:max-retries 1; set net:timeout 30; set ssl:verify-certificate no; set ftp:ssl-allow no"
+        settings += "; set http:accept text/html"  # the only listing that it can read over HTTP
         script = f"{settings}; open --env-password --user {LOGIN} {self._url} && {commands}"
         return run(["lftp", "-c", script], environment={"LFTP_PASSWORD": PASSWORD})
 

@@ -185,5 +185,5 @@ class Refused(SynchronousTestCase):
             held = Node(Path(self.mktemp()).resolve(), {"ftp": {"port": port}})
             done = run_to_its_end(held)
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn(str(port), done.stderr)
+        self.assertIn(f"port {port}: Address already in use", done.stdout + done.stderr)
         self.assertIsNone(held.ports_file())
