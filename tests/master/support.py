@@ -1,0 +1,142 @@
+"""A Master on a catalogue of its own, with no thread and no disk behind its mover."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Coroutine, Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from ecpds.config import Limits
+from ecpds.interfaces import IMoverControl
+from ecpds.master.engine import SqliteEngine
+from ecpds.master.operations import Operations
+from ecpds.master.service import Master
+from ecpds.master.sql import Session
+from ecpds.master.writer import InlineWriter, Writer
+from ecpds.model import StoredSegment, VolumeUse
+from ecpds.threads import InlineThreads
+
+NOW = 1_800_000_000.0
+
+
+@implementer(IMoverControl)
+class MemoryMover:
+    """A mover of which a test says how full it is and what it can't do, and which says what it was asked to delete."""
+
+    def __init__(self, name: str = "mover-1", uses: Sequence[VolumeUse] = (VolumeUse(0, "/v0", 1 << 40, 1 << 39),)) -> None:
+        self.name = name
+        self.uses = uses
+        self.deleted: list[int] = []
+        self.failure: Exception | None = None
+        self.asked = 0
+
+    async def delete(self, segments: Sequence[StoredSegment]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.deleted.extend(each.segment for each in segments)
+
+    async def volumes(self) -> Sequence[VolumeUse]:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return self.uses
+
+
+@cache
+def _template() -> Path:
+    """A new catalogue, made by the migrations once a run."""
+    path = Path(tempfile.mkdtemp(prefix="catalogue-")) / "catalogue.sqlite"
+    engine = SqliteEngine(path, sync=False)
+    engine.open()
+    engine.close()
+    return path
+
+
+class MasterCase(SynchronousTestCase):
+    """A test with a Master, its operations, a mover and a clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.limits = Limits()
+        self.mover = MemoryMover()
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / "catalogue.sqlite"
+        shutil.copy(_template(), self.path)
+        self.start()
+        self.addCleanup(self.stop)
+
+    def start(self) -> None:
+        self.engine = SqliteEngine(self.path, sync=False)
+        self.engine.open()
+        self.writer: Writer = self.make_writer()
+        threads = InlineThreads()
+        self.master = Master(self.engine, self.writer, threads, threads, self.limits, self.clock, Random(1))
+        self.operations = Operations(self.master)
+        self.now(self.master.start())
+        self.master.register_mover(self.mover)
+
+    def make_writer(self) -> Writer:
+        return InlineWriter(self.engine)
+
+    def stop(self) -> None:
+        self.now(self.master.stop())
+        self.engine.close()
+
+    def restart(self) -> None:
+        """As after a crash: a new Master on the same catalogue."""
+        self.stop()
+        self.start()
+
+    def now(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What `work` returns, without waiting."""
+        return self.successResultOf(ensureDeferred(work))
+
+    def refused(self, refusal: type[Exception], work: Coroutine[Any, Any, Any]) -> Any:
+        """The refusal that `work` raises."""
+        return self.failureResultOf(ensureDeferred(work), refusal).value
+
+    def begun(self, work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+        """`work`, which has to wait for something."""
+        waiting = ensureDeferred(work)
+        self.assertNoResult(waiting)
+        return waiting
+
+    def sql(self, text: str) -> list[Any]:
+        """Ask the catalogue's file itself."""
+        session: Session = self.engine.session()
+        try:
+            return session.connection.execute(text).fetchall()
+        finally:
+            session.close()
+
+    def orphans(self) -> list[str]:
+        """What the tables hold that nothing points at, or that points at nothing."""
+        checks = {
+            "data file without a name": "SELECT id FROM data_file WHERE id NOT IN (SELECT data_file FROM entry)",
+            "segment without a file": "SELECT id FROM segment WHERE data_file IS NULL"
+            " AND id NOT IN (SELECT segment FROM upload_part)",
+            "copy without a segment": "SELECT segment FROM copy WHERE segment NOT IN (SELECT id FROM segment)",
+            "file without a segment": "SELECT id FROM data_file WHERE id NOT IN (SELECT data_file FROM segment)",
+            "copy that is in use and to be deleted": "SELECT segment FROM reclaim JOIN copy USING (segment, mover, volume)",
+            "directory that is empty and implicit": "SELECT path FROM directory d WHERE implicit AND path != ''"
+            " AND NOT EXISTS (SELECT 1 FROM directory WHERE parent = d.id)"
+            " AND NOT EXISTS (SELECT 1 FROM entry WHERE directory = d.id)",
+            "directory whose path is not its parent's and its name": "SELECT d.path FROM directory d LEFT JOIN directory p"
+            " ON p.id = d.parent AND p.destination = d.destination WHERE d.path != ''"
+            " AND d.path IS NOT (CASE WHEN p.path = '' THEN '' ELSE p.path || '/' END) || d.name",
+            "name that is both a file and a directory": "SELECT e.name FROM entry e JOIN directory d"
+            " ON d.parent = e.directory AND d.name = e.name",
+            "foreign key": "PRAGMA foreign_key_check",
+        }
+        return [f"{what}: {row}" for what, text in checks.items() for row in self.sql(text)]

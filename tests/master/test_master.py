@@ -1,0 +1,62 @@
+"""The Master on SQLite keeps to the contract, and to what is its own."""
+
+from __future__ import annotations
+
+from zope.interface.verify import verifyObject
+
+from ecpds.errors import Unavailable
+from ecpds.interfaces import IEventSink, IMoverControl, IOperations
+from tests.contracts.master import MasterContract
+from tests.master.support import MasterCase
+
+
+class SqliteMasterTests(MasterContract, MasterCase):
+    """In line, on a file."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.populate()
+        self.addCleanup(lambda: self.assertEqual(self.orphans(), []))
+
+    def test_the_others_it_makes(self) -> None:
+        verifyObject(IOperations, self.operations)
+        verifyObject(IEventSink, self.master.history)
+        verifyObject(IMoverControl, self.mover)
+
+    def test_everything_to_reclaim_is_due_after_a_restart(self) -> None:
+        old = self.now(self.put("a")).file.id
+        self.now(self.put("a"))
+        self.restart()
+        self.clock.advance(1)
+        self.assertEqual(self.mover.deleted, [old])
+
+    def test_a_mover_that_can_not_delete_is_asked_again(self) -> None:
+        allocation = self.now(self.master.allocate(self.request("a")))
+        self.mover.failure = Unavailable()
+        self.now(self.master.abandon(allocation.id))
+        self.clock.advance(1)
+        self.assertEqual(self.sql("SELECT segment FROM reclaim"), [(allocation.id,)])
+        self.mover.failure = None
+        self.clock.advance(1)
+        self.assertEqual((self.mover.deleted, self.sql("SELECT * FROM reclaim")), ([allocation.id], []))
+
+    def test_a_mover_that_fails_to_delete_leaves_the_others_alone(self) -> None:
+        allocation = self.now(self.master.allocate(self.request("a")))
+        self.mover.failure = RuntimeError("broken")
+        self.now(self.master.abandon(allocation.id))
+        self.clock.advance(1)
+        self.assertEqual(self.sql("SELECT segment FROM reclaim"), [(allocation.id,)])
+        self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.mover.failure = None
+
+    def test_a_dead_segment_is_not_committed(self) -> None:
+        allocation = self.now(self.master.allocate(self.request("a")))
+        self.now(self.writer.run(lambda session: session.command(f"INSERT INTO dead VALUES ({allocation.id})")))
+        self.now(self.master.stored(self.receipt(allocation)))
+        self.refused(Unavailable, self.master.finish(allocation.id))
+        self.assertEqual(self.names(), [])
+
+    def test_a_path_deep_down_is_one_look_up(self) -> None:
+        self.now(self.put("/".join("abcdefghij")))
+        self.assertEqual(self.sql("SELECT count(*) FROM directory WHERE destination = 1"), [(10,)])
+        self.assertEqual(self.now(self.master.resolve("demo", "/".join("abcdefghij"))).size, 5)
