@@ -18,6 +18,9 @@ from ecpds.wire.chunked import ChunkedDecoder
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+WASTE = memoryview(bytearray(65536))
+"""Where bytes go that nobody wants; everybody's, for nobody reads it."""
+
 
 @implementer(IByteSource)
 class NoBody:
@@ -129,12 +132,7 @@ def request_body(inbox: Inbox, length: int | None, expects: bool) -> RequestBody
     return LengthBody(inbox, expects, length) if length else NoBody()
 
 
-async def discard(body: RequestBody, most: int) -> bool:
-    """Read away what is left of a body, if it is known to be at most `most` bytes; says whether the stream is clear."""
-    rest = body.rest
-    if rest is None or rest > most:
-        return False
-    waste = memoryview(bytearray(min(rest, 4096)))
-    while rest:
-        rest -= await body.read_into(waste)
-    return True
+async def discard(body: RequestBody) -> None:
+    """Read away what is left of a body, so that the next request stands first in the stream."""
+    while body.rest:
+        await body.read_into(WASTE)

@@ -2,8 +2,8 @@
 
 Who tells whom: the client sends a head, and a body if the head announces one; we answer; then, if both want to, the next. A
 client may send further requests before it has the answers (pipelining); they wait in its socket, and are read and answered one
-after the other. When we end it with bytes unread, the reply says so, and we take and discard for a while what still comes,
-because a reset would destroy the reply on its way.
+after the other. When we end it and leave a body unread, the reply says so, and we take and discard for a while what still
+comes: the client may read the reply only when it has sent all, and a reset would have destroyed it by then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from ecpds.config import Limits
 from ecpds.errors import Refusal
-from ecpds.http.body import RequestBody, discard, request_body
+from ecpds.http.body import WASTE, RequestBody, discard, request_body
 from ecpds.http.head import Head, parse_head
 from ecpds.http.inbox import Inbox
 from ecpds.http.message import Handler, HttpError, Request, Response, text_response
@@ -26,6 +26,9 @@ from ecpds.interfaces import IChannel, ITimeouts
 
 DISCARDED = 65536
 """Bytes of a body that a handler left unread which are read away to keep the connection."""
+
+FAIR = 32
+"""Requests of one connection after which others get their turn: a client that pipelines must not hold the reactor."""
 
 NEVER = float("inf")
 
@@ -41,6 +44,9 @@ class Server(Protocol):
 
     def own_headers(self) -> str:
         """The header lines Date and Server."""
+
+    async def give_way(self) -> None:
+        """Let the reactor turn to other connections."""
 
     def refused(self, peer: str, message: str) -> None:
         """A client did not keep to the protocol."""
@@ -96,7 +102,8 @@ class Connection:
             self._channel.abort()
 
     async def _requests(self) -> bool:
-        """Answer requests until there are no more; says whether the client may still be sending."""
+        """Answer requests until there are no more; says whether the client may still be sending a body."""
+        answered = 0
         while True:
             try:
                 raw = await self._next_head()
@@ -107,10 +114,13 @@ class Connection:
                 self._set_deadline(NEVER)
                 self._server.refused(self._channel.peer, error.text)
                 await Reply(self._channel, self._terms()).send(error_response(error))
-                return True
+                return False
             body = request_body(self._inbox, head.length, head.expects)
             if not await self._answer(head, body):
-                return body.rest != 0 or bool(self._inbox)
+                return body.rest != 0
+            answered += 1
+            if answered % FAIR == 0:
+                await self._server.give_way()
 
     # One request.
 
@@ -154,7 +164,7 @@ class Connection:
             await Reply(channel, terms).send(self._response_to(error))
         if terms.keep_alive and rest:
             self._set_deadline(self._server.limits.header_time)
-            await discard(body, rest)
+            await discard(body)
         return terms.keep_alive
 
     async def _ask(self, request: Request) -> Response:
@@ -184,8 +194,7 @@ class Connection:
         self._set_deadline(self._server.limits.header_time)
         silence = self._server.timeouts.watch(self._server.limits.linger, self._time_is_up)
         try:
-            while self._farewell is None and await self._inbox.fill():
-                self._inbox.skip(len(self._inbox))
+            while self._farewell is None and await self._inbox.read_into(WASTE):
                 silence.touch()
         finally:
             silence.cancel()

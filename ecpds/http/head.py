@@ -47,19 +47,19 @@ class Head:
 class _Fields:
     """Takes the fields from the parser."""
 
-    __slots__ = ("count", "headers")
+    __slots__ = ("headers",)
 
     def __init__(self) -> None:
         self.headers = Headers()
-        self.count = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.count += 1
         self.headers.add(name.decode("ascii"), value.strip(b" \t").decode("latin-1"))
 
 
 def parse_head(head: bytes, most_fields: int) -> Head:
     """Read a head, from the request line to the empty line. Raises `HttpError` for anything that is not beyond doubt."""
+    if head.count(b"\r\n") - 2 > most_fields:
+        raise HttpError(431, f"The request has more than {most_fields} header fields.")
     match = _HEAD.fullmatch(head)
     if match is None:
         raise HttpError(400, _what_is_wrong(head))
@@ -67,7 +67,7 @@ def parse_head(head: bytes, most_fields: int) -> Head:
     if version not in ("1.1", "1.0"):
         raise HttpError(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     path, query, authority = _split_target(target.decode("ascii"))
-    headers = _read_fields(head, most_fields)
+    headers = _read_fields(head)
     _check_host(headers, version, authority)
     options = _connection_options(headers)
     return Head(
@@ -83,7 +83,7 @@ def parse_head(head: bytes, most_fields: int) -> Head:
     )
 
 
-def _read_fields(head: bytes, most: int) -> Headers:
+def _read_fields(head: bytes) -> Headers:
     fields = _Fields()
     try:
         HttpRequestParser(fields).feed_data(head)
@@ -94,8 +94,6 @@ def _read_fields(head: bytes, most: int) -> Headers:
         raise HttpError(501, "That method is not supported.") from error
     except HttpParserError as error:
         raise HttpError(400, f"The head of the request is malformed: {error}.") from error
-    if fields.count > most:
-        raise HttpError(431, f"The request has more than {most} header fields.")
     return fields.headers
 
 

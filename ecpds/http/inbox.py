@@ -31,11 +31,11 @@ class Inbox:
         self._renew(min(SMALL, head_bytes))
 
     def _renew(self, size: int, kept: bytes | memoryview = b"") -> None:
-        """A buffer of `size` bytes that begins with `kept`."""
+        """A buffer of `size` bytes that begins with `kept`, in which no head ends."""
         self._buffer = bytearray(size)
         self._view = memoryview(self._buffer)
         self._view[: len(kept)] = kept
-        self._start, self._end, self._scanned = 0, len(kept), 0
+        self._start, self._end, self._scanned = 0, len(kept), len(kept)
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -105,8 +105,6 @@ class Inbox:
                 self._renew(SMALL)
             self._start = self._end = self._scanned = 0
         elif self._end == len(self._buffer):
-            # `_renew` copies what is left to the front of a new buffer, larger only when that fills this one.
-            full = self._start == 0
-            scanned = self._scanned - self._start
-            self._renew(min(len(self._buffer) * 2, self._head_bytes) if full else len(self._buffer), self.unread)
-            self._scanned = max(0, scanned)
+            # What is left moves to the front; the buffer grows only when that alone fills it.
+            size = len(self._buffer) if self._start else min(len(self._buffer) * 2, self._head_bytes)
+            self._renew(size, self.unread)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
 from twisted.internet.defer import Deferred
@@ -16,7 +16,8 @@ from ecpds.interfaces import IChannel, ITimeouts
 class HttpServer:
     """Serves channels. `seconds` is the time of day, in seconds since the epoch, by which all of its time-outs go too.
 
-    `on_refused` is told the peer and a sentence whenever a client does not keep to the protocol.
+    `on_refused` is told the peer and a sentence whenever a client does not keep to the protocol. `pause` returns in another
+    turn of the reactor, such as `lambda: deferLater(reactor, 0)`; without it, a client that pipelines may hold up others.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class HttpServer:
         seconds: Callable[[], float],
         server_name: str = "ecpds",
         on_refused: Callable[[str, str], None] | None = None,
+        pause: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits
@@ -35,6 +37,7 @@ class HttpServer:
         self.draining = False
         self._server_name = server_name
         self._on_refused = on_refused
+        self._pause = pause
         self._connections: set[Connection] = set()
         self._emptied: list[Deferred[None]] = []
         self._stamp = (-1, "")
@@ -74,6 +77,11 @@ class HttpServer:
         if now != self._stamp[0]:
             self._stamp = (now, f"Date: {formatdate(now, usegmt=True)}\r\nServer: {self._server_name}\r\n")
         return self._stamp[1]
+
+    async def give_way(self) -> None:
+        """Let the reactor turn to other connections."""
+        if self._pause is not None:
+            await self._pause()
 
     def refused(self, peer: str, message: str) -> None:
         """Pass on that a client did not keep to the protocol."""

@@ -73,7 +73,7 @@ class ChunkedDecoder:
                 raise InvalidRequest("a line of the chunked body ends in a bare LF")
             self._read(line[:-2])
         elif len(self._line) >= self._limit + 2:
-            raise InvalidRequest("a line of the chunked body is too long")
+            raise InvalidRequest("a chunk is longer than its size, or a line of the chunked body too long")
         return end or len(piece)
 
     def _size(self, line: bytes) -> None:
@@ -90,9 +90,8 @@ class ChunkedDecoder:
         else:
             self._read, self._limit = self._trailer, TRAILERS
 
-    def _after_data(self, line: bytes) -> None:
-        if line:
-            raise InvalidRequest("a chunk is longer than its size")
+    def _after_data(self, _: bytes) -> None:
+        # With a limit of 0 bytes only an empty line comes this far.
         self._read, self._limit = self._size, SIZE_LINE
 
     def _trailer(self, line: bytes) -> None:

@@ -145,6 +145,22 @@ class Pieces:
         self.closed.append(failure)
 
 
+@implementer(IBody)
+class FileSpan:
+    """A span of an open file."""
+
+    def __init__(self, fd: int, offset: int, length: int | None, sent: int) -> None:
+        self.length = length
+        self._span = (fd, offset, sent)
+        self.closed: list[BaseException | None] = []
+
+    async def send(self, sink: IByteSink) -> None:
+        await sink.send_file(*self._span)
+
+    def close(self, failure: BaseException | None = None) -> None:
+        self.closed.append(failure)
+
+
 def head(line: str = "GET / HTTP/1.1", *fields: str, host: str = "Host: a") -> bytes:
     """A request's head, with a Host unless it is said to have none."""
     return "\r\n".join([line, *([host] if host else []), *fields, "", ""]).encode("latin-1")

@@ -7,15 +7,14 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import ConnectionLost, Corrupt, Stalled, Unavailable
-from ecpds.http.message import IBody, Request, Response
+from ecpds.http.message import Request, Response
 from ecpds.http.reply import JOINED, BodySink, Reply, Terms
 from ecpds.interfaces import IByteSink
 from tests.doubles import MemoryChannel
-from tests.http.support import Answer, Bench, Client, Pieces, head
+from tests.http.support import Answer, Bench, Client, FileSpan, Pieces, head
 
 
 def bench(response: Response, then: Response | None = None) -> Bench:
@@ -34,22 +33,6 @@ def give(response: Response, line: str = "GET / HTTP/1.1", *fields: str) -> Clie
 
 def ask(response: Response, line: str = "GET / HTTP/1.1") -> Answer:
     return bench(response).ask(head(line), head_only=line.startswith("HEAD"))
-
-
-@implementer(IBody)
-class FileSpan:
-    """A span of an open file."""
-
-    def __init__(self, fd: int, offset: int, length: int | None, sent: int) -> None:
-        self.length = length
-        self._span = (fd, offset, sent)
-        self.closed: list[BaseException | None] = []
-
-    async def send(self, sink: IByteSink) -> None:
-        await sink.send_file(*self._span)
-
-    def close(self, failure: BaseException | None = None) -> None:
-        self.closed.append(failure)
 
 
 class Heads(SynchronousTestCase):

@@ -5,8 +5,12 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.http.connection import FAIR
 from ecpds.http.message import Request, Response
-from tests.http.support import LIMITS, Bench, head
+from ecpds.http.server import HttpServer
+from ecpds.timeouts import Timeouts
+from tests.doubles import MemoryChannel
+from tests.http.support import LIMITS, Bench, echo, head
 
 LATE = 2.0
 """What a time-out may be late by, and a step."""
@@ -71,12 +75,53 @@ class Slow(SynchronousTestCase):
         bench.wait(LIMITS.header_time + LIMITS.linger + 2 * LATE)
         self.assertEqual((client.channel.aborted, client.ended), (True, [None]))
 
+    def test_a_head_that_comes_too_late_is_not_answered_beside_the_refusal(self) -> None:
+        bench = Bench()
+        client = bench.connect(window=10)
+        client.channel.feed(head()[:-1])
+        bench.wait(LIMITS.header_time + 1)
+        self.assertTrue(client.channel.writing)
+        client.channel.feed(b"\n")
+        while client.channel.writing:
+            client.channel.take()
+        self.assertEqual([answer.status for answer in client.answers()], [408])
+        self.assertEqual((client.channel.finished, client.ended), (True, [None]))
+
+    def test_a_refusal_that_waits_is_not_followed_by_another(self) -> None:
+        bench = Bench()
+        client = bench.connect(window=10)
+        client.channel.feed(b"GET")
+        client.channel.feed(b" /\r\n\r\n")
+        bench.wait(LIMITS.header_time * 2)
+        while client.channel.writing:
+            client.channel.take()
+        self.assertEqual([answer.status for answer in client.answers()], [400])
+        self.assertEqual((len(bench.refused), client.channel.finished), (1, True))
+
     def test_nothing_is_left_on_the_clock(self) -> None:
         bench = Bench()
         for _ in range(3):
             bench.say(head("GET / HTTP/1.1", "Connection: close"))
         bench.wait(60)
         self.assertEqual(bench.clock.getDelayedCalls(), [])
+
+
+class Fairness(SynchronousTestCase):
+    def test_a_client_that_pipelines_gives_way(self) -> None:
+        paused: list[Deferred[None]] = []
+
+        def pause() -> Deferred[None]:
+            paused.append(Deferred())
+            return paused[-1]
+
+        bench = Bench()
+        server = HttpServer(echo, LIMITS, Timeouts(bench.clock), bench.clock.seconds, pause=pause)
+        channel = MemoryChannel()
+        server.serve(channel)
+        channel.feed(head() * (FAIR + 1))
+        self.assertEqual((len(paused), channel.all_written.count(b"HTTP/1.1 200")), (1, FAIR))
+        paused[0].callback(None)
+        self.assertEqual((len(paused), channel.all_written.count(b"HTTP/1.1 200")), (1, FAIR + 1))
 
 
 class End(SynchronousTestCase):
