@@ -1,0 +1,325 @@
+"""Who may connect, on which port, and what becomes of a connection. Loopback sockets, no thread."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError
+from zope.interface.verify import verifyObject
+
+from ecpds.admission import Admission
+from ecpds.errors import ConnectionLost, Stalled, Unavailable
+from ecpds.interfaces import IChannel, IListener, IListeners
+from ecpds.transports import sockets
+from ecpds.transports.listeners import READY, Listeners, make_channel, serve, serve_path
+from ecpds.transports.sockets import host
+from tests.transports.pump import ChannelCase, server_context
+
+
+class LoopbackCase(ChannelCase):
+    def connect(self, port: int, address: str = "127.0.0.1", source: str | None = None) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family)
+        self.addCleanup(sock.close)
+        sock.setblocking(False)
+        if source:
+            sock.bind((source, 0))
+        self.assertIn(sock.connect_ex((address, port)), (0, errno.EINPROGRESS))
+        return sock
+
+    def is_closed(self, sock: socket.socket) -> bool:
+        try:
+            return sock.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+
+class ListenerTests(LoopbackCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.listeners = Listeners(self.around, random.Random(7))
+
+    def listen(self, address: str = "127.0.0.1", ports: range | None = None, peer: str = "127.0.0.1") -> Any:
+        listener = self.listeners.listen(address, ports, peer)
+        self.addCleanup(listener.close)
+        return listener
+
+    def test_provides(self) -> None:
+        verifyObject(IListeners, self.listeners)
+        verifyObject(IListener, self.listen())
+
+    def test_before_and_after_accept_is_called(self) -> None:
+        listener = self.listen()
+        self.connect(listener.port).send(b"1")
+        self.reactor.turn()
+        first = self.finish(listener.accept(5))
+        waiting = self.begin(listener.accept(5))
+        self.assertNoResult(waiting)
+        self.connect(listener.port).send(b"2")
+        second = self.finish(waiting)
+        for channel, sent in ((first, b"1"), (second, b"2")):
+            self.assertEqual(channel.peer, "127.0.0.1")
+            found = memoryview(bytearray(1))
+            self.finish(channel.read_into(found))
+            self.assertEqual(bytes(found), sent)
+            channel.abort()
+
+    def test_strangers_are_closed_at_once(self) -> None:
+        listener = self.listen()
+        strangers = [self.connect(listener.port, source="127.0.0.2") for _ in range(20)]
+        waiting = self.begin(listener.accept(5))
+        self.reactor.until(lambda: all(self.is_closed(each) for each in strangers))
+        self.assertNoResult(waiting)
+        self.connect(listener.port)
+        self.finish(waiting).abort()
+
+    def test_ipv6(self) -> None:
+        listener = self.listen("::1", None, "::1")
+        self.connect(listener.port, "::1")
+        self.assertEqual(self.finish(listener.accept(5)).peer, "::1")
+
+    def test_a_mapped_peer_is_the_same_peer(self) -> None:
+        listener = self.listen("::ffff:127.0.0.1", None, "::ffff:127.0.0.1")
+        self.connect(listener.port)
+        self.assertEqual(self.finish(listener.accept(5)).peer, "127.0.0.1")
+        self.assertEqual(host("::ffff:10.0.0.1"), "10.0.0.1")
+        self.assertEqual(host("::ffff:1"), "::ffff:1")
+
+    def test_nobody_comes(self) -> None:
+        listener = self.listen()
+        waiting = self.begin(listener.accept(5))
+        self.reactor.pump([1] * 8)
+        self.refuse(waiting, Stalled)
+        self.connect(listener.port)
+        self.finish(listener.accept(5)).abort()
+
+    def test_close(self) -> None:
+        listener = self.listen()
+        waiting = self.begin(listener.accept(5))
+        listener.close()
+        listener.close()
+        self.refuse(waiting, ConnectionLost)
+        self.refuse(listener.accept(5), ConnectionLost)
+        self.assertEqual(self.reactor.removeAll(), [])
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", listener.port))
+
+    def test_close_takes_along_who_was_not_accepted(self) -> None:
+        listener = self.listen()
+        early = self.connect(listener.port)
+        self.reactor.turn()
+        listener.close()
+        self.assertTrue(self.is_closed(early))
+
+    def test_giving_up_an_accept(self) -> None:
+        listener = self.listen()
+        waiting = self.begin(listener.accept(5))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.connect(listener.port)
+        self.finish(listener.accept(5)).abort()
+
+    def test_keeps_only_a_few(self) -> None:
+        listener = self.listen()
+        for _ in range(READY + 3):
+            self.connect(listener.port)
+        for _ in range(5):
+            self.reactor.turn()
+        self.assertEqual(len(listener._ready), READY)
+        for _ in range(READY + 3):
+            self.finish(listener.accept(5)).abort()
+
+    def test_ports_of_a_range_at_random(self) -> None:
+        first = self.listen()
+        free = range(first.port, first.port + 40)
+        picked = [self.listen(ports=free).port for _ in range(8)]
+        self.assertEqual(len(set(picked)), 8)
+        self.assertNotIn(first.port, picked)
+        self.assertTrue(set(picked) <= set(free))
+        self.assertNotEqual(picked, sorted(picked))
+
+    def test_no_free_port(self) -> None:
+        taken = self.listen().port
+        with self.assertRaises(Unavailable):
+            self.listen(ports=range(taken, taken + 1))
+        with self.assertRaises(Unavailable):
+            self.listen("192.0.2.1")
+
+    def test_tls_begins_after_the_channel_is_there(self) -> None:
+        self.listeners = Listeners(self.around, random.Random(7), server_context())
+        listener = self.listen()
+        sock = self.connect(listener.port)
+        here = self.finish(listener.accept(5))
+        self.assertTrue(here.secure)
+        there = make_channel(self.around, sock, "", SSL.Context(SSL.TLS_CLIENT_METHOD), server_side=False)
+        writer = self.begin(there.write(b"hello"))
+        found = memoryview(bytearray(5))
+        self.finish(here.read_into(found))
+        self.finish(writer)
+        self.assertEqual(bytes(found), b"hello")
+
+
+class ServerTests(LoopbackCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.channels_seen: list[IChannel] = []
+
+    def serve(self, **options: Any) -> Any:
+        server = serve(self.around, "127.0.0.1", 0, self.channels_seen.append, **options)
+        self.addCleanup(server.stop_listening)
+        return server
+
+    def test_hands_out_channels_until_it_stops(self) -> None:
+        server = self.serve()
+        for _ in range(100):
+            self.connect(server.port)
+        self.reactor.until(lambda: len(self.channels_seen) == 100)
+        self.assertEqual(len(server.connections), 100)
+        server.stop_listening()
+        server.stop_listening()
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port))
+        for channel in self.channels_seen:
+            channel.abort()
+        self.assertEqual(server.connections, set())
+        self.assertEqual(self.reactor.removeAll(), [])
+
+    def test_nodelay(self) -> None:
+        server = self.serve()
+        self.connect(server.port)
+        self.reactor.until(lambda: self.channels_seen)
+        [channel] = server.connections
+        self.assertTrue(channel._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def test_too_many(self) -> None:
+        admission = Admission(10, 2)
+        server = self.serve(admission=admission)
+        socks = [self.connect(server.port) for _ in range(3)]
+        self.reactor.until(lambda: self.is_closed(socks[2]))
+        self.assertEqual((admission.total, len(self.channels_seen)), (2, 2))
+        self.channels_seen[0].abort()
+        self.assertEqual(admission.total, 1)
+        self.connect(server.port)
+        self.reactor.until(lambda: len(self.channels_seen) == 3)
+
+    def test_under_tls_only_those_that_are_ready(self) -> None:
+        admission = Admission(10, 0)
+        server = self.serve(context=server_context(), admission=admission)
+        silent, stupid = self.connect(server.port), self.connect(server.port)
+        good = make_channel(self.around, self.connect(server.port), "", SSL.Context(SSL.TLS_CLIENT_METHOD), server_side=False)
+        self.reactor.until(lambda: admission.total == 3)
+        stupid.send(b"USER anonymous\r\n" * 10)
+        self.finish(good.handshake())
+        self.reactor.until(lambda: self.channels_seen and admission.total == 2)
+        self.assertTrue(self.channels_seen[0].secure)
+        self.reactor.pump([1] * 22)
+        self.assertTrue(self.is_closed(silent))
+        self.assertEqual((admission.total, len(self.channels_seen)), (1, 1))
+
+    def test_a_door_that_fails_goes_on_listening(self) -> None:
+        def fail(channel: IChannel) -> None:
+            raise ZeroDivisionError
+
+        server = serve(self.around, "127.0.0.1", 0, fail)
+        self.addCleanup(server.stop_listening)
+        for _ in range(2):
+            self.reactor.until(lambda sock=self.connect(server.port): self.is_closed(sock))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(server.connections, set())
+
+    def test_no_descriptors_left(self) -> None:
+        server = self.serve()
+        listening = server._acceptor._socket
+
+        class Exhausted:
+            def accept(self) -> Any:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+        server._acceptor._socket = Exhausted()
+        server._acceptor.doRead()
+        self.assertEqual(self.reactor.removeAll(), [])
+        server._acceptor._socket = listening
+        self.connect(server.port)
+        self.reactor.turn()
+        self.assertEqual(self.channels_seen, [])
+        self.reactor.advance(1)
+        self.reactor.until(lambda: self.channels_seen)
+
+    def test_stopped_while_no_descriptors_were_left(self) -> None:
+        server = self.serve()
+        server._acceptor._rest(OSError(errno.EMFILE, "Too many open files"))
+        server.stop_listening()
+        self.reactor.advance(2)
+        self.assertEqual(self.reactor.removeAll(), [])
+
+    def test_a_port_in_use(self) -> None:
+        with self.assertRaises(OSError):
+            serve(self.around, "127.0.0.1", self.serve().port, self.channels_seen.append)
+
+
+class PathTests(LoopbackCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.seen: list[IChannel] = []
+        self.folder = Path(self.mktemp()).absolute() / ("x" * 120)
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / "admin.sock"
+
+    def serve(self) -> Any:
+        server = serve_path(self.around, self.path, self.seen.append)
+        self.addCleanup(server.stop_listening)
+        return server
+
+    def knock(self) -> socket.socket:
+        folder = os.open(self.folder, os.O_PATH)
+        self.addCleanup(os.close, folder)
+        sock = socket.socket(socket.AF_UNIX)
+        self.addCleanup(sock.close)
+        sock.connect(f"/proc/self/fd/{folder}/admin.sock")
+        return sock
+
+    def test_a_long_path_for_its_owner_alone(self) -> None:
+        self.assertGreater(len(str(self.path)), 107)
+        before = os.umask(0)
+        self.addCleanup(os.umask, before)
+        self.serve()
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        self.assertEqual([each.name for each in self.folder.iterdir()], ["admin.sock"])
+        self.knock().send(b"x")
+        self.reactor.until(lambda: self.seen)
+        self.assertEqual(self.finish(self.seen[0].read_into(memoryview(bytearray(9)))), 1)
+
+    def test_a_stale_one_is_replaced(self) -> None:
+        self.serve().stop_listening()
+        self.assertTrue(self.path.is_socket())
+        self.serve()
+        self.knock()
+        self.reactor.until(lambda: self.seen)
+
+    def test_one_in_use_is_not(self) -> None:
+        self.serve()
+        with self.assertRaises(Unavailable):
+            self.serve()
+        self.knock()
+        self.reactor.until(lambda: self.seen)
+
+    def test_what_is_no_socket_is_left(self) -> None:
+        self.path.write_text("precious")
+        with self.assertRaises(Unavailable):
+            self.serve()
+        self.assertEqual(self.path.read_text(), "precious")
+
+
+class ConstantTests(LoopbackCase):
+    def test_exhaustion_is_told_from_a_broken_connection(self) -> None:
+        self.assertIn(errno.EMFILE, sockets.EXHAUSTED)
+        self.assertNotIn(errno.ECONNABORTED, sockets.EXHAUSTED)
