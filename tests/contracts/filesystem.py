@@ -310,6 +310,7 @@ class Directories(FileSystemContract):
         self.run_now(self.files.make_directory("/demo/a"))
         for path in ("/demo/a", "/demo/file", "/demo", "/"):
             self.refuse(AlreadyExists, self.files.make_directory(path))
+        self.refuse(NotPermitted, self.files.make_directory("/new"))
         self.refuse(NotFound, self.files.make_directory("/demo/missing/b"))
         self.refuse(NotADirectory, self.files.make_directory("/demo/file/b"))
 
@@ -326,7 +327,7 @@ class Directories(FileSystemContract):
         self.refuse(NotADirectory, self.files.list("/demo/a/b"))
         self.refuse(NotADirectory, self.files.stat("/demo/a/b/"))
         self.refuse(NotADirectory, self.files.open_write("/demo/a/b/c"))
-        for path in ("/demo/a", "/demo/a/", "/demo/", "/demo", "/"):
+        for path in ("/demo/a", "/demo/a/", "/demo/a/b/", "/demo/new/", "/demo/", "/demo", "/"):
             self.refuse(IsADirectory, self.files.open_read(path))
             self.refuse(IsADirectory, self.files.open_write(path))
             self.refuse(IsADirectory, self.files.delete(path))

@@ -253,6 +253,15 @@ class Uploads(SynchronousTestCase):
         self.assertEqual([record["Status"] for record in self.sink.of("INH")], ["done"])
         self.assertEqual(self.now(self.files.stat("/demo/a")).size, 7)
 
+    def test_what_is_on_the_disk_already_goes(self) -> None:
+        house = House(self, self.sink)
+        house.add_destination("demo")
+        upload = self.now(house.files_of(house.add_user("alice", ("demo",))).open_write("/demo/a"))
+        self.now(upload.receive(MemorySource(b"x" * (3 << 20))))
+        self.assertEqual(len(house.stored()), 1)
+        self.now(upload.abort(ConnectionLost()))
+        self.assertEqual(house.stored(), [])
+
     def test_a_receive_that_is_cancelled(self) -> None:
         upload = self.now(self.files.open_write("/demo/a"))
         channel = MemoryChannel()
