@@ -25,6 +25,12 @@ from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, Session, Verb
 
+GRACE = 0.1
+"""How long a lost control connection may be noticed after the end of an upload's data, at most; in seconds."""
+
+GRACE_SHARE = 50
+"""Which part of the upload's own time that is, at most."""
+
 
 @frozen
 class Door:
@@ -39,10 +45,10 @@ class Door:
     node: str
     name: str
 
-    async def turn(self) -> None:
-        """Let the reactor see to everybody else first."""
+    async def turn(self, seconds: float = 0.0) -> None:
+        """Let the reactor see to everybody else first, for so long."""
         turned: Deferred[None] = Deferred()
-        self.clock.callLater(0, turned.callback, None)
+        self.clock.callLater(seconds, turned.callback, None)
         await turned
 
 
@@ -164,14 +170,15 @@ class Interpreter:
                 raise
             raise EarlyReply(refusal_reply(refusal, 425)) from refusal
 
-    async def heard_out(self, data: DataConnection) -> None:
+    async def heard_out(self, data: DataConnection, since: float) -> None:
         """Make sure that the client is there and wants what it sent to be kept. Raises `ConnectionLost`.
 
         The end of a data connection looks the same whether its file was complete or its client died. But who died, or
-        said ABOR, did so on the control connection as well, so that is read once more: the second turn comes after one
-        whole look at all sockets. With commands unread, what stands behind them can't be known.
+        says ABOR, does so on the control connection as well, so that is read once more: the second turn comes after one
+        whole look at all sockets. An upload that began at `since` and took long can bear to wait a little more for it.
+        With commands unread, what stands behind them can't be known.
         """
-        await self.door.turn()
+        await self.door.turn(min((self.door.clock.seconds() - since) / GRACE_SHARE, GRACE))
         await self.door.turn()
         if data.aborted or self.gone or self._wire.backlogged:
             raise ConnectionLost("the end of the control connection, or ABOR, came before the end of the transfer")

@@ -32,7 +32,7 @@ async def retrieve(pi: Interpreter, argument: str) -> Reply:
             size = download.entry.size
             if offset > size:
                 raise EarlyReply(replies.RESTART_BEYOND_END)
-            channel = await pi.connect(data, f"Sending {size - offset} bytes.")
+            channel = await pi.connect(data, f"Sending the file ({size} bytes).")
             await download.send(channel, offset)
             await data.finish()
         except BaseException as failure:
@@ -52,9 +52,10 @@ async def store(pi: Interpreter, argument: str) -> Reply:
         upload = await pi.files.open_write(path)
         try:
             channel = await pi.connect(data, "Waiting for the bytes.")
+            began = pi.door.clock.seconds()
             count = await upload.receive(channel)
             await data.finish()
-            await pi.heard_out(data)
+            await pi.heard_out(data, began)
             await upload.commit()
         except BaseException as failure:
             await upload.abort(failure)

@@ -17,7 +17,7 @@ class Retrieving(FtpTestCase):
     def test_the_bytes_cross_and_the_end_is_an_end(self) -> None:
         said, data, channel = self.client.download("RETR /demo/a.dat")
         self.assertEqual(data, b"0123456789")
-        self.assertEqual(said, ["150 Sending 10 bytes.", "226 10 bytes sent."])
+        self.assertEqual(said, ["150 Sending the file (10 bytes).", "226 10 bytes sent."])
         self.assertTrue(channel.finished)
         self.assertEqual(self.house.tree.downloads, [])
 
@@ -149,6 +149,17 @@ class Storing(FtpTestCase):
         self.client.lose()
         self.client.turn()
         self.absent("/demo/a")
+
+    def test_after_a_long_upload_a_death_may_be_noticed_a_little_later(self) -> None:
+        for later, published in ((0.09, False), (0.11, True)):
+            client = self.client = self.house.log_in()
+            channel = self.begin()
+            self.house.clock.advance(30)
+            channel.feed_end()
+            self.house.clock.advance(later)
+            client.lose()
+            client.turn()
+            self.assertEqual(("demo", "a") in self.house.tree.files, published)
 
     def test_nothing_is_published_while_commands_lie_unread(self) -> None:
         channel = self.begin()
