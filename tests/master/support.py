@@ -72,9 +72,15 @@ class MasterCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)
         self.path = self.folder / "catalogue.sqlite"
-        shutil.copy(_template(), self.path)
+        self.new_catalogue()
         self.start()
         self.addCleanup(self.stop)
+
+    def new_catalogue(self) -> None:
+        """An empty one, in place of what there was."""
+        for file in self.folder.iterdir():
+            file.unlink()
+        shutil.copy(_template(), self.path)
 
     def start(self) -> None:
         self.engine = SqliteEngine(self.path, sync=False)
