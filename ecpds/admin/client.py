@@ -19,6 +19,9 @@ SOCKET = "admin.sock"
 LONGEST = 107
 """Bytes that the kernel takes as the path of a socket (unix(7))."""
 
+BLOCK = 1 << 14
+"""Bytes of an answer that are read at a time."""
+
 
 class Failed(Exception):
     """The node refused, or could not be asked; the text is the one sentence that says why."""
@@ -58,14 +61,31 @@ class NodeClient:
             reply = connection.getresponse()
             if reply.status != 200:
                 raise Failed(_error(reply.read()))
-            for line in reply:
+            for line in whole_lines(reply):
                 yield json.loads(line)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Failed(f"No node is running at {self._home}.") from error
+        except PermissionError as error:
+            raise Failed(f"Only the user who runs the node at {self._home} may speak to it.") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Failed(f"The node's answer broke off: {type(error).__name__} {error}".rstrip()) from error
         finally:
             connection.close()
+
+
+def whole_lines(reply: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The lines of a body. Raises `IncompleteRead` or `ValueError` unless it came to its end.
+
+    The library notices a body that breaks off when it is read in blocks, and says so only where it came in chunks.
+    """
+    rest = b""
+    while block := reply.read(BLOCK):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+    if reply.length:
+        raise http.client.IncompleteRead(rest, reply.length)
+    if rest:
+        raise ValueError("half a line")
 
 
 def _error(body: bytes) -> str:
