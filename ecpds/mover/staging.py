@@ -8,7 +8,7 @@ from typing import Protocol
 
 from awscrt.checksums import crc64nvme
 
-from ecpds.errors import AlreadyExists, NoSpace, Refusal, TooLarge, Unavailable
+from ecpds.errors import AlreadyExists, Incomplete, NoSpace, Refusal, TooLarge, Unavailable
 from ecpds.mover.volumes import Volume
 
 LOOK_EVERY = 64 * 1024 * 1024
@@ -37,6 +37,7 @@ class StagedFile:
         self._sync = sync
         self._fd: int | None = None
         self._created = False
+        self._discarded = False
         self._crc = 0
         self._looked = 0
 
@@ -79,7 +80,8 @@ class StagedFile:
             raise self._refusal(error) from error
 
     def discard(self) -> None:
-        """Close and unlink what is there of it; a file that another made is left."""
+        """Close and unlink what is there of it; a file that another made is left. Nothing is written any more."""
+        self._discarded = True
         if self._fd is not None:
             fd, self._fd = self._fd, None
             os.close(fd)
@@ -88,6 +90,8 @@ class StagedFile:
             self.path.unlink(missing_ok=True)
 
     def _open(self) -> int:
+        if self._discarded:
+            raise Incomplete("the upload has ended")
         if self._fd is None:
             self._volume.make_folder(self.path.parent)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

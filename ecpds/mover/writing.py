@@ -133,6 +133,7 @@ class WriteHandle:
         else:
             self._pipeline.flush()
             await self._pipeline.drain()
+            self._refuse_over()
             await self._strand.put(self._file.close)
         self._pipeline.drop()
         if self._means.sync:

@@ -28,7 +28,7 @@ from ecpds.transports.links import Link, PlainLink, TlsLink
 from ecpds.transports.sockets import Acceptor, bind, bind_path, host
 
 BACKLOG = 1024
-FEW = 16
+FEW = 64
 
 READY = 4
 """Connections that a listener keeps for `accept`; while there are so many it takes no more."""
@@ -95,7 +95,7 @@ class Listener:
 
     def _accepted(self, sock: socket.socket, peer: str) -> None:
         if peer != self._peer:
-            self.log.warn(
+            self.log.info(
                 "{peer} came to port {port}, which waits for {expected}", peer=peer, port=self.port, expected=self._peer
             )
             sock.close()

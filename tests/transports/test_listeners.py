@@ -232,7 +232,8 @@ class ServerTests(LoopbackCase):
         server = serve(self.around, "127.0.0.1", 0, fail)
         self.addCleanup(server.stop_listening)
         for _ in range(2):
-            self.reactor.until(lambda sock=self.connect(server.port): self.is_closed(sock))
+            sock = self.connect(server.port)
+            self.reactor.until(lambda sock=sock: self.is_closed(sock))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
         self.assertEqual(server.connections, set())
 

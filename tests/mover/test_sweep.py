@@ -1,0 +1,158 @@
+"""What the Master asks of a mover, and the sweep that leaves no orphan and takes nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface.verify import verifyObject
+
+from ecpds.errors import Unavailable
+from ecpds.interfaces import IMoverControl
+from ecpds.model import Receipt, StoredSegment
+from ecpds.mover import volumes
+from ecpds.mover.control import LocalControl
+from ecpds.mover.sweep import Sweep, Swept
+from tests.doubles import MemorySource
+from tests.doubles_store import JudgingMaster
+from tests.mover.test_store import LocalCase
+
+
+class MoverCase(LocalCase):
+    sync = False
+
+    def setUp(self) -> None:
+        self.store = self.make_local(self.stored)
+
+    async def stored(self, receipt: Receipt) -> None:
+        pass
+
+    def now(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def put(self, segment: int, data: bytes = b"data", volume: int = 0) -> None:
+        handle = self.begin(segment, data, volume)
+        self.now(handle.finish())
+
+    def begin(self, segment: int, data: bytes = b"data", volume: int = 0) -> Any:
+        handle = self.now(self.store.write(segment, volume, ()))
+        self.now(handle.receive(MemorySource(data)))
+        return handle
+
+
+class ControlTests(MoverCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.control = LocalControl(self.store)
+
+    def test_provides(self) -> None:
+        verifyObject(IMoverControl, self.control)
+        self.assertEqual(self.control.name, "mover-1")
+
+    def test_delete(self) -> None:
+        for volume in (0, 1):
+            self.put(1, volume=volume)
+        self.now(self.control.delete([StoredSegment(1, 0), StoredSegment(99, 1)]))
+        self.assertEqual(self.files(), ["0/000/1"])
+        self.assertTrue(self.roots[1].joinpath("0/000/1").exists())
+
+    def test_what_can_not_be_unlinked_stops_nothing_else(self) -> None:
+        self.put(2)
+        self.roots[0].joinpath("0/000/1").mkdir()
+        failing = Deferred.fromCoroutine(self.control.delete([StoredSegment(1, 0), StoredSegment(2, 0)]))
+        self.failureResultOf(failing, Unavailable)
+        self.assertEqual(self.files(), [])
+
+    def test_volumes(self) -> None:
+        uses = self.now(self.control.volumes())
+        self.assertEqual(
+            [(use.index, use.path, use.failed) for use in uses], [(0, str(self.roots[0]), None), (1, str(self.roots[1]), None)]
+        )
+
+
+class SweepTests(MoverCase):
+    def sweep(self, master: JudgingMaster) -> Swept:
+        swept: Swept = self.now(Sweep(self.store, master).run())
+        return swept
+
+    def test_takes_what_is_nobodys(self) -> None:
+        for segment in (1, 2, 5000, 1 << 40):
+            self.put(segment)
+            self.put(segment, volume=1)
+        self.assertEqual(self.sweep(JudgingMaster(2, 1 << 40)), Swept(8, 4, 16, 0))
+        self.assertEqual(self.files(), sorted(["0/000/2", "100000/000/10000000000"] * 2))
+
+    def test_nothing_to_ask(self) -> None:
+        master = JudgingMaster()
+        self.assertEqual(self.sweep(master), Swept())
+        self.assertEqual(master.asked, [])
+
+    def test_never_what_is_being_written(self) -> None:
+        handle = self.begin(1, bytes(2_000_000))
+        self.put(2)
+        self.assertEqual(self.files(), ["0/000/1", "0/000/2"])
+        master = JudgingMaster()
+        self.sweep(master)
+        self.assertEqual(master.asked, [[2]])
+        self.now(handle.finish())
+        self.assertEqual(self.files(), ["0/000/1"])
+
+    def test_not_what_was_begun_while_the_master_thought(self) -> None:
+        self.put(1)
+        master = JudgingMaster()
+        master.when_asked = lambda: self.store._writing.add(1)
+        self.sweep(master)
+        self.assertEqual(self.files(), ["0/000/1"])
+
+    def test_what_is_not_ours_is_left(self) -> None:
+        self.put(1)
+        foreign = [self.roots[0] / name for name in ("README", "0/notes", "0/000/1.bak", "0/000/999", "0/000/01")]
+        for path in foreign:
+            path.write_text("precious")
+        os.symlink(foreign[0], self.roots[0] / "0/000/2")
+        self.roots[0].joinpath("lost+found").mkdir(mode=0)
+        self.roots[0].joinpath("0/000/3").mkdir()
+        self.assertEqual(self.sweep(JudgingMaster()), Swept(1, 1, 4, 8))
+        for path in foreign:
+            self.assertEqual(path.read_text(), "precious")
+
+    def test_by_pages(self) -> None:
+        self.patch(volumes, "PAGE", 3)
+        for segment in range(8):
+            self.put(segment)
+        master = JudgingMaster(*range(8))
+        self.assertEqual(self.sweep(master).looked, 8)
+        self.assertEqual(sorted(len(page) for page in master.asked), [2, 3, 3])
+
+    def test_a_volume_that_is_gone_does_not_stop_the_others(self) -> None:
+        self.put(1, volume=1)
+        self.roots[0].rmdir()
+        self.assertEqual(self.sweep(JudgingMaster()).unlinked, 1)
+
+    def test_deleted_while_it_was_looked_at(self) -> None:
+        self.put(1)
+        volume = self.store.volumes[0]
+
+        class Gone:
+            name, path = "1", str(self.roots[0] / "0/000/1")
+
+            def is_file(self, follow_symlinks: bool) -> bool:
+                return True
+
+            def stat(self, follow_symlinks: bool) -> Any:
+                raise FileNotFoundError
+
+        self.assertEqual(volume._sort_out([Gone()]), ([], []))  # type: ignore[list-item]
+
+    def test_a_master_that_does_not_answer_loses_nothing(self) -> None:
+        self.put(1)
+        master = JudgingMaster()
+
+        def fail() -> None:
+            raise Unavailable
+
+        master.when_asked = fail
+        self.failureResultOf(Deferred.fromCoroutine(Sweep(self.store, master).run()), Unavailable)
+        self.assertEqual(self.files(), ["0/000/1"])
