@@ -105,7 +105,7 @@ class ChunkedBody(_Body):
         count = 0
         while count < len(view) and await self._reach_data(wait=not count):
             want = view[count : count + self._decoder.remaining]
-            taken = await self._receive(want) if not count else self._inbox.take(want)
+            taken = await self._receive(want)
             self._decoder.took(taken)
             count += taken
         return count

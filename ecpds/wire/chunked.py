@@ -90,8 +90,8 @@ class ChunkedDecoder:
         else:
             self._read, self._limit = self._trailer, TRAILERS
 
-    def _after_data(self, _: bytes) -> None:
-        # With a limit of 0 bytes only an empty line comes this far.
+    def _after_data(self, line: bytes) -> None:
+        # `line` is empty: with a limit of 0 bytes no other comes this far.
         self._read, self._limit = self._size, SIZE_LINE
 
     def _trailer(self, line: bytes) -> None:

@@ -119,6 +119,15 @@ class Requests(SynchronousTestCase):
         bench.wait(60)
         self.assertEqual((client.ended, client.channel.closed), ([None], True))
 
+    def test_short_heads_need_no_more_memory_however_many(self) -> None:
+        channel = MemoryChannel()
+        inbox = Inbox(channel, 16384, 1000)
+        channel.feed(GET * 1000)
+        for _ in range(1000):
+            while (found := inbox.take_head()) is None:
+                self.successResultOf(Deferred.fromCoroutine(inbox.fill()))
+            self.assertEqual((found, len(inbox.unread.obj)), (GET, SMALL))
+
     def test_large_heads_take_memory_only_while_they_last(self) -> None:
         channel = MemoryChannel()
         inbox = Inbox(channel, 16384, 1000)

@@ -91,7 +91,7 @@ class Slow(SynchronousTestCase):
         bench = Bench()
         client = bench.connect(window=10)
         client.channel.feed(b"GET")
-        client.channel.feed(b" /\r\n\r\n")
+        client.channel.feed(b" /\n")
         bench.wait(LIMITS.header_time * 2)
         while client.channel.writing:
             client.channel.take()
@@ -144,6 +144,23 @@ class End(SynchronousTestCase):
         self.successResultOf(self.drain(bench))
         for client in clients:
             self.assertEqual((client.channel.finished, client.ended), (True, [None]))
+
+    def test_an_end_that_takes_its_time_is_waited_for(self) -> None:
+        slow: Deferred[None] = Deferred()
+
+        class Slow(MemoryChannel):
+            async def finish(self) -> None:
+                await super().finish()
+                await slow
+
+        bench = Bench()
+        serving = bench.server.serve(Slow())
+        drained = self.drain(bench)
+        self.assertNoResult(drained)
+        self.assertNoResult(serving)
+        slow.callback(None)
+        self.successResultOf(drained)
+        self.successResultOf(serving)
 
     def test_running_requests_come_to_their_end(self) -> None:
         bench = Bench(self.handler)
