@@ -21,7 +21,7 @@ from ecpds.http.head import Head, parse_head
 from ecpds.http.inbox import Inbox
 from ecpds.http.message import Handler, HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
-from ecpds.http.reply import Reply, Terms, head_bytes, settle
+from ecpds.http.reply import Reply, Terms, head_bytes
 from ecpds.interfaces import IChannel, ITimeouts
 
 DISCARDED = 65536
@@ -138,7 +138,8 @@ class Connection:
                 return None
         head = inbox.take_head()
         if head is None:
-            self._set_deadline(self._server.limits.header_time, in_head=True)
+            # An empty line before a request is no part of its head: who sends only that is idle.
+            self._set_deadline(self._server.limits.header_time, in_head=len(inbox) > 0)
             while head is None:
                 if not await inbox.fill() or self._farewell is not None:
                     return None
@@ -154,7 +155,6 @@ class Connection:
         rest = body.rest
         clear = rest is not None and rest <= DISCARDED
         terms = self._terms(head, keep_alive=clear and head.keep_alive and not self._server.draining)
-        settle(terms, response)
         reply = Reply(channel, terms)
         try:
             await reply.send(response)
@@ -165,7 +165,7 @@ class Connection:
         if terms.keep_alive and rest:
             self._set_deadline(self._server.limits.header_time)
             await discard(body)
-        return terms.keep_alive
+        return terms.keep_alive and self._farewell is None
 
     async def _ask(self, request: Request) -> Response:
         try:

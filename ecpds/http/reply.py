@@ -29,7 +29,10 @@ _FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+
 
 @define(eq=False)
 class Terms:
-    """How this request wants to be answered. `own` are the server's header lines: Date and Server."""
+    """How this request wants to be answered. `own` are the server's header lines: Date and Server.
+
+    `keep_alive` turns false where the reply itself makes the connection end.
+    """
 
     own: str
     keep_alive: bool
@@ -40,13 +43,6 @@ class Terms:
 def has_no_body(status: int) -> bool:
     """Whether a reply of this status ends with its head, always (RFC 9110 section 6.4.1)."""
     return status in (204, 304)
-
-
-def settle(terms: Terms, response: Response) -> None:
-    """An HTTP/1.0 client knows the end of a body of unknown length only by the close."""
-    body = response.body
-    if not (terms.modern or terms.head_only or has_no_body(response.status) or isinstance(body, bytes)):
-        terms.keep_alive = terms.keep_alive and body.length is not None
 
 
 def head_bytes(response: Response, terms: Terms) -> bytes:
@@ -113,6 +109,9 @@ class Reply:
             await self._channel.write(body)
 
     async def _send_body(self, response: Response, body: IBody) -> None:
+        if body.length is None and not self._terms.modern:
+            # An HTTP/1.0 client knows the end of such a body only by the close.
+            self._terms.keep_alive = False
         head = head_bytes(response, self._terms)
         if self._terms.head_only or has_no_body(response.status):
             self.started = True

@@ -209,6 +209,13 @@ class Failing(SynchronousTestCase):
         self.assertEqual(ask(Response(200, body=Pieces(RuntimeError(), length=10))).status, 500)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_a_handler_that_answers_nonsense(self) -> None:
+        async def nothing(request: Request) -> Response:
+            return None  # type: ignore[return-value]
+
+        self.assertEqual(Bench(nothing).ask(head()).status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+
     def test_too_short(self) -> None:
         body = Pieces(b"hello", length=6)
         client = give(Response(200, body=body))

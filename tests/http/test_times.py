@@ -59,6 +59,12 @@ class Slow(SynchronousTestCase):
         bench.wait(1 + LATE)
         self.assertEqual((len(client.answers()), client.channel.finished, client.ended), (2, True, [None]))
 
+    def test_an_empty_line_is_no_slow_head(self) -> None:
+        bench = Bench()
+        client = bench.say(head() + b"\r\n")
+        bench.wait(LIMITS.header_time + LATE)
+        self.assertEqual((len(client.answers()), client.channel.finished, bench.refused), (1, True, []))
+
     def test_a_handler_may_take_its_time(self) -> None:
         waiting: Deferred[Response] = Deferred()
         bench = Bench(lambda request: waiting)
