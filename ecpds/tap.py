@@ -20,6 +20,7 @@ import txaio
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -221,7 +222,14 @@ class Node:
         def refused(peer: str, message: str) -> None:
             self.portal.refused("", message, Origin(protocol, peer, self.config.node.name))
 
-        return HttpServer(handler, self.config.limits, self.timeouts, self.reactor.seconds, on_refused=refused)
+        return HttpServer(
+            handler,
+            self.config.limits,
+            self.timeouts,
+            self.reactor.seconds,
+            on_refused=refused,
+            pause=lambda: deferLater(self.reactor, 0),
+        )
 
     # Starting
 
