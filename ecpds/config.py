@@ -228,6 +228,28 @@ class Limits:
     """FTP commands that may wait for an earlier one before the connection is no longer read."""
     unknown_commands: int = _natural(10)
     """Unknown commands in a row before an FTP connection is closed; 0: no limit."""
+    ssh_packet: int = _natural(35000)
+    """Bytes of one packet that an SSH client may send (RFC 4253, section 6.1, asks for these)."""
+    ssh_login_bytes: int = _natural(262144)
+    """Bytes that an SSH client may send before it is logged in."""
+    ssh_tries: int = _natural(6)
+    """Refused requests to log in before an SSH connection is closed."""
+    ssh_channels: int = _natural(8)
+    """Channels of one SSH connection."""
+    ssh_rekey_bytes: int = _natural(1073741824)
+    """Bytes that cross an SSH connection before it gets new keys."""
+    ssh_rekey_time: float = _positive(3600.0)
+    """After how long it gets them anyway."""
+    consoles: int = _natural(8)
+    """Expressions of the operators' consoles that run at a time."""
+    console_idle: float = _positive(3600.0)
+    """An operators' console in which nothing is typed."""
+    console_output: int = _natural(1048576)
+    """Bytes that one expression may write to the console."""
+    console_rows: int = _natural(1000)
+    """Objects of a list that the console asks for."""
+    console_line: int = _natural(65536)
+    """Characters that may be typed for one expression, or ahead."""
     header_bytes: int = _natural(32768)
     """Bytes of one HTTP head."""
     request_line: int = _natural(8192)

@@ -1,4 +1,4 @@
-"""What proves who this node is: the doors' certificate and key, made on the first start, and the TLS contexts over them.
+"""What proves who this node is: keys and certificates, made on the first start, and the TLS contexts over them.
 
 The files are in `HOME/keys`, which only the daemon's user can enter. A certificate of our own making is self-signed, for
 the names and addresses of this host; an operator's is used as it is, chain included.
@@ -14,8 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 
@@ -96,6 +98,29 @@ def _names(config: Config) -> list[x509.GeneralName]:
         *(x509.DNSName(host) for host in hosts if host.isascii()),
         *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
     ]
+
+
+def ssh_host_key(config: Config) -> Ed25519PrivateKey:
+    """The key that SSH clients know this node by; made when there is none yet, with its public half beside it.
+
+    Raises `ConfigError` when the file can't be read, is not an Ed25519 key without a passphrase, or is open to others.
+    """
+    path = keys_folder(config) / "ssh_host_ed25519_key"
+    if not path.exists():
+        new = Ed25519PrivateKey.generate()
+        encoding, no_passphrase = serialization.Encoding, serialization.NoEncryption()
+        public = new.public_key().public_bytes(encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        write_secret(path.with_name(path.name + ".pub"), public + b" " + config.node.name.encode("ascii") + b"\n")
+        write_secret(path, new.private_bytes(encoding.PEM, serialization.PrivateFormat.OpenSSH, no_passphrase))
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(f"{path} is open to others than its owner; allowed: mode 0600")
+        key = serialization.load_ssh_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path} is not an Ed25519 key of OpenSSH's form, without a passphrase") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path} is not an Ed25519 key of OpenSSH's form, without a passphrase")
+    return key
 
 
 def server_context(certificate: Path, key: Path, alpn: bytes | None = None) -> SSL.Context:

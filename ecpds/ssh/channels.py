@@ -1,0 +1,212 @@
+"""ssh-connection (RFC 4254) for a client that has logged in: session channels, a few, and nothing else.
+
+The client opens a session channel, asks it for a terminal (`pty-req`) and a shell, and then data flows both ways. What
+else could be asked for is refused: other channels (forwarded connections, agents, X11), all global requests
+(`tcpip-forward` among them), `exec`, subsystems, environment variables.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.conch.ssh.channel import SSHChannel
+from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.connection import (
+    MSG_CHANNEL_FAILURE,
+    MSG_CHANNEL_OPEN_CONFIRMATION,
+    MSG_CHANNEL_OPEN_FAILURE,
+    MSG_CHANNEL_SUCCESS,
+    OPEN_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_RESOURCE_SHORTAGE,
+    SSHConnection,
+)
+from twisted.logger import Logger
+
+from ecpds.ssh.fields import Fields, Malformed
+from ecpds.ssh.login import Login
+
+SMALLEST_PACKET, LARGEST_PACKET = 64, 32768
+"""Bytes that we put into one packet, whatever the client would take."""
+
+UNREAD = 8 << 20
+"""Bytes that may wait for a client whose window is shut; then its channel is closed."""
+
+SIZES = range(2, 1001)
+"""Columns and rows that a terminal may have; others become 80 and 24."""
+
+QUIET = frozenset({b"env", b"keepalive@openssh.com", b"no-more-sessions@openssh.com", b"eow@openssh.com"})
+"""Requests that clients make unasked; no one need read of their refusal."""
+
+
+class Shell(Protocol):
+    """What a terminal is connected to."""
+
+    def data_received(self, data: bytes) -> None:
+        """What was typed."""
+
+    def eof_received(self) -> None:
+        """Nothing more will be typed."""
+
+    def resized(self) -> None:
+        """The terminal's `width` and `height` are others now."""
+
+    def closed(self) -> None:
+        """The terminal has gone; nothing can be written any more."""
+
+
+OpenShell = Callable[[Login, "Terminal"], Shell]
+
+
+class Terminal(SSHChannel):
+    """One session channel: a terminal, once it was asked for, with a shell."""
+
+    name = b"session"
+    log = Logger()
+    conn: Any
+    id: Any
+
+    def __init__(self, login: Login, open_shell: OpenShell, window: int, packet: int) -> None:
+        super().__init__(remoteWindow=window, remoteMaxPacket=packet)
+        self.login = login
+        self.term = ""
+        self.width, self.height = 80, 24
+        self._open_shell = open_shell
+        self._shell: Shell | None = None
+        self._requests: dict[bytes, Callable[[Fields], bool]] = {
+            b"pty-req": self._pty,
+            b"shell": self._start,
+            b"window-change": self._resize,
+        }
+
+    # What the client asks
+
+    def requestReceived(self, requestType: bytes, data: bytes) -> bool:
+        handler = self._requests.get(requestType)
+        if handler is not None:
+            return handler(Fields(data))
+        if requestType not in QUIET:
+            self.log.info("{who} was refused {kind!r}", who=self.login.who, kind=requestType[:64])
+        return False
+
+    def _pty(self, fields: Fields) -> bool:
+        self.term = fields.string()[:64].decode("ascii", "replace")
+        return self._sized(fields)
+
+    def _resize(self, fields: Fields) -> bool:
+        self._sized(fields)
+        if self._shell is not None:
+            self._shell.resized()
+        return True
+
+    def _sized(self, fields: Fields) -> bool:
+        columns, rows = fields.number(), fields.number()
+        self.width = columns if columns in SIZES else 80
+        self.height = rows if rows in SIZES else 24
+        return True
+
+    def _start(self, fields: Fields) -> bool:
+        """One shell, and only in a terminal."""
+        fields.end()
+        if not self.term or self._shell is not None:
+            return False
+        self._shell = self._open_shell(self.login, self)
+        return True
+
+    # What comes from the client
+
+    def channelOpen(self, specificData: bytes) -> None:
+        """Nothing happens until a shell is asked for."""
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._shell is not None and not self.localClosed:
+            self._shell.data_received(data)
+
+    def extReceived(self, dataType: int, data: bytes) -> None:
+        """A client has no error output."""
+
+    def eofReceived(self) -> None:
+        if self._shell is not None and not self.localClosed:
+            self._shell.eof_received()
+
+    def closeReceived(self) -> None:
+        """The client reads no more: what still waits for it is dropped, or the channel would never end."""
+        self.buf = b""
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def closed(self) -> None:
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            shell.closed()
+
+    # What goes to the client
+
+    def write(self, data: bytes) -> None:
+        if self.localClosed:
+            return
+        super().write(data)  # type: ignore[no-untyped-call]
+        if len(self.buf) > UNREAD:
+            self.log.info("{who} does not read; the channel is closed", who=self.login.who)
+            self.closeReceived()
+
+    def leave(self, status: int) -> None:
+        """The shell has ended, with an exit status."""
+        if not self.localClosed:
+            self.conn.sendRequest(self, b"exit-status", struct.pack(">L", status))
+            self.loseConnection()  # type: ignore[no-untyped-call]
+
+
+class ChannelService(SSHConnection):
+    """The channels of one connection, `limit` of them at most."""
+
+    log = Logger()
+    transport: Any
+
+    def __init__(self, login: Login, open_shell: OpenShell, limit: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._login = login
+        self._open_shell = open_shell
+        self._limit = limit
+
+    def serviceStarted(self) -> None:
+        """Nothing is begun from our side."""
+
+    def ssh_CHANNEL_OPEN(self, packet: bytes) -> None:
+        fields = Fields(packet)
+        kind, theirs, window, largest = fields.string(), fields.number(), fields.number(), fields.number()
+        if kind != b"session":
+            self.log.info("{who} was refused a channel {kind!r}", who=self._login.who, kind=kind[:64])
+            self._refuse(theirs, OPEN_ADMINISTRATIVELY_PROHIBITED, b"only sessions are allowed")
+        elif len(self.channels) >= self._limit:
+            self._refuse(theirs, OPEN_RESOURCE_SHORTAGE, b"too many channels")
+        elif largest < SMALLEST_PACKET:
+            raise Malformed("the largest packet is too small")
+        else:
+            self._open(theirs, Terminal(self._login, self._open_shell, window, min(largest, LARGEST_PACKET)))
+
+    def _refuse(self, theirs: int, code: int, text: bytes) -> None:
+        self.transport.sendPacket(MSG_CHANNEL_OPEN_FAILURE, struct.pack(">2L", theirs, code) + NS(text) + NS(b""))
+
+    def _open(self, theirs: int, channel: Terminal) -> None:
+        ours = self.localChannelID
+        self.localChannelID += 1
+        channel.id, channel.conn = ours, self
+        self.channels[ours] = channel
+        self.channelsToRemoteChannel[channel] = theirs
+        self.localToRemoteChannel[ours] = theirs
+        sizes = struct.pack(">4L", theirs, ours, channel.localWindowSize, channel.localMaxPacket)
+        self.transport.sendPacket(MSG_CHANNEL_OPEN_CONFIRMATION, sizes)
+
+    def ssh_CHANNEL_REQUEST(self, packet: bytes) -> None:
+        fields = Fields(packet)
+        channel, kind, wants_reply = self.channels[fields.number()], fields.string(), fields.boolean()
+        theirs = self.channelsToRemoteChannel[channel]
+        granted = channel.requestReceived(kind, fields.rest())
+        if wants_reply:
+            self.transport.sendPacket(MSG_CHANNEL_SUCCESS if granted else MSG_CHANNEL_FAILURE, struct.pack(">L", theirs))
+
+    def gotGlobalRequest(self, requestType: bytes, data: bytes) -> int:
+        if requestType not in QUIET:
+            self.log.info("{who} was refused {kind!r}", who=self._login.who, kind=requestType[:64])
+        return 0

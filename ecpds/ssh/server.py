@@ -1,0 +1,90 @@
+"""An SSH service: what all of its connections share, from the host key to the limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.conch.ssh.keys import Key
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from ecpds.admission import Admission
+from ecpds.config import Limits
+from ecpds.interfaces import ITimeouts
+from ecpds.ssh.channels import ChannelService, OpenShell
+from ecpds.ssh.login import FindKey, Login, LoginService
+from ecpds.ssh.transport import SshConnection
+
+
+class SshServer(Factory[Any]):
+    """Makes connections. `find` says which keys may log in, `open_shell` what a terminal is connected to.
+
+    `idle` is how many seconds a client that is logged in may say nothing; `clock` is the reactor.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        host_key: Ed25519PrivateKey,
+        find: FindKey,
+        open_shell: OpenShell,
+        limits: Limits,
+        timeouts: ITimeouts,
+        clock: IReactorTime,
+        admission: Admission,
+        idle: float,
+    ) -> None:
+        key = Key(host_key)  # type: ignore[no-untyped-call]
+        self.privateKeys = {b"ssh-ed25519": key}
+        self.publicKeys = {b"ssh-ed25519": key.public()}  # type: ignore[no-untyped-call]
+        self.limits = limits
+        self.timeouts = timeouts
+        self.seconds = clock.seconds
+        self.idle = idle
+        self.sessions: set[SshConnection] = set()
+        self._find = find
+        self._open_shell = open_shell
+        self._admission = admission
+        self._empty: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> SshConnection | None:
+        address = str(getattr(addr, "host", ""))
+        if not self._admission.enter(address):
+            self.log.warn("{address}: too many connections", address=address)
+            return None
+        connection = SshConnection(self, address)
+        self.sessions.add(connection)
+        return connection
+
+    def login_service(self) -> LoginService:
+        return LoginService(self._find, self._admit, self.limits.ssh_tries)
+
+    def _admit(self, login: Login) -> ChannelService:
+        return ChannelService(login, self._open_shell, self.limits.ssh_channels)
+
+    def left(self, connection: SshConnection) -> None:
+        """A connection has ended."""
+        self.sessions.discard(connection)
+        self._admission.leave(connection.address)
+        empty = self._empty
+        if empty is not None and not self.sessions:
+            self._empty = None
+            empty.callback(None)
+
+    async def drain(self) -> None:
+        """Tell everybody that the node ends, and close. Returns when none is left. Asked for once."""
+        for connection in list(self.sessions):
+            connection.give_up("the node ends")
+        if self.sessions:
+            self._empty = Deferred()
+            await self._empty
+
+    def abort(self) -> None:
+        """Close every connection at once."""
+        for connection in list(self.sessions):
+            connection.abort()
