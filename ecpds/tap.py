@@ -374,11 +374,14 @@ def raise_descriptor_limit() -> None:
 def demo_text(password: str, ports: dict[str, int], address: str) -> str:
     """What a newcomer pastes."""
     host = f"[{address}]" if ":" in address else address
+    urls = {
+        "ftp": f"ftp://{host}:%d/demo/",
+        "https": f"https://{host}:%d/data/demo/",
+        "https_plain": f"http://{host}:%d/data/demo/",
+    }
     lines = ["", "A first user and a destination were made. This is printed once:", "", f"  user demo, password {password}", ""]
-    if "ftp" in ports:
-        lines += [f"  curl -T FILE --user demo:{password} ftp://{host}:{ports['ftp']}/demo/"]
-    if "https" in ports:
-        lines += [f"  curl -k -O --user demo:{password} https://{host}:{ports['https']}/data/demo/FILE"]
-    if "https_plain" in ports:
-        lines += [f"  curl -O --user demo:{password} http://{host}:{ports['https_plain']}/data/demo/FILE"]
-    return "\n".join([*lines, "", ""])
+    for name in (name for name in urls if name in ports):
+        curl = f"curl {'-k ' if name == 'https' else ''}--user demo:{password}"
+        url = urls[name] % ports[name]
+        lines += [f"  {curl} -T FILE {url}", f"  {curl} -O {url}FILE", ""]
+    return "\n".join([*lines, ""])

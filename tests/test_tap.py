@@ -49,8 +49,8 @@ class WhatThisReleaseCan(SynchronousTestCase):
 class Demo(SynchronousTestCase):
     def test_a_command_for_each_open_door(self) -> None:
         text = demo_text("pw", {"ftp": 2121, "https": 8443}, "::1")
-        self.assertIn("curl -T FILE --user demo:pw ftp://[::1]:2121/demo/", text)
-        self.assertIn("https://[::1]:8443/data/demo/FILE", text)
+        self.assertIn("curl --user demo:pw -T FILE ftp://[::1]:2121/demo/\n", text)
+        self.assertIn("curl -k --user demo:pw -O https://[::1]:8443/data/demo/FILE\n", text)
         self.assertNotIn("http://", text)
 
 
