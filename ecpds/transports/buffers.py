@@ -44,7 +44,7 @@ def smaller(size: int) -> int:
 class BufferPool:
     """Lends buffers, at most `total` bytes of them; who asks for more waits, first come first served.
 
-    Idle buffers are kept for the next borrower and unmapped when their room is wanted for another size.
+    An eighth of that is kept idle for the next borrowers, and unmapped when its room is wanted for another size.
     """
 
     def __init__(self, total: int) -> None:
@@ -78,6 +78,8 @@ class BufferPool:
         self.lent -= size
         self._idle[size].append(buffer)
         self._serve()
+        if self._mapped - self.lent > self._total // 8:
+            self._unmap(size)
 
     def _serve(self) -> None:
         while self._waiting:
@@ -102,9 +104,13 @@ class BufferPool:
         """Unmap idle buffers, the largest first, until `size` bytes more are within the total."""
         for idle in reversed(SIZES):
             while self._mapped + size > self._total and self._idle[idle]:
-                self._idle[idle].pop()
-                self._mapped -= idle
+                self._unmap(idle)
         return self._mapped + size <= self._total
+
+    def _unmap(self, size: int) -> None:
+        if self._idle[size]:
+            self._idle[size].pop()
+            self._mapped -= size
 
     def _forget(self, waiter: Deferred[memoryview]) -> None:
         """A waiter was cancelled: the next in line may now be one that can be served."""

@@ -247,6 +247,8 @@ class Channel:
 
     async def _wait(self, activity: Activity, need: Need) -> None:
         """Until the reactor says that the socket is ready, in a turn of its own."""
+        if self._state is not State.OPEN:
+            raise ConnectionLost()
         self._watch(activity)
         activity.need = need
         waiter = activity.waiter = Deferred()

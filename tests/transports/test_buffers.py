@@ -66,6 +66,13 @@ class PoolTests(SynchronousTestCase):
         self.failureResultOf(large, CancelledError)
         self.successResultOf(small)
 
+    def test_after_a_rush_little_is_kept(self) -> None:
+        pool = BufferPool(16 * MIB)
+        taken = [self.successResultOf(Deferred.fromCoroutine(pool.acquire(MIB))) for _ in range(16)]
+        for buffer in taken:
+            pool.release(buffer)
+        self.assertEqual((pool.lent, pool._mapped), (0, 2 * MIB))
+
     def test_idle_buffers_make_room_for_another_size(self) -> None:
         self.pool.release(self.take(MIB))
         taken = [self.take(64 * KIB) for _ in range(32)]

@@ -166,6 +166,14 @@ class Both:
         self.assertEqual(self.gone.count(here), 1)
         self.assertEqual(here.fileno(), -1)
 
+    def test_abort_between_two_turns(self: Any) -> None:
+        here, _ = self.channels()
+        here._reading.room = here._writing.room = 0
+        here.abort()
+        self.refuse(here.read_into(memoryview(bytearray(1))), ConnectionLost)
+        self.refuse(here.write(b"x"), ConnectionLost)
+        self.assertEqual(self.reactor.getReaders() + self.reactor.getWriters(), [])
+
     def test_a_peer_that_vanishes(self: Any) -> None:
         here, there = self.channels()
         writer = self.begin(here.write(CONTENT))
