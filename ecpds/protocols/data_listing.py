@@ -27,6 +27,9 @@ TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json"}
 
 MOST_PARAMETERS = 16
 
+AT_A_TIME = 250
+"""Entries that are written down in one turn of the reactor, a few milliseconds' work; and the rows of a HTML page."""
+
 
 @frozen
 class Asked:
@@ -147,10 +150,10 @@ class LongListing:
 
 
 class Listings:
-    """Answers GET and HEAD of directories. `most` is how many entries are read at a time, and how many a HTML page has."""
+    """Answers GET and HEAD of directories. `most` is how many entries the catalogue gives at a time."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._most = min(most, AT_A_TIME)
         self._html = HtmlPages()
 
     async def answer(self, files: IFileSystem, request: Request, path: str) -> Response:

@@ -64,20 +64,19 @@ async def read_file(files: IFileSystem, request: Request, path: str) -> Response
     if not files.identity.may("get"):
         raise HttpError(403, NotPermitted().sentence)
     reply = decide(request, entry, entry.file)
-    if reply.span is None:
-        return Response(reply.status, reply.headers)
-    if request.method == "HEAD":
-        return Response(reply.status, reply.headers, UnsentBody(reply.span.length))
-    return await _open(files, request, path)
+    if reply.span is not None and request.method == "GET":
+        return await _open(files, request, path, entry.file, reply)
+    return Response(reply.status, reply.headers, b"" if reply.span is None else UnsentBody(reply.span.length))
 
 
-async def _open(files: IFileSystem, request: Request, path: str) -> Response:
+async def _open(files: IFileSystem, request: Request, path: str, looked_at: DataFile, reply: Reply) -> Response:
     """The reply of what was opened, which need no longer be what was looked at."""
     download = await files.open_read(path)
     try:
         file = download.entry.file
         assert file is not None
-        reply = decide(request, download.entry, file)
+        if file.id != looked_at.id:
+            reply = decide(request, download.entry, file)
     except BaseException as failure:
         download.close(failure)
         raise

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Protocol
 
 from attrs import frozen
 
 from ecpds.model import ANYTHING, Condition, DataFile
 from ecpds.wire.dates import http_date, parse_http_date
+from ecpds.wire.fields import Fields
 
 _TAG = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*")[ \t]*')
 _DATA_FILE_TAG = re.compile(r'"([1-9][0-9]{0,18})"')
 
 ANY_TAG = "*"
-
-
-class Fields(Protocol):
-    """The part of a request's header fields that conditions look at; several lines of a field are joined by commas."""
-
-    def get(self, name: str) -> str | None: ...
 
 
 class Verdict(Enum):

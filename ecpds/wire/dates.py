@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime
 from email.utils import formatdate
 
-_MONTH = "(?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_MONTH = f"(?P<month>{'|'.join(MONTHS)})"
 _TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 
 _FORMS = (
@@ -15,8 +17,6 @@ _FORMS = (
     re.compile(rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) {_MONTH} (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
 )
 """IMF-fixdate, which is the one in use, and the obsolete forms of RFC 850 and asctime."""
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def http_date(seconds: float) -> str:
@@ -35,7 +35,7 @@ def parse_http_date(text: str) -> int | None:
 def _seconds(match: re.Match[str]) -> int | None:
     hour, minute, second = (int(match[name]) for name in ("hour", "minute", "second"))
     try:
-        day = datetime(_year(match["year"]), _MONTHS.index(match["month"]) + 1, int(match["day"]), hour, minute, tzinfo=UTC)
+        day = datetime(_year(match["year"]), MONTHS.index(match["month"]) + 1, int(match["day"]), hour, minute, tzinfo=UTC)
     except ValueError:
         return None
     # A leap second, which no time since the epoch has, is the next second.

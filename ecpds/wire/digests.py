@@ -11,7 +11,8 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from typing import Protocol
+
+from ecpds.wire.fields import Fields
 
 ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "md5": "md5"}
 """The names of RFC 9530 section 7.2, and ours, the one to be preferred first."""
@@ -23,12 +24,6 @@ _PARAMETERS = rf'(?:; *{_KEY}(?:=(?:"[ !#-~]*"|[^,;"\s]+))?)*'
 _BYTES = re.compile(rf"({_KEY})=:([A-Za-z0-9+/]*={{0,2}}):{_PARAMETERS}")
 _WEIGHT = re.compile(rf"({_KEY})=(10|[0-9]){_PARAMETERS}")
 _SEPARATOR = re.compile(r"[ \t]*,[ \t]*")
-
-
-class Fields(Protocol):
-    """The part of a request's header fields that is looked at here; several lines of a field are joined by commas."""
-
-    def get(self, name: str) -> str | None: ...
 
 
 def digest_field(digests: Mapping[str, str], want: str | None = None) -> str | None:

@@ -11,8 +11,7 @@ from typing import Any
 
 from ecpds.events import timestamp
 from ecpds.model import PERMISSIONS, Entry
-
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from ecpds.wire.dates import MONTHS
 
 HALF_YEAR = 182 * 86400.0
 """`ls -l` shows the hour of a file that is younger than this, in seconds, and the year of an older one."""

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 from ecpds.errors import ConnectionLost, Unavailable
 from ecpds.http.message import HttpError, IBody
 from ecpds.protocols.data_html import crumbs, human_size
-from ecpds.protocols.data_listing import asked
+from ecpds.protocols.data_listing import AT_A_TIME, asked
 from tests.doubles import MemorySink
 from tests.protocols.data_support import DoorTestCase
 
@@ -204,6 +204,21 @@ class WholeTests(DoorTestCase):
             self.tree.put(f"/demo/{number}", b"")
         lines = self.ask("GET", "/data/demo/?format=text&after=2&limit=4").text.splitlines()
         self.assertEqual([line[-1] for line in lines], ["3", "4", "5", "6"])
+
+
+class BusyTests(DoorTestCase):
+    """However much the catalogue gives at a time, no more is written down in one turn than a turn has time for."""
+
+    listing_page = 1000
+
+    def test_many(self) -> None:
+        names = [f"{number:03}" for number in range(2 * AT_A_TIME + 1)]
+        for name in names:
+            self.tree.put(f"/demo/{name}", b"")
+        listing = json.loads(self.ask("GET", "/data/demo/?format=json").body)
+        self.assertEqual([entry["name"] for entry in listing["entries"]], names)
+        page = Reader(self.ask("GET", "/data/demo/?format=html").text)
+        self.assertEqual(page.tags.count("time"), AT_A_TIME)
 
 
 class LongListingTests(DoorTestCase):

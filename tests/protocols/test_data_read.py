@@ -212,6 +212,10 @@ class ReplacedMeanwhileTests(ReadTestCase):
     def test_a_resume_gets_the_whole_of_the_new_file(self) -> None:
         self.assertEqual(self.get(range="bytes=5-", if_range=self.file.etag), (200, b"another", None))
 
+    def test_what_then_is_known_already_is_given_back(self) -> None:
+        self.assertEqual(self.get(if_none_match=f'"{self.file.id + 1}"'), (304, b"", None))
+        self.assertEqual(self.tree.downloads, [])
+
     def test_what_then_is_refused_is_given_back(self) -> None:
         self.assertEqual(self.get(range="bytes=500-")[0], 416)
         self.assertEqual(self.get(if_match=self.file.etag)[0], 412)
