@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from ecpds.model import Entry
 
-FILES = 50_000
+FILES = 10_000
 """Files that are remembered at most."""
 
 

@@ -24,9 +24,9 @@ from ecpds.model import Condition, DataFile, Entry
 def check_room(room: Room, path: str, condition: Condition) -> None:
     """Whether a file may be put at `path`, as far as what is there is concerned."""
     if room.is_directory:
-        raise IsADirectory(f"/{path}")
+        raise IsADirectory
     if not condition.met_by(room.file):
-        raise PreconditionFailed(f"/{path}")
+        raise PreconditionFailed
 
 
 def publish(session: Session, destination: int, path: str, file: DataFile, condition: Condition, due: float) -> Entry:
@@ -50,7 +50,7 @@ def delete(session: Session, destination: int, path: str, condition: Condition, 
     check_room(room, path, condition)
     file = files.file_at(session, destination, path)
     if file is None:
-        raise NotFound(f"/{path}")
+        raise NotFound
     assert room.parent is not None
     files.unname(session, room.parent, tree.split(path)[1])
     files.drop(session, file.id, due)
@@ -62,10 +62,10 @@ def make_directory(session: Session, destination: int, path: str, now: float) ->
     """Make the directory at `path`, whose parent exists."""
     room = tree.room(session, destination, path)
     if room.is_directory or room.file is not None:
-        raise AlreadyExists(f"/{path}")
+        raise AlreadyExists
     if room.parent is None:
         tree.nearest(session, destination, tree.split(path)[0])
-        raise NotFound(f"/{tree.split(path)[0]}")
+        raise NotFound
     tree.make(session, destination, room.parent, path, False, now)
     return Entry(path, now)
 
@@ -76,9 +76,9 @@ def remove_directory(session: Session, destination: int, path: str) -> None:
         raise NotPermitted("a destination can't be removed")
     found = tree.directory_at(session, destination, path)
     if found is None:
-        raise NotADirectory(f"/{path}") if tree.room(session, destination, path).file else NotFound(f"/{path}")
+        raise NotADirectory if tree.room(session, destination, path).file else NotFound
     if not tree.is_empty(session, found.id):
-        raise DirectoryNotEmpty(f"/{path}")
+        raise DirectoryNotEmpty
     tree.remove(session, found.id)
     tree.prune(session, found.parent)
 
@@ -89,7 +89,7 @@ def rename(session: Session, destination: int, source: str, target: str, due: fl
         raise NotPermitted("a destination can't be renamed")
     before, after = tree.room(session, destination, source), tree.room(session, destination, target)
     if before.file is None and not before.is_directory:
-        raise NotFound(f"/{source}")
+        raise NotFound
     if source != target:
         _check_target(session, destination, before, after, source, target)
         move = _move_directory if before.is_directory else _move_file
@@ -105,9 +105,9 @@ def _check_target(session: Session, destination: int, before: Room, after: Room,
     if after.parent is None:
         above = tree.split(target)[0]
         tree.nearest(session, destination, above)
-        raise NotFound(f"/{above}")
+        raise NotFound
     if after.is_directory or (before.is_directory and after.file is not None):
-        raise AlreadyExists(f"/{target}")
+        raise AlreadyExists
 
 
 def _move_directory(

@@ -90,16 +90,16 @@ class SqliteEngine:
             os.close(self._lock)
             self._lock = None
 
-    def session(self) -> Session:
-        """A connection of its own. Raises `sqlite3.Error`."""
-        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    def session(self, wait: float = BUSY) -> Session:
+        """A connection of its own, which waits so long for a lock. Raises `sqlite3.Error`."""
+        connection = sqlite3.connect(self._path, timeout=wait, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
             connection.execute("PRAGMA wal_autocheckpoint=0")
             connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT}")
             connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA cache_size=-65536")
+            connection.execute("PRAGMA cache_size=-8192")
         except sqlite3.Error:
             connection.close()
             raise

@@ -18,6 +18,9 @@ T = TypeVar("T")
 IDLE = 4
 """Sessions that are kept open for the next question on a thread."""
 
+AT_ONCE = 0.05
+"""Seconds that the reactor thread may wait for a lock; a reader meets one only when somebody repairs the file."""
+
 
 class Reader:
     """Asks the catalogue. A session whose storage failed is given up, and the next question opens another.
@@ -47,7 +50,7 @@ class Reader:
             raise Unavailable("the catalogue is closed")
         try:
             if self._session is None:
-                self._session = self._engine.session()
+                self._session = self._engine.session(AT_ONCE)
             return question(self._session)
         except sqlite3.Error as error:
             if self._session is not None:

@@ -71,23 +71,18 @@ def mark_dead(session: Session, found: Collection[int], now: float) -> list[int]
         each for each in found if not session.row(_KNOWN, segment=each) and not session.row(_STILL_READ, segment=each, now=now)
     ]
     for each in nobodys:
-        _mark(session, each)
+        if not session.row(_IS_DEAD, segment=each):
+            session.run(_MARK, segment=each)
     return nobodys
 
 
 def discard(session: Session, segment: int, copies: Collection[Copy]) -> None:
-    """Put the copies of a segment on the list at once, unless a data file has it; it is dead from now on."""
+    """Put the copies of a segment on the list, due at once, unless a data file has it after all."""
     if session.row(_KNOWN, segment=segment):
         return
-    _mark(session, segment)
     for each in copies:
         if not session.row(_LISTED_COPY, segment=segment, mover=each.mover, volume=each.volume):
             session.run(_LIST, segment=segment, mover=each.mover, volume=each.volume, due=0.0)
-
-
-def _mark(session: Session, segment: int) -> None:
-    if not session.row(_IS_DEAD, segment=segment):
-        session.run(_MARK, segment=segment)
 
 
 def take_off(session: Session, mover: str, deleted: Sequence[StoredSegment]) -> None:

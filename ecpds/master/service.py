@@ -7,8 +7,10 @@ the commit all of this is in memory: a Master that dies forgets the upload, and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from math import isfinite
 from random import Random
+from typing import TypeVar
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.config import Limits
-from ecpds.errors import InvalidRequest, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
+from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
 from ecpds.interfaces import IMaster, IMoverControl, IThreads
 from ecpds.master import changes, destinations, files, reclaim, tree
 from ecpds.master.accounts import Accounts
@@ -46,6 +48,8 @@ from ecpds.model import (
     Receipt,
     StoredSegment,
 )
+
+T = TypeVar("T")
 
 
 @implementer(IMaster)
@@ -124,7 +128,7 @@ class Master:
         if found is None:
             found = self.reader.ask(lambda session: files.entry_at(session, place, path))
             if found is None:
-                raise NotFound(f"/{path}")
+                raise NotFound
             if not found.is_directory:
                 self._cache.put(place, found)
         return found
@@ -136,7 +140,7 @@ class Master:
         def question(session: Session) -> Page:
             found = tree.directory_at(session, place, path)
             if found is None:
-                raise NotADirectory(f"/{path}") if tree.room(session, place, path).file else NotFound(f"/{path}")
+                raise NotADirectory if tree.room(session, place, path).file else NotFound
             return files.page(session, path, found.id, after, limit)
 
         return await self.reader.ask_on_thread(question)
@@ -153,7 +157,10 @@ class Master:
         return allocation
 
     def _check_announced(self, request: AllocationRequest) -> None:
-        if self.limits.file_size and (request.size or 0) > self.limits.file_size:
+        size = request.size or 0
+        if size < 0 or not isfinite(request.mtime or 0.0):
+            raise InvalidRequest("that is no size, or no time")
+        if self.limits.file_size and size > self.limits.file_size:
             raise TooLarge
         for name in request.expected:
             if name not in DIGESTS:
@@ -191,7 +198,7 @@ class Master:
             now = self.clock.seconds()
             file = upload.data_file(now)
             due = now + self.limits.ticket_life
-            entry = await self.writer.run(
+            entry = await self._change(
                 lambda session: changes.publish(session, destination, request.path, file, request.condition, due)
             )
         except Refusal as refusal:
@@ -208,15 +215,23 @@ class Master:
         self._reclaim.discard(upload.allocation.id, upload.copies)
         self.uploads.end(upload, error)
 
+    async def _change(self, operation: Callable[[Session], T]) -> T:
+        """Change the catalogue. When its storage fails, what is there may be new: nothing is believed that was known."""
+        try:
+            return await self.writer.run(operation)
+        except (Unavailable, NoSpace):
+            self._cache.clear()
+            raise
+
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
         self.accounts.authorise(user, "mkdir", destination)
         place, now = self.destination(destination).id, self.clock.seconds()
-        return await self.writer.run(lambda session: changes.make_directory(session, place, path, now))
+        return await self._change(lambda session: changes.make_directory(session, place, path, now))
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
         self.accounts.authorise(user, "rmdir", destination)
         place = self.destination(destination).id
-        await self.writer.run(lambda session: changes.remove_directory(session, place, path))
+        await self._change(lambda session: changes.remove_directory(session, place, path))
 
     async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
         self.accounts.authorise(user, "delete", destination)
@@ -225,14 +240,14 @@ class Master:
     async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
         """As `delete`, for operators."""
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-        entry = await self.writer.run(lambda session: changes.delete(session, place, path, condition, due))
+        entry = await self._change(lambda session: changes.delete(session, place, path, condition, due))
         self._cache.drop(place, path)
         return entry
 
     async def rename(self, user: int, destination: str, source: str, target: str) -> Entry:
         self.accounts.authorise(user, "rename", destination)
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-        entry = await self.writer.run(lambda session: changes.rename(session, place, source, target, due))
+        entry = await self._change(lambda session: changes.rename(session, place, source, target, due))
         if entry.is_directory:
             self._cache.clear()
         else:

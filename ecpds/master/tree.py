@@ -121,7 +121,7 @@ def nearest(session: Session, destination: int, path: str) -> tuple[int, list[st
         missing.insert(0, path)
         path = split(path)[0]
     if missing and session.row(_FILE_NAMED, directory=found.id, name=split(missing[0])[1]):
-        raise NotADirectory(f"/{missing[0]}")
+        raise NotADirectory
     return found.id, missing
 
 

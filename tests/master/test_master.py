@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from zope.interface.verify import verifyObject
 
-from ecpds.errors import Unavailable
+from ecpds.config import Limits
+from ecpds.errors import InvalidRequest, TooLarge, Unavailable
 from ecpds.interfaces import IEventSink, IMoverControl, IOperations
+from ecpds.master.sql import Session
 from tests.contracts.master import MasterContract
 from tests.master.support import MasterCase
 
@@ -55,6 +60,38 @@ class SqliteMasterTests(MasterContract, MasterCase):
         self.now(self.master.stored(self.receipt(allocation)))
         self.refused(Unavailable, self.master.finish(allocation.id))
         self.assertEqual(self.names(), [])
+
+    def fail_after_commit(self) -> None:
+        """The next change is made, and said to have failed."""
+        run = self.writer.run
+
+        async def fails(operation: Callable[[Session], Any]) -> Any:
+            self.writer.run = run  # type: ignore[method-assign]
+            await run(operation)
+            raise Unavailable("the disk went away at the last moment")
+
+        self.writer.run = fails  # type: ignore[method-assign]
+
+    def test_a_commit_that_was_made_after_all_keeps_its_bytes(self) -> None:
+        old = self.now(self.put("a"))
+        allocation = self.now(self.master.allocate(self.request("a")))
+        self.now(self.master.resolve("demo", "a"))
+        self.fail_after_commit()
+        self.now(self.master.stored(self.receipt(allocation)))
+        self.refused(Unavailable, self.master.finish(allocation.id))
+        self.clock.pump([1.0] * (int(self.limits.ticket_life) + 2))
+        self.assertEqual(self.now(self.master.resolve("demo", "a")).file.id, allocation.id)
+        self.assertEqual(self.mover.deleted, [old.file.id])
+
+    def test_sizes_and_times_that_are_none(self) -> None:
+        for bad in ({"size": -1}, {"mtime": float("nan")}, {"mtime": float("inf")}):
+            self.refused(InvalidRequest, self.master.allocate(self.request("a", **bad)))
+
+    def test_a_size_that_is_not_allowed(self) -> None:
+        self.limits = Limits(file_size=100)
+        self.restart()
+        self.refused(TooLarge, self.master.allocate(self.request("a", size=101)))
+        self.now(self.master.allocate(self.request("a", size=100)))
 
     def test_a_path_deep_down_is_one_look_up(self) -> None:
         self.now(self.put("/".join("abcdefghij")))

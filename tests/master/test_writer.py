@@ -16,7 +16,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import AlreadyExists, NoSpace, Unavailable
-from ecpds.master import writer
 from ecpds.master.engine import SqliteEngine
 from ecpds.master.sql import Session
 from ecpds.master.writer import InlineWriter, ThreadWriter
@@ -61,10 +60,10 @@ class WatchedEngine(SqliteEngine):
         self.limit: int | None = None
         self.broken = False
 
-    def session(self) -> Session:
+    def session(self, wait: float = 0.0) -> Session:
         if self.broken:
             raise _storage_error(sqlite3.SQLITE_CANTOPEN)
-        session = super().session()
+        session = super().session(wait)
         if self.limit:
             session.connection.execute(f"PRAGMA max_page_count={self.limit}")
         session.connection.set_trace_callback(self._note)
@@ -156,7 +155,6 @@ class InlineTests(WriterCase):
         self.assertEqual(self.successResultOf(self.run_now(add(1))), 1)
 
     def test_a_catalogue_that_is_locked_and_free_again(self) -> None:
-        self.patch(writer.sqlite3, "connect", _impatient(sqlite3.connect))
         other = sqlite3.connect(self.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         self.failureResultOf(self.run_now(add(1)), Unavailable)
@@ -188,13 +186,6 @@ class InlineTests(WriterCase):
         self.patch(self.engine, "session", lambda: 1 / 0)
         self.failureResultOf(self.run_now(add(1)), Unavailable)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
-
-def _impatient(connect: Callable[..., Any]) -> Callable[..., Any]:
-    def at_once(path: Any, **named: Any) -> Any:
-        return connect(path, **{**named, "timeout": 0.0})
-
-    return at_once
 
 
 class ThreadTests(WriterCase):
