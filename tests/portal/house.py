@@ -47,8 +47,10 @@ class House:
         self.master = Master(engine, writer, threads, threads, self.limits, self.clock, Random(1))
         self.now(self.master.start())
         self.volume = self.home / "volume"
-        pool = BufferPool(self.limits.buffers)
-        self.store = LocalStore(NODE, [self.volume], self.master.stored, threads, threads, pool, self.limits, False, self.clock)
+        self.pool = BufferPool(self.limits.buffers)
+        self.store = LocalStore(
+            NODE, [self.volume], self.master.stored, threads, threads, self.pool, self.limits, False, self.clock
+        )
         self.control = LocalControl(self.store)
         self.master.register_mover(self.control)
         self.stores: dict[str, IStore] = {NODE: self.store}

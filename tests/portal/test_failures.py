@@ -17,6 +17,7 @@ from ecpds.interfaces import IByteSink, IByteSource, IReadHandle, IStore, IWrite
 from ecpds.model import Copy, DataFile, Entry, Placement, Segment
 from ecpds.portal import download
 from ecpds.portal.download import CountedSink, Download, SegmentReader
+from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.paths import canonical
 from ecpds.portal.upload import CountedSource
@@ -259,8 +260,9 @@ class Uploads(SynchronousTestCase):
         upload = self.now(house.files_of(house.add_user("alice", ("demo",))).open_write("/demo/a"))
         self.now(upload.receive(MemorySource(b"x" * (3 << 20))))
         self.assertEqual(len(house.stored()), 1)
+        self.assertGreater(house.pool.lent, 0)
         self.now(upload.abort(ConnectionLost()))
-        self.assertEqual(house.stored(), [])
+        self.assertEqual((house.stored(), house.pool.lent), ([], 0))
 
     def test_a_receive_that_is_cancelled(self) -> None:
         upload = self.now(self.files.open_write("/demo/a"))
@@ -272,6 +274,16 @@ class Uploads(SynchronousTestCase):
         self.now(upload.abort(failure.value))
         self.nothing_is_left("INH")
         self.assertEqual(self.sink.of("INH")[0]["BytesSent"], 4)
+
+
+class Views(SynchronousTestCase):
+    def test_the_root_is_in_order_whatever_the_accounts_order_is(self) -> None:
+        house = House(self)
+        for name in "abc":
+            house.add_destination(name)
+        identity = make_identity(destinations=("b", "c", "a"))
+        files = FileSystem(house.backing, identity, ORIGIN)
+        self.assertEqual([entry.name for entry in house.now(files.list("/")).entries], ["a", "b", "c"])
 
 
 class Downloads(SynchronousTestCase):

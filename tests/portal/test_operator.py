@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotADirectory, NotFound, Refusal, Unavailable
-from ecpds.interfaces import IMoverControl
+from ecpds.interfaces import IFileSystem, IMoverControl
 from ecpds.model import PERMISSIONS, StoredSegment, VolumeUse
 from ecpds.portal.operator import PAGE, Operator
 from tests.doubles import MemorySource
@@ -35,6 +35,7 @@ class OperatorCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.house = House(self)
         self.operator = self.house.operator
+        self.files: IFileSystem | None = None
 
     def now(self, work: Any) -> Any:
         return self.successResultOf(ensureDeferred(work))
@@ -50,16 +51,18 @@ class OperatorCase(SynchronousTestCase):
             return [each async for each in objects]
 
         collecting: Deferred[list[dict[str, Any]]] = ensureDeferred(everything())
+        self.turns = 0
         while self.house.clock.getDelayedCalls() and not collecting.called:
+            self.turns += 1
             self.house.clock.advance(0)
         found = self.successResultOf(collecting)
         json.dumps(found)
         return found
 
     def put(self, path: str, data: bytes = b"abc") -> None:
-        count = len(self.now(self.house.operations.users()))
-        files = self.house.files_of(self.house.add_user(f"user-{count}", ("demo",)))
-        upload = self.now(files.open_write(path))
+        if self.files is None:
+            self.files = self.house.files_of(self.house.add_user("writer", ("demo",)))
+        upload = self.now(self.files.open_write(path))
         self.now(upload.receive(MemorySource(data)))
         self.now(upload.commit())
 
@@ -159,6 +162,17 @@ class Files(OperatorCase):
         shown = self.collect(self.operator.list_files("/demo/many"))
         self.assertEqual([each["path"][-4:] for each in shown], [f"{number:04}" for number in range(2 * PAGE + 1)])
         self.assertTrue(all(each["copies"] for each in shown))
+        self.assertGreater(self.turns, 0)
+
+    def test_a_file_that_goes_while_it_is_listed(self) -> None:
+        self.put("/demo/b")
+        resolve = self.house.master.resolve
+
+        async def without(destination: str, path: str) -> Any:
+            return await resolve(destination, "missing" if path == "b" else path)
+
+        self.patch(self.house.master, "resolve", without)
+        self.assertEqual([each["path"] for each in self.collect(self.operator.list_files("/demo"))], ["/demo/folder/"])
 
     def test_removing(self) -> None:
         removed = self.now(self.operator.remove_file("/demo/folder/a"))
