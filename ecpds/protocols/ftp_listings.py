@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from attrs import frozen
 
-from ecpds.errors import NotADirectory, NotFound
+from ecpds.errors import NotADirectory
 from ecpds.interfaces import IFileSystem
 from ecpds.model import Entry, Page
 
@@ -57,27 +57,25 @@ async def directory_listing(files: IFileSystem, path: str, size: int, prefix: st
 
 
 async def any_listing(files: IFileSystem, path: str, said: str, size: int) -> Listing:
-    """What is at `path`, which the client said as `said`; where nothing is, what it matches as a wildcard.
+    """What is at `path`, which the client said as `said`, or what it matches where its last segment has a wildcard.
 
-    Only the last segment can hold one, so the cost is at most that of listing one directory.
+    A name that looks like a wildcard matches itself. The cost is at most that of listing one directory.
     """
+    folder, _, name = path.rpartition("/")
+    if WILDCARD.search(name):
+        return await _matching(files, folder or "/", name, _folder(said), size)
     try:
         return await directory_listing(files, path, size, f"{said.rstrip('/')}/" if said.strip("/") else said)
     except NotADirectory:
         entry = await files.stat(path)
         return Listing(files, path, size, Page((entry,)), _folder(said))
-    except NotFound:
-        pattern = path.rsplit("/", 1)[-1]
-        if not WILDCARD.search(pattern):
-            raise
-    return await _matching(files, path.rsplit("/", 1)[0] or "/", pattern, _folder(said), size)
 
 
 async def _matching(files: IFileSystem, directory: str, pattern: str, prefix: str, size: int) -> Listing:
     matches = re.compile(fnmatch.translate(pattern)).match
 
     def wanted(entry: Entry) -> bool:
-        return matches(entry.name) is not None
+        return entry.name == pattern or matches(entry.name) is not None
 
     return Listing(files, directory, size, await files.list(directory, None, size), prefix, wanted)
 

@@ -143,6 +143,11 @@ class LoggingIn(FtpTestCase):
         self.assertEqual(codes(client.say("USER alice", "PWD", "PASS secret", "PWD")), ["331", "530", "230", "257"])
         self.assertIn('"/"', client.say("PWD")[0])
 
+    def test_a_second_user_closes_the_data_port(self) -> None:
+        client = self.new_house().log_in()
+        client.say("EPSV", "USER alice")
+        self.assertEqual(client.house.listeners.open, [])
+
     def test_too_many_connections_is_421_and_the_end(self) -> None:
         house = self.new_house()
         house.portal.broken = TooManyConnections()
@@ -405,6 +410,17 @@ class Talking(FtpTestCase):
         self.assertEqual(codes(said), ["211"])
         self.assertTrue(any("Receiving /demo/a" in line for line in said))
 
+    def test_status_waits_for_its_turn_and_for_a_client_that_reads(self) -> None:
+        channel = self.client.passive()
+        self.assertEqual(codes(self.client.say("STOR /demo/a", "NOOP", "STAT")), ["150"])
+        channel.feed_end()
+        self.client.turn()
+        self.assertEqual(codes(self.client.heard()), ["226", "200", "211"])
+        channel = self.client.passive()
+        self.client.say("STOR /demo/a")
+        self.client.transport.producer.pauseProducing()
+        self.assertEqual(self.client.say("STAT"), [])
+
     def test_noop_and_quit_wait_for_the_transfer(self) -> None:
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a", "NOOP", "QUIT")), ["150"])
@@ -419,6 +435,11 @@ class Talking(FtpTestCase):
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a")), ["150"])
         self.assertEqual(codes(self.client.say("ABOR")), ["426", "226"])
+        self.assertTrue(channel.aborted)
+
+    def test_abort_closes_the_data_port(self) -> None:
+        channel = self.client.passive()
+        self.assertEqual(codes(self.client.say("ABOR", "LIST")), ["226", "425"])
         self.assertTrue(channel.aborted)
 
     def test_abort_directly_behind_the_transfer(self) -> None:
@@ -446,11 +467,13 @@ class Ending(FtpTestCase):
         client = self.new_house(limits={"idle": 5.0}).log_in()
         channel = client.passive()
         client.say("STOR /demo/a")
-        client.house.clock.pump([5] * 10)
+        client.house.clock.pump([1] * 47)
         self.assertFalse(client.closed)
         channel.feed_end()
         client.turn()
-        client.house.clock.pump([4, 4, 4])
+        client.house.clock.pump([1, 1, 1, 1])
+        self.assertFalse(client.closed)
+        client.house.clock.pump([1, 1, 1, 1])
         self.assertTrue(client.closed)
 
     def test_a_client_that_does_not_take_the_last_reply_is_cut_off(self) -> None:

@@ -21,6 +21,13 @@ class Retrieving(FtpTestCase):
         self.assertTrue(channel.finished)
         self.assertEqual(self.house.tree.downloads, [])
 
+    def test_what_is_complete_is_never_reset(self) -> None:
+        channel = self.client.passive()
+        resets: list[None] = []
+        channel.abort = lambda: resets.append(None)  # type: ignore[method-assign]
+        self.assertEqual(codes(self.client.say("RETR /demo/a.dat", "EPSV", "QUIT")), ["150", "226", "229", "221"])
+        self.assertEqual(resets, [])
+
     def test_an_empty_file(self) -> None:
         self.house.tree.put("/demo/empty", b"")
         said, data, channel = self.client.download("RETR /demo/empty")
@@ -108,6 +115,12 @@ class Storing(FtpTestCase):
         self.assertEqual(self.client.upload("STOR /demo/a", b"hello"), ["150 Waiting for the bytes.", "226 5 bytes stored."])
         self.assertEqual(self.house.tree.read("/demo/a"), b"hello")
 
+    def test_both_ends_are_closed_before_226(self) -> None:
+        channel = self.begin()
+        channel.feed_end()
+        self.assertTrue(channel.finished)
+        self.assertEqual(self.client.heard(), [])
+
     def test_226_waits_for_the_commit(self) -> None:
         self.house.tree.hold = Deferred()
         self.assertEqual(codes(self.client.upload("STOR /demo/a", b"hello")), ["150"])
@@ -146,6 +159,7 @@ class Storing(FtpTestCase):
         channel = self.begin()
         channel.feed(b"hel")
         channel.feed_end()
+        self.house.clock.turn()
         self.client.lose()
         self.client.turn()
         self.absent("/demo/a")
@@ -292,6 +306,15 @@ class Listing(FtpTestCase):
             self.client.turn()
         self.assertEqual(codes(self.client.heard()), ["226"])
         self.assertEqual(channel.all_written.count(b"\r\n"), 7)
+
+    def test_others_have_a_turn_after_each_page(self) -> None:
+        self.client.passive()
+        self.client.write(b"LIST\r\n")
+        turns = 0
+        while "226" not in codes(self.client.heard()):
+            self.client.turn(1)
+            turns += 1
+        self.assertEqual(turns, 4)
 
     def test_a_listing_that_is_cut_is_reset(self) -> None:
         self.house.listeners._window = 1
