@@ -41,7 +41,7 @@ def publish(session: Session, destination: int, path: str, file: DataFile, condi
     files.name(session, parent, name, file.id, room.file is not None)
     if room.file is not None:
         files.drop(session, room.file, due)
-    return Entry(path, file.mtime, file)
+    return Entry(path, file.mtime, file, replaced=room.file is not None)
 
 
 def delete(session: Session, destination: int, path: str, condition: Condition, due: float) -> Entry:

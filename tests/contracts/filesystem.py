@@ -133,6 +133,7 @@ class ReadAndWrite(FileSystemContract):
         self.assertEqual(self.get("/demo/a"), b"old content")
         new = self.run_now(writing.commit())
         self.assertNotEqual(new.file.id, old.file.id if old.file else None)
+        self.assertEqual((old.replaced, new.replaced), (False, True))
         self.assertEqual(self.get("/demo/a"), b"new")
         sink = MemorySink()
         self.run_now(reading.send(sink))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -110,11 +111,11 @@ class MemoryTree:
         """Whether a file may be put here."""
         if name in self.directories:
             raise IsADirectory
-        if self.below_a_file(name):
-            raise NotADirectory
         present = self.files.get(name)
         if not condition.met_by(present.id if present else None):
             raise PreconditionFailed
+        if self.below_a_file(name):
+            raise NotADirectory
 
     def check_space(self, more: int) -> None:
         used = sum(map(len, self.contents.values())) + sum(len(upload.data) for upload in self.uploads)
@@ -251,11 +252,13 @@ class MemoryFileSystem:
     @recorded
     async def delete(self, path: str, condition: Condition = ANYTHING) -> None:
         name = self._file(path, "delete")
-        entry = self.tree.entry(name)
-        if entry.file is None:
+        if name in self.tree.directories:
             raise IsADirectory
-        if not condition.met_by(entry.file.id):
+        present = self.tree.files.get(name)
+        if not condition.met_by(present.id if present else None):
             raise PreconditionFailed
+        if present is None:
+            raise NotFound
         del self.tree.files[name]
         self.tree.tidy(name[:-1])
 
@@ -269,18 +272,19 @@ class MemoryFileSystem:
         entry = self.tree.entry(old.segments)
         if entry.file is not None and (old.directory or new.directory):
             raise NotADirectory
-        if entry.is_directory and new.segments[: len(old.segments)] == old.segments and new != old:
-            raise InvalidName("a directory can't move below itself")
-        self._check_rename(entry, new.segments)
-        self._move(old.segments, new.segments)
+        if old.segments != new.segments:
+            self._check_rename(entry, old.segments, new.segments)
+            self._move(old.segments, new.segments)
 
-    def _check_rename(self, entry: Entry, target: tuple[str, ...]) -> None:
-        if target in self.tree.directories or (entry.is_directory and target in self.tree.files):
-            raise AlreadyExists
+    def _check_rename(self, entry: Entry, source: tuple[str, ...], target: tuple[str, ...]) -> None:
+        if entry.is_directory and target[: len(source)] == source:
+            raise InvalidName("a directory can't move below itself")
         if self.tree.below_a_file(target):
             raise NotADirectory
         if target[:-1] not in self.tree.directories:
             raise NotFound
+        if target in self.tree.directories or (entry.is_directory and target in self.tree.files):
+            raise AlreadyExists
 
     def _move(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
         depth = len(source)
@@ -369,10 +373,11 @@ class MemoryUpload(Recorder):
         except Refusal as refusal:
             await self.abort(refusal)
             raise
+        replaced = self._name in self._tree.files
         self._tree.publish(self._name, self.number, bytes(self.data), self._metadata)
         self._size = len(self.data)
         self._end()
-        return self._tree.entry(self._name)
+        return evolve(self._tree.entry(self._name), replaced=replaced)
 
     def _check(self) -> None:
         if self._ended:
