@@ -25,11 +25,14 @@ from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, Session, Verb
 
-GRACE = 0.1
-"""How long a lost control connection may be noticed after the end of an upload's data, at most; in seconds."""
+GRACE = 0.25
+"""How long after the end of an upload's data the loss of its control connection still counts, at most; in seconds.
 
-GRACE_SHARE = 50
-"""Which part of the upload's own time that is, at most."""
+A client that gives up may close its data connection properly first and end, or say ABOR, a little later.
+"""
+
+GRACE_SHARE = 25
+"""The grace is the upload's own time divided by this, so that small files do not wait."""
 
 
 @frozen
@@ -178,7 +181,8 @@ class Interpreter:
         whole look at all sockets. An upload that began at `since` and took long can bear to wait a little more for it.
         With commands unread, what stands behind them can't be known.
         """
-        await self.door.turn(min((self.door.clock.seconds() - since) / GRACE_SHARE, GRACE))
+        took = max(0.0, self.door.clock.seconds() - since)
+        await self.door.turn(min(took / GRACE_SHARE, GRACE))
         await self.door.turn()
         if data.aborted or self.gone or self._wire.backlogged:
             raise ConnectionLost("the end of the control connection, or ABOR, came before the end of the transfer")
