@@ -208,8 +208,11 @@ class LocalStoreTests(StoreContract, LocalCase):
         self.refused(NoSpace, self.store.write(2, 0, (), 600))
         self.now(first.abort())
         second = self.now(self.store.write(2, 0, (), 600))
-        self.now(second.receive(MemorySource(bytes(600))))
-        self.now(second.finish(600))
+        self.now(second.receive(MemorySource(bytes(500))))
+        self.assertEqual(volume._reserved, 100, "what came is in the file")
+        self.now(second.receive(MemorySource(bytes(200))))
+        self.assertEqual(volume._reserved, 0, "more came than was announced")
+        self.now(second.finish(700))
         self.assertEqual(volume._reserved, 0)
 
     def test_room_is_looked_at_as_bytes_arrive(self) -> None:
@@ -224,6 +227,16 @@ class LocalStoreTests(StoreContract, LocalCase):
         volume.look = look
         self.refused(NoSpace, self.write_and_clean_up(1, LARGE))
         self.assertTrue(looks)
+        self.assertEqual(self.files(), [])
+
+    def test_nothing_brings_back_what_was_discarded(self) -> None:
+        staged = staging.StagedFile(self.store.volumes[0], 1, self.sync)
+        staged.write(memoryview(b"x"))
+        staged.discard()
+        for late in (lambda: staged.write(memoryview(b"y")), staged.close):
+            with self.assertRaises(Incomplete):
+                late()
+        staged.discard()
         self.assertEqual(self.files(), [])
 
     def test_a_volume_that_can_not_be_made(self) -> None:
@@ -303,7 +316,10 @@ class ThreadsInFlightTests(LocalCase):
 
     def test_a_dribbling_source_gets_small_buffers(self) -> None:
         Deferred.fromCoroutine(self.handle.receive(self.channel)).addErrback(lambda _: None)
-        for _ in range(600):
+        self.channel.feed(bytes(1_000_000))
+        self.all_steps()
+        self.assertEqual(self.handle._pipeline._size, 1 << 20)
+        for _ in range(1800):
             self.channel.feed(bytes(1460))
             self.all_steps()
         self.assertEqual(self.handle._pipeline._size, 16384)

@@ -238,9 +238,9 @@ class Both:
         self.assertEqual(self.finish(self.read_all(there)), b"whole")
 
     def test_a_fast_peer_lets_others_have_their_turn(self: Any) -> None:
-        self.patch(channel_module, "TURN", 100)
         here, there = self.channels()
         self.finish(there.write(bytes(1000)))
+        self.patch(channel_module, "TURN", 100)
         here._reading.room = 100
         before = self.reactor.turns
         view = memoryview(bytearray(10))
@@ -251,6 +251,21 @@ class Both:
 
         self.finish(read_hundred_times())
         self.assertGreaterEqual(self.reactor.turns - before, 9)
+
+    def test_a_fast_reader_lets_others_have_their_turn(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(there))
+        self.patch(channel_module, "TURN", 100)
+        here._writing.room = 100
+        before = self.reactor.turns
+        self.finish(here.write(bytes(1000)))
+        self.assertGreaterEqual(self.reactor.turns - before, 9)
+        before = self.reactor.turns
+        self.patch(channel_module, "SPAN", 50)
+        self.finish(here.send_file(self.file.fileno(), 0, 1000))
+        self.assertGreaterEqual(self.reactor.turns - before, 9)
+        self.finish(here.finish())
+        self.assertEqual(self.finish(reader), bytes(1000) + CONTENT[:1000])
 
     def test_an_idle_channel_costs_the_reactor_nothing(self: Any) -> None:
         here, there = self.channels()
@@ -290,7 +305,8 @@ class TlsChannelTests(Both, ChannelCase):
         there._socket.shutdown(socket.SHUT_WR)
         found = memoryview(bytearray(100))
         self.assertEqual(self.finish(here.read_into(found)), 8)
-        self.refuse(here.read_into(found), ConnectionLost)
+        refusal = self.refuse(here.read_into(found), ConnectionLost)
+        self.assertIn("without the end of TLS", refusal.sentence)
 
     def test_a_cut_connection_may_be_allowed(self) -> None:
         here, there = self.channels(ragged_eof_ok=True)
