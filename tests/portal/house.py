@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.config import Limits
 from ecpds.interfaces import IEventSink, IFileSystem, IStore
+from ecpds.keys import Vault
 from ecpds.master.engine import SqliteEngine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
@@ -43,8 +44,8 @@ class House:
         threads = InlineThreads()
         engine = SqliteEngine(self.home / "catalogue.sqlite", sync=False)
         engine.open()
-        writer = InlineWriter(engine)
-        self.master = Master(engine, writer, threads, threads, self.limits, self.clock, Random(1))
+        writer, vault = InlineWriter(engine), Vault(b"k" * 32, Random(2))
+        self.master = Master(engine, writer, threads, threads, self.limits, self.clock, Random(1), vault)
         self.now(self.master.start())
         self.volume = self.home / "volume"
         self.pool = BufferPool(self.limits.buffers)
