@@ -33,9 +33,7 @@ class Operations:
     async def add_destination(self, destination: Destination) -> Destination:
         destinations.check(destination)
         new = evolve(destination, created=self._master.clock.seconds())
-        added = await self._master.writer.run(lambda session: destinations.add(session, new))
-        self._master.destination_added(added)
-        return added
+        return await self._master.change(lambda session: destinations.add(session, new), self._master.destination_added)
 
     async def destinations(self) -> Sequence[Destination]:
         return self._master.destinations()
@@ -57,9 +55,9 @@ class Operations:
 
     async def add_key(self, login: str, key: str) -> UserRecord:
         parsed, now = users.parse_key(key), self._master.clock.seconds()
-        record = await self._master.writer.run(lambda session: users.add_key(session, login, parsed, now))
-        self._master.accounts.forget(login)
-        return record
+        return await self._master.change(
+            lambda session: users.add_key(session, login, parsed, now), lambda _: self._master.accounts.forget(login)
+        )
 
     async def remove_file(self, destination: str, path: str) -> Entry:
         return await self._master.delete_file(destination, path)

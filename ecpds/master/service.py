@@ -12,6 +12,7 @@ from math import isfinite
 from random import Random
 from typing import TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -20,6 +21,7 @@ from zope.interface import implementer
 from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
 from ecpds.interfaces import IMaster, IMoverControl, IThreads
+from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
@@ -30,6 +32,8 @@ from ecpds.master.movers import Movers
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.reclaim import Reclaim
+from ecpds.master.shared import detached
+from ecpds.master.rights import ROOTDIR
 from ecpds.master.sql import Session
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.master.writer import Writer
@@ -57,7 +61,7 @@ class Master:
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
-    unpredictable (`random.SystemRandom`). The clock's seconds are since the epoch.
+    unpredictable (`random.SystemRandom`). The vault opens the secrets of access keys. The clock's seconds are since the epoch.
     """
 
     log = Logger()
@@ -71,13 +75,16 @@ class Master:
         limits: Limits,
         clock: IReactorTime,
         random: Random,
+        vault: Vault,
     ) -> None:
         self.clock = clock
+        self.random = random
+        self.vault = vault
         self.limits = limits
         self.writer = writer
         self.reader = Reader(engine, threads)
         self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
-        self.accounts = Accounts(self.reader, writer, self.passwords, clock)
+        self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots)
         self.movers = Movers(clock, random, limits)
         self.uploads = Uploads()
         self.history = History(writer)
@@ -119,8 +126,23 @@ class Master:
     def destination_added(self, destination: Destination) -> None:
         self._destinations[destination.name] = destination
 
+    def _roots(self, names: Iterable[str]) -> list[tuple[str, str | None]]:
+        known = (self._destinations[name] for name in names if name in self._destinations)
+        return [(each.name, each.options.get(ROOTDIR)) for each in known]
+
     async def login(self, login: str, password: str, origin: Origin) -> Identity:
         return await self.accounts.login(login, password)
+
+    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
+        return await self.accounts.login_with_key(login, key)
+
+    async def login_with_signature(
+        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[Identity, bytes]:
+        return await self.accounts.login_with_signature(access_key_id, date, region, service)
+
+    async def renew(self, identity: Identity) -> Identity:
+        return await self.accounts.renew(identity)
 
     async def resolve(self, destination: str, path: str) -> Entry:
         place = self.destination(destination).id
@@ -199,7 +221,8 @@ class Master:
             file = upload.data_file(now)
             due = now + self.limits.ticket_life
             entry = await self._change(
-                lambda session: changes.publish(session, destination, request.path, file, request.condition, due)
+                lambda session: changes.publish(session, destination, request.path, file, request.condition, due),
+                lambda entry: self._cache.put(destination, evolve(entry, replaced=False)),
             )
         except Refusal as refusal:
             self._give_up(upload, refusal)
@@ -207,7 +230,6 @@ class Master:
             self.log.failure("the commit of {path} failed", path=request.path)
             self._give_up(upload, error)
         else:
-            self._cache.put(destination, entry)
             self.uploads.end(upload, entry)
 
     def _give_up(self, upload: Upload, error: Exception) -> None:
@@ -215,23 +237,29 @@ class Master:
         self._reclaim.discard(upload.allocation.id, upload.copies)
         self.uploads.end(upload, error)
 
-    async def _change(self, operation: Callable[[Session], T]) -> T:
-        """Change the catalogue. When its storage fails, what is there may be new: nothing is believed that was known."""
+    async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
+        """Change the catalogue, and then what is kept in memory, even if the one who asked goes away in between."""
+        return await detached(self._change(operation, then))
+
+    async def _change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         try:
-            return await self.writer.run(operation)
+            changed = await self.writer.run(operation)
         except (Unavailable, NoSpace):
+            # The storage failed: it may have taken the change or not, so nothing that was known is believed.
             self._cache.clear()
             raise
+        then(changed)
+        return changed
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
         self.accounts.authorise(user, "mkdir", destination)
         place, now = self.destination(destination).id, self.clock.seconds()
-        return await self._change(lambda session: changes.make_directory(session, place, path, now))
+        return await self.writer.run(lambda session: changes.make_directory(session, place, path, now))
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
         self.accounts.authorise(user, "rmdir", destination)
         place = self.destination(destination).id
-        await self._change(lambda session: changes.remove_directory(session, place, path))
+        await self.writer.run(lambda session: changes.remove_directory(session, place, path))
 
     async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
         self.accounts.authorise(user, "delete", destination)
@@ -240,20 +268,21 @@ class Master:
     async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
         """As `delete`, for operators."""
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-        entry = await self._change(lambda session: changes.delete(session, place, path, condition, due))
-        self._cache.drop(place, path)
-        return entry
+        return await self.change(
+            lambda session: changes.delete(session, place, path, condition, due), lambda _: self._cache.drop(place, path)
+        )
 
     async def rename(self, user: int, destination: str, source: str, target: str) -> Entry:
         self.accounts.authorise(user, "rename", destination)
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-        entry = await self._change(lambda session: changes.rename(session, place, source, target, due))
-        if entry.is_directory:
-            self._cache.clear()
-        else:
+
+        def forget(renamed: Entry) -> None:
+            if renamed.is_directory:
+                self._cache.clear()
             self._cache.drop(place, source)
             self._cache.drop(place, target)
-        return entry
+
+        return await self.change(lambda session: changes.rename(session, place, source, target, due), forget)
 
     async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
         asked = [each.segment for each in found if each.segment not in self.uploads]

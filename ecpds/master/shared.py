@@ -1,9 +1,9 @@
-"""Work that several ask for and one does."""
+"""Work that goes on whoever waits for it: shared by several, or finished although the one who asked is gone."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -11,6 +11,13 @@ from twisted.logger import Logger
 from ecpds.errors import Refusal
 
 T = TypeVar("T")
+
+
+async def detached(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for `work`, which goes on to its end when the one who waits is cancelled."""
+    waiter: Deferred[T] = Deferred()
+    ensureDeferred(work).addCallbacks(waiter.callback, waiter.errback)
+    return await waiter
 
 
 class Shared(Generic[T]):

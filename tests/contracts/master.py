@@ -206,6 +206,10 @@ class MasterContract(Uploading):
         self.assertNotEqual(old.file.id, new.file.id)
         self.assertEqual(self.names(), ["a"])
 
+    def test_only_the_commit_says_that_a_file_was_replaced(self) -> None:
+        self.assertEqual([self.now(self.put("a")).replaced for _ in range(2)], [False, True])
+        self.assertFalse(self.now(self.master.resolve("demo", "a")).replaced)
+
     def test_what_is_replaced_goes_after_the_longest_ticket(self) -> None:
         old = self.now(self.put("a"))
         self.now(self.put("a"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from ecpds.config import Limits
-from ecpds.errors import InvalidRequest, TooLarge, Unavailable
+from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from ecpds.interfaces import IEventSink, IMoverControl, IOperations
 from ecpds.master.sql import Session
+from ecpds.model import ANYTHING, Destination
 from tests.contracts.master import MasterContract
 from tests.master.support import MasterCase
 
@@ -82,6 +84,41 @@ class SqliteMasterTests(MasterContract, MasterCase):
         self.clock.pump([1.0] * (int(self.limits.ticket_life) + 2))
         self.assertEqual(self.now(self.master.resolve("demo", "a")).file.id, allocation.id)
         self.assertEqual(self.mover.deleted, [old.file.id])
+
+    def hold(self) -> Deferred[None]:
+        """The next change waits for the Deferred, then is made."""
+        run, held = self.writer.run, Deferred[None]()
+
+        async def waits(operation: Callable[[Session], Any]) -> Any:
+            self.writer.run = run  # type: ignore[method-assign]
+            await held
+            return await run(operation)
+
+        self.writer.run = waits  # type: ignore[method-assign]
+        return held
+
+    def goes_away(self, work: Coroutine[Any, Any, Any]) -> None:
+        """The change that `work` asks for is made when the one who asked has gone."""
+        held = self.hold()
+        waiting = self.begun(work)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        held.callback(None)
+
+    def test_who_asks_for_a_delete_and_goes_away(self) -> None:
+        self.now(self.put("a"))
+        self.goes_away(self.master.delete(self.user, "demo", "a", ANYTHING))
+        self.refused(NotFound, self.master.resolve("demo", "a"))
+
+    def test_who_asks_for_a_rename_and_goes_away(self) -> None:
+        self.now(self.put("d/a"))
+        self.goes_away(self.master.rename(self.user, "demo", "d", "e"))
+        self.refused(NotFound, self.master.resolve("demo", "d/a"))
+        self.now(self.master.resolve("demo", "e/a"))
+
+    def test_who_asks_for_a_destination_and_goes_away(self) -> None:
+        self.goes_away(self.operations.add_destination(Destination(0, "late")))
+        self.assertEqual(self.now(self.operations.destination("late")).name, "late")
 
     def test_sizes_and_times_that_are_none(self) -> None:
         for bad in ({"size": -1}, {"mtime": float("nan")}, {"mtime": float("inf")}):
