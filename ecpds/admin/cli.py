@@ -115,7 +115,8 @@ def read_password(from_input: bool, wanted: Mapping[str, Any]) -> str | None:
         except UnicodeDecodeError:
             fail("The password is not UTF-8.")
     if sys.stdin.isatty() and wanted.get("mode") in (None, "standard"):
-        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+        question = "Password (empty: none)"
+        return click.prompt(question, "", hide_input=True, confirmation_prompt=True, show_default=False, err=True) or None
     return None
 
 

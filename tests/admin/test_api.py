@@ -11,9 +11,12 @@ from zope.interface.verify import verifyObject
 
 from ecpds.admin.api import BLOCK, BODY, Api, Lines, line, read_all
 from ecpds.admin.verbs import VERBS
+from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, TooLarge
 from ecpds.http.message import Headers, IBody, Request, Response
-from tests.doubles import MemorySink, MemorySource
+from ecpds.http.server import HttpServer
+from ecpds.timeouts import Timeouts
+from tests.doubles import MemoryChannel, MemorySink, MemorySource
 from tests.portal.house import House
 
 
@@ -120,6 +123,26 @@ class ApiTests(SynchronousTestCase):
         self.post("destination/add", {"name": "demo"})
         status, (user,) = self.post("user/add", {"login": "a", "password": "s", "destinations": ["demo"]})
         self.assertEqual((status, user["has_password"]), (200, True))
+
+
+class ServedTests(SynchronousTestCase):
+    def test_over_the_real_http_layer(self) -> None:
+        house = House(self)
+        server = HttpServer(Api(house.operator).handle, Limits(), Timeouts(house.clock), house.clock.seconds)
+        channel = MemoryChannel()
+        server.serve(channel)
+        kind = "Content-Type: application/json"
+        questions = {"destination/add": b'{"name": "demo"}', "destination/list": b"{}", "user/show": b'{"login": "x"}'}
+        for verb, body in questions.items():
+            head = f"POST /api/v1/{verb} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+            channel.feed(head.encode() + body)
+            house.clock.advance(0)
+        written = channel.take()
+        self.assertEqual(written.count(b"HTTP/1.1 200 OK\r\n"), 2)
+        self.assertEqual(written.count(b'"name": "demo"'), 2)
+        self.assertIn(b"Transfer-Encoding: chunked\r\n", written)
+        self.assertIn(b"HTTP/1.1 404 Not Found\r\n", written)
+        self.assertIn(b'{"error": "', written)
 
 
 class LinesTests(SynchronousTestCase):

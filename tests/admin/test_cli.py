@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -166,9 +169,37 @@ class AnswersTests(CommandCase):
             self.assertNotIn("Traceback", result.output)
 
     def test_passwords_are_asked_for_at_a_terminal_only(self) -> None:
-        self.assertIsNone(cli.read_password(False, {})) if not os.isatty(0) else None
+        asked: list[str] = []
+
+        def answer(question: str, *_: Any, **__: Any) -> str:
+            asked.append(question)
+            return "secret" if len(asked) == 1 else ""
+
+        self.patch(click, "prompt", answer)
+        for terminal, wanted, password in (
+            (False, {}, None),
+            (True, {"mode": "open"}, None),
+            (True, {}, "secret"),
+            (True, {"mode": "standard"}, None),
+        ):
+            self.patch(sys, "stdin", Terminal(terminal))
+            self.assertEqual(cli.read_password(False, wanted), password)
+        self.assertEqual(len(asked), 2)
+
+    def test_a_password_that_is_no_text(self) -> None:
         result = self.run_command("user add a --password-stdin", b"\xff\n")
         self.assertEqual((result.exit_code, result.stderr), (1, "The password is not UTF-8.\n"))
+
+
+class Terminal(io.StringIO):
+    """A standard input that is a terminal, or is not."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
 
 
 class ConfigTests(SynchronousTestCase):

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 from ecpds.errors import LoginFailed, NotPermitted
-from ecpds.interfaces import IFileSystem, IPortal
-from tests.doubles import RecordingSink
+from ecpds.interfaces import IPortal
+from tests.contracts import portal
+from tests.doubles import RecordingSink, make_portal
 from tests.portal.house import ORIGIN, House
+
+
+class Maker(portal.PortalContract):
+    def make(self) -> IPortal:
+        self.sink = RecordingSink()
+        house = House(self, self.sink)
+        house.add_destination("demo")
+        house.add_user("alice", ("demo",), password="secret")
+        return house.portal
+
+
+class RealLogin(Maker, portal.Login):
+    pass
+
+
+class TwinMaker(portal.PortalContract):
+    def make(self) -> IPortal:
+        twin = make_portal()
+        self.sink = twin.sink
+        return twin
+
+
+class TwinLogin(TwinMaker, portal.Login):
+    pass
 
 
 class PortalTests(SynchronousTestCase):
@@ -21,16 +45,6 @@ class PortalTests(SynchronousTestCase):
         self.house.add_user("keys-only", ("demo",))
         self.house.add_user("nowhere", (), password="secret")
         self.house.add_user("nothing", ("demo",), password="secret", permissions=())
-
-    def test_interface(self) -> None:
-        self.assertTrue(verifyObject(IPortal, self.house.portal))
-
-    def test_a_user_gets_a_file_system(self) -> None:
-        files = self.house.now(self.house.portal.login("alice", "secret", ORIGIN))
-        self.assertTrue(IFileSystem.providedBy(files))
-        self.assertEqual((files.identity.login, files.origin), ("alice", ORIGIN))
-        self.assertEqual([entry.path for entry in self.house.now(files.list("/")).entries], ["/demo"])
-        self.assertEqual(self.sink.events, [])
 
     def test_refusals_are_recorded_in_the_ancestors_words(self) -> None:
         for login, password, refusal, message in (
