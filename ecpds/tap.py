@@ -32,7 +32,7 @@ from ecpds.events import timestamp
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IChannel
-from ecpds.keys import door_certificate, server_context, utc_now
+from ecpds.keys import catalogue_vault, door_certificate, server_context, utc_now
 from ecpds.master.engine import CatalogueError, SqliteEngine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
@@ -175,6 +175,7 @@ class Node:
             limits,
             self.reactor,
             SystemRandom(),
+            catalogue_vault(config, SystemRandom()),
         )
         volumes = [config.path(volume) for volume in config.mover.volumes]
         self.store = LocalStore(
@@ -242,7 +243,7 @@ class Node:
             self.ports.bind("ftp", self.config.ftp.port, self.config.node.interface, self._bind_ftp)
         if "https" in roles:
             self._open_https()
-        self._servers.append(serve_path(self.around, self.config.path("admin.sock"), served_by(self.admin)))
+        self._admin_server = serve_path(self.around, self.config.path("admin.sock"), served_by(self.admin))
         for role in roles:
             if role not in LANDED:
                 self.log.warn("[node] roles: {role} is not in this release; that door stays closed", role=role)
@@ -318,7 +319,7 @@ class Node:
 
     async def stop(self) -> None:
         """Let running transfers end, `limits.shutdown` seconds at most; then commit, write and close everything."""
-        for server in self._servers:
+        for server in (*self._servers, self._admin_server):
             server.stop_listening()
         await DeferredList([Deferred.fromCoroutine(_stopped(port)) for port in self._ftp_ports])
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
