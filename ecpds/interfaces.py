@@ -177,6 +177,14 @@ class IPortal(Interface):
     async def login(login: str, password: str, origin: Origin) -> IFileSystem:
         """Raises `LoginFailed`, the same and as late for an unknown user as for a wrong password; `TooManyConnections`."""
 
+    async def login_with_key(login: str, key: bytes, origin: Origin) -> IFileSystem:
+        """As `IMaster.login_with_key`; a refusal is recorded."""
+
+    async def login_with_signature(
+        access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[IFileSystem, bytes]:
+        """As `IMaster.login_with_signature`; a refusal is recorded, but not that of a signature that is wrong."""
+
     def refused(login: str, message: str, origin: Origin) -> None:
         """Record a refusal that a door made by itself, such as an over-long line."""
 
@@ -186,6 +194,22 @@ class IMaster(Interface):
 
     async def login(login: str, password: str, origin: Origin) -> Identity:
         """Raises `LoginFailed`, `NotPermitted` (no destination, disabled), `Unavailable`."""
+
+    async def login_with_key(login: str, key: bytes, origin: Origin) -> Identity:
+        """Log in with a public key (its wire form, RFC 4253 section 6.6) whose signature the door has checked.
+
+        Raises as `login` does.
+        """
+
+    async def login_with_signature(
+        access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[Identity, bytes]:
+        """Whose access key this is, and the signing key (AWS Signature Version 4) for a scope such as `20261121`,
+        `us-east-1`, `s3`. Nobody has logged in until the door has checked the signature. Raises as `login` does.
+        """
+
+    async def renew(identity: Identity) -> Identity:
+        """What the user may do by now. Raises `NotPermitted` when it may log in no more, `Unavailable`."""
 
     async def resolve(destination: str, path: str) -> Entry:
         """What is at `path`, with its data file, segments and copies. Raises `NotFound`."""

@@ -6,18 +6,23 @@ the names and addresses of this host; an operator's is used as it is, chain incl
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import ipaddress
 import os
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 
@@ -150,6 +155,66 @@ def _only(protocol: bytes) -> Callable[[SSL.Connection, list[bytes]], bytes]:
         raise SSL.Error([("", "", "no application protocol in common")])
 
     return select
+
+
+VAULT_KEY = 32
+NONCE = 12
+
+
+class Sealed(Exception):
+    """A secret can't be opened: another key sealed it, or it was changed or moved."""
+
+
+class Vault:
+    """Keeps secrets that must be recovered (those of S3 and of one-time passwords): AES-256-GCM under one key.
+
+    What a secret is for is sealed with it, so that one row's can't be put in another's place. `random` must be
+    unpredictable (`random.SystemRandom`).
+    """
+
+    def __init__(self, key: bytes, random: Random) -> None:
+        self._cipher = AESGCM(key)
+        self._random = random
+
+    def seal(self, secret: bytes, purpose: str) -> str:
+        nonce = self._random.randbytes(NONCE)
+        return base64.b64encode(nonce + self._cipher.encrypt(nonce, secret, purpose.encode())).decode("ascii")
+
+    def open(self, sealed: str, purpose: str) -> bytes:
+        """Raises `Sealed`."""
+        try:
+            raw = base64.b64decode(sealed, validate=True)
+            return self._cipher.decrypt(raw[:NONCE], raw[NONCE:], purpose.encode())
+        except (InvalidTag, ValueError, binascii.Error) as error:
+            raise Sealed(f"the secret of {purpose} can't be opened with this key") from error
+
+
+def catalogue_vault(config: Config, random: Random) -> Vault:
+    """The vault of the catalogue's secrets. Its key, `HOME/keys/catalogue.key`, is made when there is none yet.
+
+    The Master keeps it to itself. Raises `ConfigError` when the file is not such a key, or is open to others.
+    """
+    path = keys_folder(config) / "catalogue.key"
+    if not path.exists():
+        write_secret(path, random.randbytes(VAULT_KEY))
+    try:
+        key = path.read_bytes()
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise ConfigError(f"{path} is open to others than its owner; allowed: mode 0600")
+    if len(key) != VAULT_KEY:
+        raise ConfigError(f"{path} has {len(key)} bytes; allowed: a key of {VAULT_KEY}")
+    return Vault(key, random)
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """The key that requests of one day, region and service are signed with (AWS Signature Version 4, step 3)."""
+    key = b"AWS4" + secret.encode()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode("utf-8", "surrogatepass"), "sha256")
+    return key
 
 
 def utc_now() -> datetime:

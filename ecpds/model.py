@@ -17,6 +17,7 @@ DIGESTS = ("sha256", "md5", "sha1", "sha512", "crc64nvme")
 """The digests a destination can keep. CRC-64/NVME is always kept; the others when the destination asks for them."""
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
+NO_RIGHTS: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 @frozen
@@ -49,7 +50,12 @@ class Destination:
 
 @frozen
 class Identity:
-    """A Data User who has logged in: what it may do, and where."""
+    """A Data User who has logged in: what it may do, and where.
+
+    `permissions` are those that it holds anywhere. `rights` says which it holds in a destination, where that is not all
+    of them. `names` are the first elements of paths that are not the destination's own name: element -> destination.
+    `access_key` is what it logged in with, where that may do less than its user.
+    """
 
     user_id: int
     login: str
@@ -57,10 +63,15 @@ class Identity:
     destinations: tuple[str, ...]
     options: Mapping[str, str] = EMPTY
     comment: str = ""
+    rights: Mapping[str, frozenset[str]] = NO_RIGHTS
+    names: Mapping[str, str] = EMPTY
+    access_key: str = ""
 
     def may(self, permission: str, destination: str | None = None) -> bool:
-        """Whether the user holds `permission`, and, where one is named, may see `destination`."""
-        return permission in self.permissions and (destination is None or destination in self.destinations)
+        """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""
+        if destination is None:
+            return permission in self.permissions
+        return destination in self.destinations and permission in self.rights.get(destination, self.permissions)
 
 
 @frozen
@@ -236,6 +247,8 @@ class UserRecord:
     keys: tuple[str, ...] = ()
     created: float = 0.0
     last_login: float | None = None
+    policies: tuple[str, ...] = ()
+    comment: str = ""
 
 
 @frozen
@@ -248,3 +261,34 @@ class NewUser:
     destinations: tuple[str, ...] = ()
     permissions: tuple[str, ...] = PERMISSIONS
     options: Mapping[str, str] = EMPTY
+    policies: tuple[str, ...] = ()
+    comment: str = ""
+
+
+@frozen
+class Policy:
+    """A named set of destinations, permissions and options that is given to many users.
+
+    Its permissions hold in its own destinations; None means whatever the user itself holds.
+    """
+
+    id: int
+    name: str
+    enabled: bool = True
+    permissions: tuple[str, ...] | None = None
+    destinations: tuple[str, ...] = ()
+    options: Mapping[str, str] = EMPTY
+    comment: str = ""
+    created: float = 0.0
+
+
+@frozen
+class AccessKey:
+    """An S3 access key of a user, without its secret. None in `permissions` or `destinations`: all that the user has."""
+
+    id: str
+    login: str
+    created: float
+    expires: float | None = None
+    permissions: tuple[str, ...] | None = None
+    destinations: tuple[str, ...] | None = None

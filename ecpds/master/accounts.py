@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ecpds.errors import LoginFailed, NotPermitted, Refusal
-from ecpds.master import users
+from ecpds.errors import LoginFailed, NotPermitted, Refusal, Unavailable
+from ecpds.keys import Sealed, Vault, signing_key
+from ecpds.master import access, users
+from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
+from ecpds.master.rights import Rights, names_of
 from ecpds.master.users import Account
 from ecpds.master.writer import Writer
 from ecpds.model import Identity
@@ -23,18 +28,27 @@ NOTED = 60.0
 """Seconds between two notes of a user's last login: a client that logs in for each request does not cost a commit each."""
 
 
+Roots = Callable[[Iterable[str]], list[tuple[str, str | None]]]
+"""Says of each named destination what its users call it, if that is not its name."""
+
+
 class Accounts:
-    """The users. Whoever changes one calls `forget`."""
+    """The users. Whoever changes one calls `forget`, and `forget_all` where it can't be told whom a change concerns."""
 
     log = Logger()
 
-    def __init__(self, reader: Reader, writer: Writer, passwords: Passwords, clock: IReactorTime) -> None:
+    def __init__(
+        self, reader: Reader, writer: Writer, passwords: Passwords, vault: Vault, clock: IReactorTime, roots: Roots
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._passwords = passwords
+        self._vault = vault
         self._clock = clock
+        self._roots = roots
         self._known: OrderedDict[int, Account] = OrderedDict()
         self._ids: dict[str, int] = {}
+        self._keys: OrderedDict[str, StoredKey] = OrderedDict()
         self._noted: dict[int, float] = {}
 
     async def login(self, login: str, password: str) -> Identity:
@@ -49,23 +63,99 @@ class Accounts:
             account = self._named(login)
             if account is None or not right:
                 raise LoginFailed(reason=_reason(account))
-        _check_usable(account)
-        self._note(account)
-        return Identity(
-            account.id, account.login, frozenset(account.permissions), account.destinations, account.options, account.comment
-        )
+        return self._logged_in(account)
+
+    async def login_with_key(self, login: str, key: bytes) -> Identity:
+        """Raises as `login` does."""
+        account = self._named(login)
+        if account is None:
+            raise LoginFailed(reason=_reason(account))
+        if account.mode != "open":
+            blob = base64.b64encode(key).decode("ascii")
+            if account.mode != "standard" or not account.has_key(blob):
+                raise LoginFailed(reason="Public key authentication failed")
+        return self._logged_in(account)
+
+    async def login_with_signature(self, access_key_id: str, date: str, region: str, service: str) -> tuple[Identity, bytes]:
+        """Raises as `login` does; `Unavailable` where the secret can't be opened."""
+        stored = self._access_key(access_key_id)
+        if stored is None or self._expired(stored):
+            raise LoginFailed(reason="Not found" if stored is None else "Access key expired")
+        identity = self._identity(self._account(stored.user), stored)
+        try:
+            secret = self._vault.open(stored.sealed, access.purpose(stored.user, access_key_id))
+        except Sealed as error:
+            self.log.error("{error}", error=error)
+            raise Unavailable("the secret of that access key can't be opened") from error
+        return identity, signing_key(secret.decode(), date, region, service)
+
+    async def renew(self, identity: Identity) -> Identity:
+        """Raises `NotPermitted`."""
+        if not identity.access_key:
+            return self._identity(self._account(identity.user_id))
+        stored = self._access_key(identity.access_key)
+        if stored is None or stored.user != identity.user_id or self._expired(stored):
+            raise NotPermitted("the access key is no longer valid")
+        return self._identity(self._account(stored.user), stored)
 
     def authorise(self, user: int, permission: str, destination: str) -> None:
         """Raises `NotPermitted` unless the user, as it is now, may do that there."""
-        account = self._known.get(user) or self._load(user)
-        if not account.enabled or permission not in account.permissions or destination not in account.destinations:
+        account = self._account(user)
+        if not account.enabled or permission not in account.rights.by_destination.get(destination, ()):
             raise NotPermitted
 
     def forget(self, login: str) -> None:
-        """The user has changed."""
+        """The user has changed, or one of its access keys."""
         id_ = self._ids.pop(login, None)
         if id_ is not None:
             self._known.pop(id_, None)
+        for key in [key for key, stored in self._keys.items() if stored.key.login == login]:
+            del self._keys[key]
+
+    def forget_all(self) -> None:
+        """Something that many users have has changed."""
+        self._known.clear()
+        self._ids.clear()
+        self._keys.clear()
+
+    def _logged_in(self, account: Account) -> Identity:
+        identity = self._identity(account)
+        self._note(account)
+        return identity
+
+    def _identity(self, account: Account, stored: StoredKey | None = None) -> Identity:
+        """Raises `NotPermitted` where the account can't be used."""
+        rights = account.rights if stored is None else account.rights.limited(stored.key)
+        _check_usable(account, rights)
+        destinations = tuple(rights.by_destination)
+        return Identity(
+            account.id,
+            account.login,
+            rights.permissions,
+            destinations,
+            rights.options,
+            account.comment,
+            rights.by_destination,
+            names_of(self._roots(destinations)),
+            stored.key.id if stored is not None else "",
+        )
+
+    def _expired(self, stored: StoredKey) -> bool:
+        return stored.key.expires is not None and stored.key.expires <= self._clock.seconds()
+
+    def _access_key(self, access_key_id: str) -> StoredKey | None:
+        stored = self._keys.get(access_key_id)
+        if stored is None and access.ID.fullmatch(access_key_id):
+            stored = self._reader.ask(lambda session: access.by_id(session, access_key_id))
+            if stored is not None:
+                self._keys[access_key_id] = stored
+                if len(self._keys) > REMEMBERED:
+                    self._keys.popitem(last=False)
+        return stored
+
+    def _account(self, user: int) -> Account:
+        """Raises `NotPermitted` for one that is no longer there."""
+        return self._known.get(user) or self._load(user)
 
     def _named(self, login: str) -> Account | None:
         id_ = self._ids.get(login)
@@ -116,10 +206,10 @@ def _reason(account: Account | None) -> str:
     return "Password authentication failed" if account.password else "Password not set"
 
 
-def _check_usable(account: Account) -> None:
+def _check_usable(account: Account, rights: Rights) -> None:
     if not account.enabled:
         raise NotPermitted("Disabled")
-    if not account.destinations:
+    if not rights.by_destination:
         raise NotPermitted("No associated Destinations")
-    if not account.permissions:
+    if not rights.permissions:
         raise NotPermitted("No associated Permissions")

@@ -99,6 +99,62 @@ user_key = Table(
     sqlite_with_rowid=False,
 )
 
+# A policy without permissions (NULL) leaves what its users may do in its destinations to their own.
+policy = Table(
+    "policy",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("permissions", Text),
+    Column("comment", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+policy_destination = Table(
+    "policy_destination",
+    metadata,
+    Column("policy", Number, ForeignKey("policy.id", ondelete="CASCADE"), primary_key=True),
+    Column("destination", Number, ForeignKey("destination.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+policy_option = Table(
+    "policy_option",
+    metadata,
+    Column("policy", Number, ForeignKey("policy.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# `position` is the order in which a user's policies were given: of two that set an option the first one's counts.
+user_policy = Table(
+    "user_policy",
+    metadata,
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("policy", Number, ForeignKey("policy.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("position", Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Secrets that must be recovered, sealed (`keys.Vault`). An `s3` one's id is the access key id; where its permissions or
+# destinations are NULL it has its user's.
+user_secret = Table(
+    "user_secret",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double),
+    Column("permissions", Text),
+    Column("destinations", Text),
+    sqlite_with_rowid=False,
+)
+
 # The root of a destination has no parent and the empty name and path. An implicit directory came with a file and goes
 # when it is empty.
 directory = Table(

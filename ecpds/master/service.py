@@ -7,7 +7,7 @@ the commit all of this is in memory: a Master that dies forgets the upload, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import isfinite
 from random import Random
 from typing import TypeVar
@@ -32,8 +32,8 @@ from ecpds.master.movers import Movers
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.reclaim import Reclaim
-from ecpds.master.shared import detached
 from ecpds.master.rights import ROOTDIR
+from ecpds.master.shared import detached
 from ecpds.master.sql import Session
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.master.writer import Writer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
@@ -14,10 +15,12 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from sqlalchemy import select, update
 
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, NotFound
+from ecpds.master import policies
 from ecpds.master.destinations import check_options
+from ecpds.master.rights import Grant, Rights, merged
 from ecpds.master.schema import destination, user, user_destination, user_key, user_option
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import MODES, PERMISSIONS, NewUser, UserRecord
+from ecpds.model import MODES, PERMISSIONS, NewUser, Policy, UserRecord
 
 KEY_TYPES = (
     "ssh-ed25519",
@@ -69,8 +72,22 @@ _LOGGED_IN = Statement(update(user).where(user.c.id == value("who")).values(last
 
 
 @frozen
+class Key:
+    """An SSH public key, taken apart."""
+
+    type: str
+    blob: str
+    comment: str
+
+    @property
+    def line(self) -> str:
+        """As OpenSSH writes it."""
+        return " ".join(filter(None, (self.type, self.blob, self.comment)))
+
+
+@frozen
 class Account:
-    """A user as the Master knows it. `password` is a PHC string."""
+    """A user as the Master knows it: its own, not merged with its policies. `password` is a PHC string."""
 
     id: int
     login: str
@@ -83,8 +100,18 @@ class Account:
     last_login: float | None
     destinations: tuple[str, ...]
     options: Mapping[str, str]
+    policies: tuple[Policy, ...]
+    keys: tuple[Key, ...]
 
-    def record(self, keys: Iterable[str]) -> UserRecord:
+    @cached_property
+    def rights(self) -> Rights:
+        """What the user may do, its policies included."""
+        return merged(Grant(frozenset(self.permissions), self.destinations), self.options, self.policies)
+
+    def has_key(self, blob: str) -> bool:
+        return any(key.blob == blob for key in self.keys)
+
+    def record(self) -> UserRecord:
         return UserRecord(
             self.id,
             self.login,
@@ -94,19 +121,12 @@ class Account:
             self.permissions,
             self.destinations,
             self.options,
-            tuple(keys),
+            tuple(key.line for key in self.keys),
             self.created,
             self.last_login,
+            tuple(policy.name for policy in self.policies),
+            self.comment,
         )
-
-
-@frozen
-class Key:
-    """An SSH public key, taken apart."""
-
-    type: str
-    blob: str
-    comment: str
 
 
 def by_login(session: Session, login: str) -> Account | None:
@@ -122,7 +142,7 @@ def record(session: Session, login: str) -> UserRecord:
     account = by_login(session, login)
     if account is None:
         raise NotFound(f"user {login}")
-    return account.record(" ".join(filter(None, key)) for key in session.rows(_KEYS, user=account.id))
+    return account.record()
 
 
 def every(session: Session) -> list[UserRecord]:
@@ -156,7 +176,7 @@ def add(session: Session, new: NewUser, password: str | None, now: float) -> Use
         mode=new.mode,
         enabled=True,
         permissions=",".join(dict.fromkeys(new.permissions)),
-        comment="",
+        comment=new.comment,
         created=now,
     )
     assert row is not None
@@ -172,7 +192,7 @@ def add_key(session: Session, login: str, key: Key, now: float) -> UserRecord:
     account = by_login(session, login)
     if account is None:
         raise NotFound(f"user {login}")
-    if any(blob == key.blob for _, blob, _ in session.rows(_KEYS, user=account.id)):
+    if account.has_key(key.blob):
         raise AlreadyExists("the user has that key")
     session.run(_ADD_KEY, user=account.id, type=key.type, blob=key.blob, comment=key.comment, added=now)
     return record(session, login)
@@ -212,4 +232,5 @@ def _account(session: Session, row: Any) -> Account | None:
     places = tuple(name for (name,) in session.rows(_DESTINATIONS, user=id_))
     options = dict(session.rows(_OPTIONS, user=id_))
     held = tuple(filter(None, permissions.split(",")))
-    return Account(id_, login, password, mode, bool(enabled), held, comment, created, last_login, places, options)
+    given, keys = policies.of_user(session, id_), tuple(Key(*row) for row in session.rows(_KEYS, user=id_))
+    return Account(id_, login, password, mode, bool(enabled), held, comment, created, last_login, places, options, given, keys)

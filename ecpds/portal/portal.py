@@ -27,6 +27,24 @@ class Portal:
             raise
         return FileSystem(self._backing, identity, origin)
 
+    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> IFileSystem:
+        try:
+            identity = await self._backing.master.login_with_key(login, key, origin)
+        except Refusal as refusal:
+            self.refused(login, _reason(refusal), origin)
+            raise
+        return FileSystem(self._backing, identity, origin)
+
+    async def login_with_signature(
+        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[IFileSystem, bytes]:
+        try:
+            identity, key = await self._backing.master.login_with_signature(access_key_id, date, region, service, origin)
+        except Refusal as refusal:
+            self.refused(access_key_id, _reason(refusal), origin)
+            raise
+        return FileSystem(self._backing, identity, origin), key
+
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)
         event = denial_event(self._backing.now(), login, message, origin.context(login), origin.address, origin.protocol)

@@ -10,6 +10,7 @@ from zope.interface import implementer
 from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import Event, denial_event
 from ecpds.interfaces import IEventSink, IFileSystem, IPortal
+from ecpds.keys import signing_key
 from ecpds.model import PERMISSIONS, Identity, Origin
 from tests.doubles.files import MemoryFileSystem, MemoryTree
 
@@ -40,13 +41,16 @@ def make_identity(
 class MemoryPortal:
     """Logs in those of `users`: login -> (password, identity). Every destination an identity names is there.
 
-    Set `broken` to have every login refused with it.
+    `keys` are public keys: login -> wire forms; `secrets` those of S3: access key id -> (login, secret). Set `broken` to
+    have every login refused with it.
     """
 
     def __init__(self, users: Mapping[str, tuple[str, Identity]], tree: MemoryTree | None = None) -> None:
         self.users = dict(users)
         self.tree = tree or MemoryTree()
         self.sink = RecordingSink()
+        self.keys: dict[str, set[bytes]] = {}
+        self.secrets: dict[str, tuple[str, str]] = {}
         self.broken: Refusal | None = None
         for _, identity in self.users.values():
             for destination in identity.destinations:
@@ -54,11 +58,25 @@ class MemoryPortal:
 
     async def login(self, login: str, password: str, origin: Origin) -> IFileSystem:
         known = self.users.get(login)
+        return self._enter(login, known is not None and known[0] == password, "Password authentication failed", origin)
+
+    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> IFileSystem:
+        return self._enter(login, key in self.keys.get(login, ()), "Public key authentication failed", origin)
+
+    async def login_with_signature(
+        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[IFileSystem, bytes]:
+        login, secret = self.secrets.get(access_key_id, ("", ""))
+        files = self._enter(login or access_key_id, bool(login), "Not found", origin)
+        return files, signing_key(secret, date, region, service)
+
+    def _enter(self, login: str, right: bool, reason: str, origin: Origin) -> IFileSystem:
+        known = self.users.get(login)
         if self.broken is not None:
             self.refused(login, self.broken.sentence, origin)
             raise self.broken
-        if known is None or known[0] != password:
-            self.refused(login, "Not found" if known is None else "Password authentication failed", origin)
+        if known is None or not right:
+            self.refused(login, "Not found" if known is None else reason, origin)
             raise LoginFailed
         return MemoryFileSystem(self.tree, known[1], origin, self.sink)
 

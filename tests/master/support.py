@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from ecpds.config import Limits
 from ecpds.interfaces import IMoverControl
+from ecpds.keys import Vault
 from ecpds.master.engine import SqliteEngine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
@@ -26,6 +27,7 @@ from ecpds.model import StoredSegment, VolumeUse
 from ecpds.threads import InlineThreads
 
 NOW = 1_800_000_000.0
+VAULT = Vault(b"k" * 32, Random(2))
 
 
 @implementer(IMoverControl)
@@ -87,7 +89,7 @@ class MasterCase(SynchronousTestCase):
         self.engine.open()
         self.writer: Writer = self.make_writer()
         threads = InlineThreads()
-        self.master = Master(self.engine, self.writer, threads, threads, self.limits, self.clock, Random(1))
+        self.master = Master(self.engine, self.writer, threads, threads, self.limits, self.clock, Random(1), VAULT)
         self.operations = Operations(self.master)
         self.now(self.master.start())
         self.master.register_mover(self.mover)

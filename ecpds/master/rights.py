@@ -1,0 +1,82 @@
+"""What a user may do, and how it sees the portal: its own account and its policies merged.
+
+The order is stated in docs/users.md and kept here alone. Grants add up: in a destination a user may do what any of its
+grants allows there, so a policy takes nothing away. Options don't add up: the user's own come first, then the policies'
+in the order in which they were given to the user, and the first that sets an option wins. A policy that is not enabled
+counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import frozen
+
+from ecpds.model import AccessKey, Policy
+
+ROOTDIR = "incoming.rootdir"
+"""The option of a destination that says what its users call it."""
+
+
+@frozen
+class Grant:
+    """Permissions that hold in some destinations."""
+
+    permissions: frozenset[str]
+    destinations: tuple[str, ...]
+
+
+@frozen
+class Rights:
+    """What all grants come to: the permissions in each destination that may be seen, and the options."""
+
+    by_destination: Mapping[str, frozenset[str]]
+    options: Mapping[str, str]
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """Those that are held anywhere."""
+        return frozenset().union(*self.by_destination.values())
+
+    def limited(self, key: AccessKey) -> Rights:
+        """What is left of them for who logs in with an access key that may do less."""
+        kept = {
+            destination: held if key.permissions is None else held.intersection(key.permissions)
+            for destination, held in self.by_destination.items()
+            if key.destinations is None or destination in key.destinations
+        }
+        return Rights(kept, self.options)
+
+
+def merged(own: Grant, options: Mapping[str, str], policies: Sequence[Policy]) -> Rights:
+    """The rights of a user with these grants and options of its own, and these policies in this order."""
+    enabled = [policy for policy in policies if policy.enabled]
+    grants = [own, *(_grant(policy, own) for policy in enabled)]
+    by_destination: dict[str, frozenset[str]] = {}
+    for grant in grants:
+        for destination in grant.destinations:
+            by_destination[destination] = by_destination.get(destination, frozenset()) | grant.permissions
+    first: dict[str, str] = {}
+    for more in (options, *(policy.options for policy in enabled)):
+        first = {**more, **first}
+    return Rights(dict(sorted(by_destination.items())), first)
+
+
+def _grant(policy: Policy, own: Grant) -> Grant:
+    held = own.permissions if policy.permissions is None else frozenset(policy.permissions)
+    return Grant(held, policy.destinations)
+
+
+def names_of(destinations: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """The first elements of paths that are not their destination's name, from each destination and its `rootdir`.
+
+    A name that another destination of the user has anyway stays that one's; of two that want the same name the first
+    by name gets it, and the other keeps its own.
+    """
+    wanted = dict(destinations)
+    found: dict[str, str] = {}
+    for destination in sorted(wanted):
+        root = wanted[destination]
+        if root and root not in wanted and root not in found:
+            found[root] = destination
+    return found
