@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from OpenSSL import SSL
 from zope.interface import Attribute, Interface
 
 from ecpds.events import Event
@@ -62,6 +63,11 @@ class IChannel(IByteSource, IByteSink):
 
     peer: str = Attribute("the peer's address, without the port")
     secure: bool = Attribute("whether TLS protects it")
+    resumed: bool = Attribute("whether its TLS goes on with a session that its context had agreed on before")
+    patience: float = Attribute("seconds that a read or write may wait without progress before it is `Stalled`; may be set")
+
+    async def handshake() -> None:
+        """Agree on keys, where TLS protects it. Every other call begins with this; asked for by who must know first."""
 
     async def finish() -> None:
         """Say that nothing more will be written (TLS close_notify, then FIN), wait until that is with the kernel, close."""
@@ -83,13 +89,19 @@ class IListener(Interface):
 
 
 class IListeners(Interface):
-    """Makes listeners: the doors' way to sockets of their own."""
+    """Makes listeners and connections: the doors' way to sockets of their own.
 
-    def listen(address: str, ports: range | None, peer: str) -> IListener:
+    With a context a connection speaks TLS, and we are its server whoever has connected.
+    """
+
+    def listen(address: str, ports: range | None, peer: str, context: SSL.Context | None = None) -> IListener:
         """Listen on `address`, on a free port of `ports` picked at random (None: any), for connections from `peer` only.
 
         Raises `Unavailable` when no port is free.
         """
+
+    async def connect(address: str, peer: str, port: int, timeout: float, context: SSL.Context | None = None) -> IChannel:
+        """Connect from `address` to a port of `peer`. Raises `ConnectionLost`, and `Stalled` after `timeout` s."""
 
 
 class IUpload(Interface):

@@ -63,6 +63,7 @@ class Connection:
         self._channel = channel
         self._inbox = Inbox(channel, limits.header_bytes, limits.request_line)
         self._patience = limits.login_time
+        self._stall = channel.patience
         self._deadline = NEVER
         self._idle = False
         self._in_head = False
@@ -126,6 +127,14 @@ class Connection:
 
     async def _next_head(self) -> bytes | None:
         """The next head; None when the connection is at its end."""
+        limits = self._server.limits
+        # Between requests the deadlines here are the ones that count, and a quiet client is no stalled transfer.
+        self._channel.patience = limits.login_time + limits.keep_alive + limits.header_time
+        head = await self._arriving_head()
+        self._channel.patience = self._stall
+        return head
+
+    async def _arriving_head(self) -> bytes | None:
         inbox = self._inbox
         if not inbox:
             if self._server.draining:

@@ -75,6 +75,7 @@ class MemoryChannel:
     def __init__(self, peer: str = "127.0.0.1", secure: bool = False, window: int | None = None) -> None:
         self.peer = peer
         self.secure = secure
+        self.patience = 60.0
         self.finished = False
         self.aborted = False
         self.taken = bytearray()

@@ -59,6 +59,21 @@ class Slow(SynchronousTestCase):
         bench.wait(1 + LATE)
         self.assertEqual((len(client.answers()), client.channel.finished, client.ended), (2, True, [None]))
 
+    def test_a_stall_is_for_transfers(self) -> None:
+        seen: list[float] = []
+
+        async def handler(request: Request) -> Response:
+            seen.append(client.channel.patience)
+            return Response(200, [])
+
+        bench = Bench(handler)
+        client = bench.connect()
+        stall = MemoryChannel().patience
+        self.assertGreater(client.channel.patience, LIMITS.login_time)
+        client.channel.feed(head())
+        self.assertEqual(seen, [stall])
+        self.assertGreater(client.channel.patience, LIMITS.keep_alive + LIMITS.header_time)
+
     def test_an_empty_line_is_no_slow_head(self) -> None:
         bench = Bench()
         client = bench.say(head() + b"\r\n")
