@@ -138,6 +138,10 @@ class Channel:
 
     # What callers use
 
+    @property
+    def resumed(self) -> bool:
+        return self._link.resumed
+
     async def handshake(self) -> None:
         """Agree on keys, within `limits.handshake` in all. Every other call begins with this, and it is done once."""
         if self._link.established:

@@ -1,8 +1,8 @@
 """What differs between a plain socket and TLS on its descriptor. Nothing here waits: a call moves bytes or says what for.
 
-TLS is OpenSSL reading and writing the socket itself (no memory BIO). Two things need the private part of pyOpenSSL, and
-stand only here: the modes of one connection, since a context can't be changed after its first use, and SSL_read into our
-own memory, since `recv_into` allocates and copies.
+TLS is OpenSSL reading and writing the socket itself (no memory BIO). Three things need the private part of pyOpenSSL, and
+stand only here: the modes of one connection, since a context can't be changed after its first use; SSL_read into our own
+memory, since `recv_into` allocates and copies; and whether a session was resumed.
 
 SSL_write is told to take all it is given (no SSL_MODE_ENABLE_PARTIAL_WRITE), or it returns after every record of 16 KiB.
 The price: a write that had to wait must be repeated with the same bytes, at any address
@@ -52,6 +52,10 @@ class Link(Protocol):
     direct: bool
     """Whether the kernel can send a file by itself; otherwise its bytes go through memory and `send`."""
 
+    @property
+    def resumed(self) -> bool:
+        """Whether TLS goes on with a session of its context; once established."""
+
     def handshake(self) -> Need | None: ...
 
     def receive(self, view: memoryview) -> int | Need:
@@ -75,6 +79,7 @@ class PlainLink:
 
     secure = False
     established = True
+    resumed = False
     direct = True
 
     def __init__(self, sock: socket.socket) -> None:
@@ -142,6 +147,10 @@ class TlsLink:
             self._connection.set_accept_state()
         else:
             self._connection.set_connect_state()
+
+    @property
+    def resumed(self) -> bool:
+        return bool(lib.SSL_session_reused(self._ssl))
 
     def handshake(self) -> Need | None:
         try:

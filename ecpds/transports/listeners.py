@@ -24,6 +24,7 @@ from ecpds.admission import Admission
 from ecpds.errors import ConnectionLost, Refusal, Stalled, Unavailable
 from ecpds.interfaces import IChannel, IListener, IListeners
 from ecpds.transports.channel import Channel, Surroundings
+from ecpds.transports.connecting import connected
 from ecpds.transports.links import Link, PlainLink, TlsLink
 from ecpds.transports.sockets import Acceptor, bind, bind_path, host
 
@@ -120,21 +121,24 @@ class Listener:
 
 @implementer(IListeners)
 class Listeners:
-    """Makes listeners; with a context, for TLS. `chance` picks the ports: `random.SystemRandom()` outside tests."""
+    """Makes listeners, and connections to who listens. `chance` picks the ports: `random.SystemRandom()` outside tests."""
 
-    def __init__(self, around: Surroundings, chance: random.Random, context: SSL.Context | None = None) -> None:
+    def __init__(self, around: Surroundings, chance: random.Random) -> None:
         self._around = around
         self._chance = chance
-        self._context = context
 
-    def listen(self, address: str, ports: range | None, peer: str) -> IListener:
+    def listen(self, address: str, ports: range | None, peer: str, context: SSL.Context | None = None) -> IListener:
         for port in self._chance.sample(ports, len(ports)) if ports else (0,):
             try:
-                return Listener(self._around, bind(host(address), port, FEW), peer, self._context)
+                return Listener(self._around, bind(host(address), port, FEW), peer, context)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise Unavailable(f"can't listen on {address}: {error.strerror}") from error
         raise Unavailable("no port is free")
+
+    async def connect(self, address: str, peer: str, port: int, timeout: float, context: SSL.Context | None = None) -> IChannel:
+        sock = await connected(self._around, host(address), host(peer), port, timeout)
+        return make_channel(self._around, sock, peer, context)
 
 
 class Server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -75,6 +76,7 @@ class MemoryChannel:
     def __init__(self, peer: str = "127.0.0.1", secure: bool = False, window: int | None = None) -> None:
         self.peer = peer
         self.secure = secure
+        self.resumed = False
         self.patience = 60.0
         self.finished = False
         self.aborted = False
@@ -175,6 +177,10 @@ class MemoryChannel:
     async def send_file(self, fd: int, offset: int, length: int) -> None:
         await self.write(read_span(fd, offset, length))
 
+    async def handshake(self) -> None:
+        if self.closed:
+            raise ConnectionLost
+
     async def finish(self) -> None:
         if self.aborted or self._ended is not None:
             raise ConnectionLost
@@ -203,10 +209,13 @@ class MemoryChannel:
 class MemoryListener:
     """A port that the test connects to. `expire` lets the time of a waiting `accept` run out."""
 
-    def __init__(self, address: str, port: int, peer: str, window: int | None = None) -> None:
+    def __init__(
+        self, address: str, port: int, peer: str, window: int | None = None, context: SSL.Context | None = None
+    ) -> None:
         self.address = address
         self.port = port
         self.peer = peer
+        self.context = context
         self.closed = False
         self._window = window
         self._connected: deque[MemoryChannel] = deque()
@@ -256,19 +265,32 @@ class MemoryListener:
 
 @implementer(IListeners)
 class MemoryListeners:
-    """Makes listeners and remembers them, the newest last. With `full`, no port is free."""
+    """Makes listeners and remembers them, the newest last. With `full`, no port is free.
+
+    `connected` are the connections that were begun: (address, peer, port), each with the channel that came of it. With
+    `refusal`, they are refused.
+    """
 
     def __init__(self, window: int | None = None) -> None:
         self.made: list[MemoryListener] = []
+        self.connected: list[tuple[tuple[str, str, int], MemoryChannel]] = []
         self.full = False
+        self.refusal: Refusal | None = None
         self._window = window
 
-    def listen(self, address: str, ports: range | None, peer: str) -> IListener:
+    async def connect(self, address: str, peer: str, port: int, timeout: float, context: SSL.Context | None = None) -> IChannel:
+        if self.refusal is not None:
+            raise self.refusal
+        channel = MemoryChannel(peer, context is not None, self._window)
+        self.connected.append(((address, peer, port), channel))
+        return channel
+
+    def listen(self, address: str, ports: range | None, peer: str, context: SSL.Context | None = None) -> IListener:
         taken = {listener.port for listener in self.made if not listener.closed}
         free = [port for port in ports or range(40000, 41000) if port not in taken]
         if self.full or not free:
             raise Unavailable("no port is free")
-        listener = MemoryListener(address, free[0], peer, self._window)
+        listener = MemoryListener(address, free[0], peer, self._window, context)
         self.made.append(listener)
         return listener
 

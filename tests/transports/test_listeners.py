@@ -155,8 +155,8 @@ class ListenerTests(LoopbackCase):
             self.listen("192.0.2.1")
 
     def test_tls_begins_after_the_channel_is_there(self) -> None:
-        self.listeners = Listeners(self.around, random.Random(7), server_context())
-        listener = self.listen()
+        listener = self.listeners.listen("127.0.0.1", None, "127.0.0.1", server_context())
+        self.addCleanup(listener.close)
         sock = self.connect(listener.port)
         here = self.finish(listener.accept(5))
         self.assertTrue(here.secure)
@@ -166,6 +166,60 @@ class ListenerTests(LoopbackCase):
         self.finish(here.read_into(found))
         self.finish(writer)
         self.assertEqual(bytes(found), b"hello")
+
+    def test_who_took_part_in_a_session_of_the_context_resumes_it(self) -> None:
+        ours, theirs = server_context(), SSL.Context(SSL.TLS_CLIENT_METHOD)
+        ours.set_session_id(b"ours")
+        stranger = server_context()
+        stranger.set_session_id(b"ours")
+        session = None
+        kept = []  # OpenSSL gives up the session of a connection that goes without its end
+        for context, resumed in ((ours, False), (ours, True), (stranger, False)):
+            listener = self.listeners.listen("127.0.0.1", None, "127.0.0.1", context)
+            sock = self.connect(listener.port)
+            here = self.finish(listener.accept(5))
+            there = make_channel(self.around, sock, "", theirs, server_side=False)
+            if session is not None:
+                there._link._connection.set_session(session)
+            agreed = self.begin(here.write(b"x"))
+            self.finish(there.read_into(memoryview(bytearray(1))))
+            self.finish(agreed)
+            self.assertEqual(here.resumed, resumed)
+            session = there._link._connection.get_session()
+            kept += [here, there]
+        for channel in kept:
+            channel.abort()
+
+    def test_connecting_out(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            channel = self.finish(self.listeners.connect("127.0.0.1", "127.0.0.1", port, 5))
+            there, name = server.accept()
+        self.finish(channel.write(b"hello"))
+        self.assertEqual((there.recv(5), name[0], channel.secure), (b"hello", "127.0.0.1", False))
+        there.close()
+        channel.abort()
+        self.assertEqual(self.reactor.removeAll(), [])
+
+    def test_connecting_out_to_nobody(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        self.refuse(self.begin(self.listeners.connect("127.0.0.1", "127.0.0.1", port, 5)), ConnectionLost)
+        self.refuse(self.begin(self.listeners.connect("192.0.2.1", "127.0.0.1", port, 5)), ConnectionLost)
+        self.assertEqual(self.reactor.removeAll(), [])
+
+    def test_connecting_out_to_who_does_not_answer(self) -> None:
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            port = full.getsockname()[1]
+            queued = [self.connect(port) for _ in range(2)]  # the kernel drops whoever comes when its queue is full
+            waiting = self.begin(self.listeners.connect("127.0.0.1", "127.0.0.1", port, 5))
+            self.reactor.turn()
+            self.reactor.pump([1] * 8)
+            self.refuse(waiting, Stalled)
+            self.assertEqual(len(queued), 2)
+        self.assertEqual(self.reactor.removeAll(), [])
 
 
 class ServerTests(LoopbackCase):
