@@ -1,0 +1,249 @@
+"""One end of a conversation between two nodes: requests numbered, batched, repeated until answered, answered once.
+
+Both ends are alike. What is asked in one turn of the reactor goes out as one batch, in the order of asking, and is begun
+there in that order. Answers that are ready at once come back as the result of that batch; the others go in batches of
+their own. When the connection is lost, unanswered requests wait, and are sent again over the next one; a request that is
+known already is not done again, it is answered again, from a memory that the asker's own progress keeps small.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ecpds.cluster.calls import Handler
+from ecpds.cluster.codec import (
+    SETTLED,
+    Answer,
+    Ask,
+    Batch,
+    Item,
+    Refused,
+    cut,
+    decode_batch,
+    encode_batch,
+    refusal_of,
+    refused,
+)
+from ecpds.errors import InvalidRequest, NotSupported, Refusal, Unavailable
+
+WINDOW = 4
+"""Batches that may be under way to the other end; what is asked meanwhile gathers."""
+
+OUTSTANDING = 8192
+"""Requests that may wait for an answer. More are refused by both ends."""
+
+
+class Sender(Protocol):
+    """A connection as the exchange sees it."""
+
+    def send(self, batch: bytes) -> Deferred[bytes]:
+        """The batch that comes back; fails when the connection is lost."""
+
+
+@define
+class Question:
+    """A request of ours that is not answered yet."""
+
+    item: Ask
+    waiter: Deferred[Raw]
+    repeatable: bool
+
+
+class Exchange:
+    """`handlers` answer what the other end asks, by the names of calls."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, handlers: Mapping[str, Handler]) -> None:
+        self._clock = clock
+        self._handlers = handlers
+        self._sender: Sender | None = None
+        self._next = 1
+        self._questions: dict[int, Question] = {}
+        self._outgoing: deque[Item] = deque()
+        self._under_way = 0
+        self._turn: IDelayedCall | None = None
+        self._settled: list[int] = []
+        self._answers: dict[int, Answer | Refused | None] = {}
+        self._forgotten = 0
+        self._working = 0
+
+    # Asking
+
+    async def ask(self, call: str, arguments: bytes, repeatable: bool) -> Raw:
+        """As `calls.Asker`. Waits for a connection when there is none."""
+        if len(self._questions) >= OUTSTANDING:
+            raise Unavailable("too much is waiting for an answer")
+        item = Ask(self._next, call, Raw(arguments))
+        self._next += 1
+        question = self._questions[item.id] = Question(item, Deferred(), repeatable)
+        if self._sender is not None:
+            self._put(item)
+        try:
+            return await question.waiter
+        except CancelledError:
+            self._settle(question, CancelledError())
+            raise
+
+    def refuse_all(self, refusal: Callable[[], Refusal], unless_repeatable: bool = False) -> None:
+        """Nobody will answer what was asked; with `unless_repeatable`, another may answer some of it."""
+        for question in list(self._questions.values()):
+            if not (unless_repeatable and question.repeatable):
+                self._settle(question, refusal())
+
+    # The connection
+
+    def connected(self, sender: Sender) -> None:
+        """Go on over this connection: what is unanswered is sent again, in its order."""
+        self._sender = sender
+        self._under_way = 0
+        self._outgoing.clear()
+        for question in self._questions.values():
+            self._put(question.item)
+
+    def disconnected(self) -> None:
+        """Answers that were not sent are asked for again."""
+        self._sender = None
+        self._outgoing.clear()
+
+    def receive(self, data: bytes) -> bytes:
+        """A batch came; what comes back for it. Raises `InvalidRequest` for what is no batch: end the connection then."""
+        batch = decode_batch(data)
+        self._forget(batch)
+        ready: list[Item] = []
+        for item in batch.items:
+            if isinstance(item, Ask):
+                self._begin(item, ready)
+            else:
+                self._hear(item)
+        batches = cut(ready)
+        first = next(batches, [])
+        for later in batches:
+            self._outgoing.extend(later)
+        if self._outgoing:
+            self._soon()
+        return self._encoded(first)
+
+    # Answering
+
+    def _begin(self, item: Ask, ready: list[Item]) -> None:
+        if item.id <= self._forgotten:
+            return
+        if item.id in self._answers:
+            known = self._answers[item.id]
+            if known is not None:
+                ready.append(known)
+            return
+        if self._working >= OUTSTANDING:
+            ready.append(refused(item.id, Unavailable("too much was asked at once")))
+            return
+        self._answers[item.id] = None
+        self._working += 1
+        at_once: list[Item] | None = ready
+
+        def done(result: bytes | Failure) -> None:
+            answer = self._answer(item, result)
+            self._working -= 1
+            if item.id in self._answers:
+                self._answers[item.id] = answer
+            if at_once is not None:
+                at_once.append(answer)
+            elif self._sender is not None:
+                self._put(answer)
+
+        Deferred.fromCoroutine(self._handle(item)).addBoth(done)
+        at_once = None
+
+    async def _handle(self, item: Ask) -> bytes:
+        handler = self._handlers.get(item.call)
+        if handler is None:
+            raise NotSupported(f"the call {item.call[:64]!r}")
+        return await handler(item.arguments)
+
+    def _answer(self, item: Ask, result: bytes | Failure) -> Answer | Refused:
+        if not isinstance(result, Failure):
+            return Answer(item.id, Raw(result))
+        if isinstance(result.value, Refusal):
+            return refused(item.id, result.value)
+        if not isinstance(result.value, CancelledError):
+            self.log.failure("{call} failed", result, call=item.call)
+        return refused(item.id, Unavailable("it failed there; the log says how"))
+
+    def _forget(self, batch: Batch) -> None:
+        """The other end needs these answers no more. The memory is in the order of numbers."""
+        while self._answers and (first := next(iter(self._answers))) < batch.answered:
+            del self._answers[first]
+        self._forgotten = max(self._forgotten, batch.answered - 1)
+        for id_ in batch.settled:
+            self._answers.pop(id_, None)
+
+    # Sending and hearing
+
+    def _encoded(self, items: list[Item]) -> bytes:
+        answered = next(iter(self._questions), self._next)
+        settled = [id_ for id_ in self._settled[:SETTLED] if id_ >= answered]
+        del self._settled[:SETTLED]
+        return encode_batch(Batch(answered, settled, items))
+
+    def _put(self, item: Item) -> None:
+        self._outgoing.append(item)
+        self._soon()
+
+    def _soon(self) -> None:
+        if self._turn is None and self._sender is not None and self._under_way < WINDOW:
+            self._turn = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._turn = None
+        sender = self._sender
+        while sender is not None and self._outgoing and self._under_way < WINDOW:
+            batch = next(cut(iter(self._outgoing)))
+            for _ in batch:
+                self._outgoing.popleft()
+            self._under_way += 1
+            sender.send(self._encoded(batch)).addBoth(self._came_back, sender)
+
+    def _came_back(self, result: bytes | Failure, sender: Sender) -> None:
+        if sender is not self._sender:
+            return
+        self._under_way -= 1
+        if isinstance(result, Failure):
+            return  # The connection is lost, which `disconnected` is told of; what it carried is sent again.
+        try:
+            batch = decode_batch(result)
+        except InvalidRequest as refusal:
+            self.log.error("an answer can't be read: {refusal}", refusal=refusal)
+            return
+        self._forget(batch)
+        self._hear_all(batch.items)
+        if self._outgoing:
+            self._soon()
+
+    def _hear_all(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if not isinstance(item, Ask):
+                self._hear(item)
+
+    def _hear(self, item: Answer | Refused) -> None:
+        question = self._questions.get(item.id)
+        if question is not None:
+            self._settle(question, item.result if isinstance(item, Answer) else refusal_of(item))
+
+    def _settle(self, question: Question, outcome: Raw | Exception) -> None:
+        if self._questions.pop(question.item.id, None) is not None:
+            self._settled.append(question.item.id)
+        if question.waiter.called:
+            return
+        if isinstance(outcome, Exception):
+            question.waiter.errback(outcome)
+        else:
+            question.waiter.callback(outcome)

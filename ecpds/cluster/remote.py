@@ -1,0 +1,78 @@
+"""The Master and its operations, as a node without that role sees them: every call is a stub that asks over the link."""
+
+# mypy: disable-error-code="empty-body"
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from ecpds.cluster.calls import Remote, call
+from ecpds.errors import LoginFailed
+from ecpds.interfaces import IMaster
+from ecpds.model import (
+    Allocation,
+    AllocationRequest,
+    Condition,
+    Entry,
+    Identity,
+    Origin,
+    Page,
+    Receipt,
+    StoredSegment,
+)
+
+
+@implementer(IMaster)
+class RemoteMaster(Remote):
+    """`IMaster` over the link. What only asks, or may be done twice, may be repeated to a Master that was restarted."""
+
+    prefix = "master."
+
+    @call(repeatable=True, unsendable=LoginFailed)
+    async def login(self, login: str, password: str, origin: Origin) -> Identity: ...
+
+    @call(repeatable=True, unsendable=LoginFailed)
+    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity: ...
+
+    @call(repeatable=True, unsendable=LoginFailed)
+    async def login_with_signature(
+        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[Identity, bytes]: ...
+
+    @call(repeatable=True)
+    async def renew(self, identity: Identity) -> Identity: ...
+
+    @call(repeatable=True)
+    async def resolve(self, destination: str, path: str) -> Entry: ...
+
+    @call(repeatable=True)
+    async def list(self, destination: str, path: str, after: str | None, limit: int) -> Page: ...
+
+    @call
+    async def allocate(self, request: AllocationRequest) -> Allocation: ...
+
+    @call(repeatable=True)
+    async def stored(self, receipt: Receipt) -> None: ...
+
+    @call(repeatable=True)
+    async def finish(self, allocation: int) -> Entry: ...
+
+    @call(repeatable=True)
+    async def abandon(self, allocation: int) -> None: ...
+
+    @call
+    async def make_directory(self, user: int, destination: str, path: str) -> Entry: ...
+
+    @call
+    async def remove_directory(self, user: int, destination: str, path: str) -> None: ...
+
+    @call
+    async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry: ...
+
+    @call
+    async def rename(self, user: int, destination: str, source: str, target: str) -> Entry: ...
+
+    @call(repeatable=True)
+    async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> frozenset[int]: ...
