@@ -19,7 +19,7 @@ from attrs import frozen
 
 from bench.cpu import CpuMeter
 from bench.options import Options
-from tests.real.harness import LOGIN, PASSWORD, Node, until
+from tests.real.harness import LOGIN, PASSWORD, Node, not_without_us, until
 
 NGINX = """
 daemon off; worker_processes 1; {user} pid {folder}/pid; error_log {folder}/error.log;
@@ -99,7 +99,7 @@ def free_port() -> int:
 def _running(name: str, command: Sequence[str], port: int) -> Iterator[CpuMeter]:
     """A peer, from when it answers until it has ended."""
     meter = CpuMeter(name)
-    process = subprocess.Popen(meter.wrap(command), stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(meter.wrap(not_without_us(list(command))), stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         meter.watch(process.pid)
         until(lambda: _answers(port), f"{name} to answer", 10)

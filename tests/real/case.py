@@ -12,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.real.harness import Node, Options, node
 
+PIECE = 1 << 20
+
 
 class RealTestCase(SynchronousTestCase):
     """A class whose tests share one populated node; `options` go over the harness's configuration."""
@@ -38,10 +40,11 @@ class RealTestCase(SynchronousTestCase):
 
     def random_file(self, size: int, name: str = "source") -> tuple[Path, str]:
         """A file of random bytes, and its SHA-256."""
-        content = os.urandom(size)
         source = self.folder / name
-        source.write_bytes(content)
-        return source, hashlib.sha256(content).hexdigest()
+        with source.open("wb") as file:
+            for start in range(0, size, PIECE):
+                file.write(os.urandom(min(PIECE, size - start)))
+        return source, sha256(source)
 
 
 def sha256(file: Path) -> str:

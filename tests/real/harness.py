@@ -59,6 +59,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "no_proxy": "*"}
 
 
+def not_without_us(command: list[str]) -> list[str]:
+    """A command, to be killed when we end without ending it. Its process id stays."""
+    return ["setpriv", "--pdeathsig", "KILL", *command]
+
+
 def write_config(file: Path, options: Options) -> None:
     """The sections of the harness, with `options` put over them."""
     sections = {name: {**SECTIONS.get(name, {}), **options.get(name, {})} for name in {**SECTIONS, **options}}
@@ -97,7 +102,7 @@ class Node:
         """Start in the foreground of another process, from a folder that has nothing of ours, and wait until it serves."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._wrap(self.command),
+                self._wrap(not_without_us(self.command)),
                 cwd="/",
                 env=environment(),
                 stdin=subprocess.DEVNULL,

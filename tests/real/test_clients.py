@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from typing import Any, Protocol
 
+import pytest
+
 from tests.real.case import RealTestCase, sha256
-from tests.real.clients import Curl, Ftplib, Lftp, Tnftp, Wget, authorization, https, missing, path_of
-from tests.real.harness import DESTINATION
+from tests.real.clients import LIMIT, Curl, Ftplib, Lftp, Tnftp, Wget, authorization, https, missing, path_of
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD
 
 SIZE = 3_000_017
 """Some buffers and a rest."""
@@ -67,13 +70,32 @@ class Clients(RealTestCase):
 
 
 class BetweenDoors(RealTestCase):
-    def test_in_by_ftp_out_by_https_and_back(self) -> None:
+    def cross(self, size: int) -> None:
+        """In by FTP and out by HTTPS, and the other way round."""
         for way in (("ftp", "https"), ("https", "ftp")):
-            source, digest = self.random_file(20_000_003)
+            source, digest = self.random_file(size)
             target = self.folder / "target"
             Curl(self.node, way[0]).put(source, "crossing")
             Curl(self.node, way[1]).get("crossing", target)
             self.assertEqual(sha256(target), digest, f"{way}")
+            shown = self.node.json("file", "show", f"/{DESTINATION}/crossing")
+            self.assertEqual((shown["size"], shown["digests"]["sha256"]), (size, digest))
+
+    def test_some_buffers(self) -> None:
+        self.cross(20_000_003)
+
+    @pytest.mark.long
+    def test_a_gibibyte(self) -> None:
+        self.cross(1 << 30)
+
+    def test_from_a_pipe(self) -> None:
+        """Of unknown size: HTTP's chunked coding, FTP's end of file."""
+        source, digest = self.random_file(SIZE)
+        for door in ("ftp", "https"):
+            curl = ["curl", "-sSkf", "--user", f"{LOGIN}:{PASSWORD}", "-T", "-", self.node.url(door, f"piped-{door}")]
+            with source.open("rb") as content:
+                subprocess.run(curl, stdin=content, check=True, timeout=LIMIT)
+            self.assertEqual(self.node.json("file", "show", f"/{DESTINATION}/piped-{door}")["digests"]["sha256"], digest)
 
     def test_a_digest_is_the_same_everywhere(self) -> None:
         source, digest = self.random_file(SIZE)
