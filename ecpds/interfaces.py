@@ -17,18 +17,22 @@ from ecpds.events import Event
 from ecpds.model import (
     ANYTHING,
     EMPTY,
+    AccessKey,
     Allocation,
     AllocationRequest,
     Condition,
     Copy,
     Destination,
+    DestinationChange,
     Entry,
     Identity,
     NewUser,
     Origin,
     Page,
+    Policy,
     Receipt,
     StoredSegment,
+    UserChange,
     UserRecord,
     VolumeUse,
 )
@@ -271,8 +275,22 @@ class IOperations(Interface):
 
     async def destination(name: str) -> Destination: ...
 
+    async def change_destination(name: str, change: DestinationChange) -> Destination:
+        """Raises `NotFound`, `InvalidRequest`."""
+
+    async def remove_destination(name: str, force: bool) -> Destination:
+        """Returns what it was. Raises `DirectoryNotEmpty` unless forced, `Unavailable` while uploads to it are kept."""
+
     async def add_user(user: NewUser) -> UserRecord:
-        """Raises `AlreadyExists`, `InvalidName`, `NotFound` for an unknown destination, `InvalidRequest`."""
+        """Raises `AlreadyExists`, `InvalidName`, `NotFound` for an unknown destination or policy, `InvalidRequest`."""
+
+    async def change_user(login: str, change: UserChange) -> UserRecord:
+        """Raises `NotFound`, `InvalidRequest`."""
+
+    async def set_password(login: str, password: str) -> UserRecord: ...
+
+    async def remove_user(login: str) -> UserRecord:
+        """Returns what it was. Raises `NotFound`, `Unavailable` while uploads of the user are kept."""
 
     async def users() -> Sequence[UserRecord]: ...
 
@@ -280,6 +298,38 @@ class IOperations(Interface):
 
     async def add_key(login: str, key: str) -> UserRecord:
         """Add an SSH public key, as one line of OpenSSH's form. Raises `AlreadyExists`, `InvalidRequest`."""
+
+    async def remove_key(login: str, key: str) -> UserRecord:
+        """The key is given as to `add_key`. Raises `NotFound`, `InvalidRequest`."""
+
+    async def add_access_key(
+        login: str,
+        life: float | None,
+        permissions: Collection[str] | None,
+        destinations: Collection[str] | None,
+    ) -> tuple[AccessKey, str]:
+        """A new S3 access key, and its secret, which nobody is told again.
+
+        It expires after `life` seconds, and may do less than its user. Raises `NotFound`, `InvalidRequest`.
+        """
+
+    async def access_keys(login: str) -> Sequence[AccessKey]:
+        """The oldest first."""
+
+    async def remove_access_key(login: str, access_key_id: str) -> AccessKey: ...
+
+    async def add_policy(policy: Policy) -> Policy:
+        """`policy.id` is ignored. Raises `AlreadyExists`, `InvalidName`, `NotFound`, `InvalidRequest`."""
+
+    async def change_policy(name: str, change: UserChange) -> Policy:
+        """Raises `NotFound`, `InvalidRequest`."""
+
+    async def remove_policy(name: str, force: bool) -> Policy:
+        """Returns what it was. Raises `NotPermitted` when users have it, unless forced."""
+
+    async def policies() -> Sequence[Policy]: ...
+
+    async def policy(name: str) -> Policy: ...
 
     async def remove_file(destination: str, path: str) -> Entry: ...
 

@@ -292,3 +292,37 @@ class AccessKey:
     expires: float | None = None
     permissions: tuple[str, ...] | None = None
     destinations: tuple[str, ...] | None = None
+
+
+@frozen
+class UserChange:
+    """What an operator changes of a user or a policy; None leaves a thing as it is.
+
+    Lists replace the old ones, `options` are added to those that are set, and `unset` are the options that go. Of a user
+    `password` may be unset too, and of a policy `permissions`: then its users' own hold in its destinations.
+    """
+
+    mode: str | None = None
+    enabled: bool | None = None
+    destinations: tuple[str, ...] | None = None
+    permissions: tuple[str, ...] | None = None
+    policies: tuple[str, ...] | None = None
+    options: Mapping[str, str] = EMPTY
+    unset: tuple[str, ...] = ()
+    comment: str | None = None
+
+
+@frozen
+class DestinationChange:
+    """What an operator changes of a destination; None leaves a thing as it is. `unset` as in `UserChange`.
+
+    `lifetime` and `group` may be unset too.
+    """
+
+    copies: int | None = None
+    group: str | None = None
+    lifetime: float | None = None
+    digests: tuple[str, ...] | None = None
+    digest_when: str | None = None
+    options: Mapping[str, str] = EMPTY
+    unset: tuple[str, ...] = ()

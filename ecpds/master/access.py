@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import string
+from random import Random
 from typing import Any
 
 from attrs import frozen
@@ -36,11 +39,19 @@ _KEYS = (
 _BY_ID = Statement(_KEYS.where(user_secret.c.id == value("id")))
 _OF_USER = Statement(_KEYS.where(user_secret.c.user == value("user")).order_by(user_secret.c.created, user_secret.c.id))
 _ADD = Statement(insert_into(user_secret))
-_REMOVE = Statement(
-    delete(user_secret).where(
-        user_secret.c.id == value("access_key"), user_secret.c.user == value("owner"), user_secret.c.kind == value("kind")
-    )
-)
+_REMOVE = Statement(delete(user_secret).where(user_secret.c.id == value("access_key")))
+
+ID_LENGTH = 20
+SECRET_BYTES = 30
+
+
+def new_id(random: Random) -> str:
+    return "AK" + "".join(random.choices(string.ascii_uppercase + string.digits, k=ID_LENGTH - 2))
+
+
+def new_secret(random: Random) -> str:
+    """40 characters that need no quoting anywhere."""
+    return base64.urlsafe_b64encode(random.randbytes(SECRET_BYTES)).decode("ascii")
 
 
 @frozen
@@ -82,10 +93,13 @@ def add(session: Session, key: AccessKey, user_id: int, sealed: str) -> AccessKe
     return key
 
 
-def remove(session: Session, user_id: int, access_key_id: str) -> None:
-    """Raises `NotFound`."""
-    if not session.run(_REMOVE, access_key=access_key_id, owner=user_id, kind=KIND):
-        raise NotFound(f"access key {access_key_id}")
+def remove(session: Session, user_id: int, access_key_id: str) -> AccessKey:
+    """Returns what it was. Raises `NotFound`."""
+    stored = by_id(session, access_key_id)
+    if stored is None or stored.user != user_id:
+        raise NotFound(f"access key {access_key_id[:100]!a}")
+    session.run(_REMOVE, access_key=access_key_id)
+    return stored.key
 
 
 def _key(row: Any) -> AccessKey:

@@ -28,8 +28,8 @@ NOTED = 60.0
 """Seconds between two notes of a user's last login: a client that logs in for each request does not cost a commit each."""
 
 
-Roots = Callable[[Iterable[str]], list[tuple[str, str | None]]]
-"""Says of each named destination what its users call it, if that is not its name."""
+Roots = Callable[[Iterable[str]], list[tuple[str, str]]]
+"""Says of each named destination what its users call it; nothing where that is its name."""
 
 
 class Accounts:

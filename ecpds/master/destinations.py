@@ -5,48 +5,89 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import select
+from attrs import evolve
+from sqlalchemy import delete, exists, select, update
 
-from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest
-from ecpds.master import tree
-from ecpds.master.schema import destination, destination_option
-from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import DIGESTS, Destination
+from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, InvalidRequest, NotFound, Unavailable
+from ecpds.master import files, tree
+from ecpds.master.schema import destination, destination_option, directory, entry, upload
+from ecpds.master.sql import Session, Statement, insert_into, limited, value
+from ecpds.model import DIGESTS, Destination, DestinationChange
+from ecpds.options import DESTINATION_NAME, check_destination_options
 
 CRC = "crc64nvme"
 """The digest that is always kept."""
 
+COPIES = 100
+"""More of one file nobody keeps."""
+
+UNSETTABLE = ("group", "lifetime")
+"""What can be unset besides options."""
+
 _COLUMNS = ("name", "copies", "transfer_group", "lifetime", "digests", "digest_when", "created")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
-_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
+_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _ALL = Statement(select(destination.c.id, *(destination.c[name] for name in _COLUMNS)).order_by(destination.c.name))
 _OPTIONS = Statement(select(destination_option.c.destination, destination_option.c.key, destination_option.c.value))
 _NAMED = Statement(select(destination.c.id).where(destination.c.name == value("name")))
 _ADD = Statement(insert_into(destination, *_COLUMNS).returning(destination.c.id))
 _ADD_OPTION = Statement(insert_into(destination_option))
+_SET = Statement(
+    update(destination)
+    .where(destination.c.id == value("which"))
+    .values({name: value(f"new_{name}") for name in ("copies", "transfer_group", "lifetime", "digests", "digest_when")})
+)
+_REMOVE_OPTIONS = Statement(delete(destination_option).where(destination_option.c.destination == value("which")))
+_REMOVE = Statement(delete(destination).where(destination.c.id == value("which")))
+_REMOVE_DIRECTORIES = Statement(delete(directory).where(directory.c.destination == value("which")))
+_HAS_DIRECTORIES = Statement(
+    select(exists().where(directory.c.destination == value("which"), directory.c.path != value("root")))
+)
+_HAS_UPLOADS = Statement(select(exists().where(upload.c.destination == value("which"))))
+_SOME_FILES = Statement(
+    limited(
+        select(directory.c.id, entry.c.name, entry.c.data_file)
+        .select_from(directory.join(entry, entry.c.directory == directory.c.id))
+        .where(directory.c.destination == value("which"))
+    )
+)
 
 
 def check(new: Destination) -> None:
     """Raises `InvalidName` or `InvalidRequest` for a destination that can't be."""
-    if not _NAME.fullmatch(new.name):
-        raise InvalidName(f"{new.name!r} can't be a destination; allowed: letters, digits, '.', '_', '-', at most 63")
-    if new.copies < 1:
-        raise InvalidRequest(f"{new.copies} copies; allowed: 1 or more")
+    if not DESTINATION_NAME.fullmatch(new.name):
+        raise InvalidName(f"{new.name[:100]!a} can't be a destination; allowed: letters, digits, '.', '_', '-', at most 63")
+    if not 1 <= new.copies < COPIES:
+        raise InvalidRequest(f"{new.copies} copies; allowed: 1 or more, below {COPIES}")
+    if new.group is not None and not _GROUP.fullmatch(new.group):
+        raise InvalidRequest(f"group {new.group[:100]!a}; allowed: letters, digits, '.', '_', '-', at most 63")
     if new.lifetime is not None and not new.lifetime > 0:
         raise InvalidRequest(f"a lifetime of {new.lifetime} seconds; allowed: more than 0")
     if new.digest_when not in ("inline", "after"):
-        raise InvalidRequest(f"digest_when {new.digest_when!r}; allowed: inline, after")
+        raise InvalidRequest(f"digest_when {new.digest_when[:100]!a}; allowed: inline, after")
     unknown = [digest for digest in new.digests if digest not in DIGESTS]
     if unknown:
-        raise InvalidRequest(f"digest {unknown[0]!r}; allowed: {', '.join(DIGESTS)}")
-    check_options(new.options)
+        raise InvalidRequest(f"digest {unknown[0][:100]!a}; allowed: {', '.join(DIGESTS)}")
+    check_destination_options(new.options)
 
 
-def check_options(options: Any) -> None:
-    for key in options:
-        if not _OPTION.fullmatch(key):
-            raise InvalidRequest(f"option {key!r}; allowed: letters, digits, '.', '_', '-'")
+def changed(old: Destination, change: DestinationChange) -> Destination:
+    """What `old` becomes. Raises `InvalidRequest`, and `NotFound` for options to unset that are not set."""
+    options = dict(old.options)
+    for key in change.unset:
+        if key not in UNSETTABLE and options.pop(key, None) is None:
+            raise NotFound(f"option {key[:100]!a} is not set")
+    new = evolve(
+        old,
+        copies=old.copies if change.copies is None else change.copies,
+        group=None if "group" in change.unset else change.group or old.group,
+        lifetime=None if "lifetime" in change.unset else change.lifetime or old.lifetime,
+        digests=old.digests if change.digests is None else change.digests,
+        digest_when=change.digest_when or old.digest_when,
+        options={**options, **change.options},
+    )
+    check(new)
+    return new
 
 
 def every(session: Session) -> list[Destination]:
@@ -76,6 +117,55 @@ def add(session: Session, new: Destination) -> Destination:
         session.run(_ADD_OPTION, destination=row[0], key=key, value=text)
     tree.make(session, row[0], None, "", False, new.created)
     return _with_id(new, row[0])
+
+
+def id_of(session: Session, name: str) -> int:
+    """Raises `NotFound`."""
+    row = session.row(_NAMED, name=name)
+    if row is None:
+        raise NotFound(f"destination {name[:100]!a}")
+    return int(row[0])
+
+
+def change(session: Session, new: Destination) -> Destination:
+    """Write down what a destination has become."""
+    session.run(
+        _SET,
+        which=new.id,
+        new_copies=new.copies,
+        new_transfer_group=new.group,
+        new_lifetime=new.lifetime,
+        new_digests=",".join(new.digests),
+        new_digest_when=new.digest_when,
+    )
+    session.run(_REMOVE_OPTIONS, which=new.id)
+    for key, text in new.options.items():
+        session.run(_ADD_OPTION, destination=new.id, key=key, value=text)
+    return new
+
+
+def empty_some(session: Session, id_: int, limit: int, due: float) -> int:
+    """Remove up to `limit` files of a destination, whose bytes may be deleted from `due` on, and say how many."""
+    found = session.rows(_SOME_FILES, which=id_, limit=limit)
+    for place, name, file in found:
+        files.unname(session, place, name)
+        files.drop(session, file, due)
+    return len(found)
+
+
+def remove(session: Session, id_: int, force: bool) -> None:
+    """Remove a destination that has no files. Raises `DirectoryNotEmpty`, and `Unavailable` while uploads are kept.
+
+    Directories of its own go only when forced.
+    """
+    if session.rows(_SOME_FILES, which=id_, limit=1):
+        raise DirectoryNotEmpty("--force removes what is in it")
+    if not force and session.rows(_HAS_DIRECTORIES, which=id_, root="")[0][0]:
+        raise DirectoryNotEmpty("--force removes what is in it")
+    if session.rows(_HAS_UPLOADS, which=id_)[0][0]:
+        raise Unavailable("interrupted uploads to it are still kept")
+    session.run(_REMOVE_DIRECTORIES, which=id_)
+    session.run(_REMOVE, which=id_)
 
 
 def _with_id(new: Destination, id_: int) -> Destination:

@@ -1,9 +1,10 @@
-"""What operators ask of a Master: destinations, users, the history, how much there is."""
+"""What operators ask of a Master: destinations, users, policies, the history, how much there is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from attrs import evolve
 from sqlalchemy import func, select
@@ -12,15 +13,21 @@ from zope.interface import implementer
 from ecpds.errors import InvalidRequest
 from ecpds.events import Event
 from ecpds.interfaces import IOperations
-from ecpds.master import destinations, history, users
+from ecpds.master import access, destinations, history, policies, user_changes, users
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
+from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement
-from ecpds.model import Destination, Entry, NewUser, UserRecord
+from ecpds.model import AccessKey, Destination, DestinationChange, Entry, NewUser, Policy, UserChange, UserRecord
 
 _FILES = Statement(select(func.count(), func.coalesce(func.sum(data_file.c.size), 0)).select_from(data_file))
 _USERS = Statement(select(func.count()).select_from(user))
 _TO_RECLAIM = Statement(select(func.count()).select_from(reclaim))
+
+T = TypeVar("T")
+
+TOGETHER = 200
+"""Files of a destination that are removed in one go."""
 
 
 @implementer(IOperations)
@@ -30,10 +37,12 @@ class Operations:
     def __init__(self, master: Master) -> None:
         self._master = master
 
+    # Destinations
+
     async def add_destination(self, destination: Destination) -> Destination:
         destinations.check(destination)
         new = evolve(destination, created=self._master.clock.seconds())
-        return await self._master.change(lambda session: destinations.add(session, new), self._master.destination_added)
+        return await self._master.change(lambda session: destinations.add(session, new), self._master.destination_changed)
 
     async def destinations(self) -> Sequence[Destination]:
         return self._master.destinations()
@@ -41,11 +50,60 @@ class Operations:
     async def destination(self, name: str) -> Destination:
         return self._master.destination(name)
 
+    async def change_destination(self, name: str, change: DestinationChange) -> Destination:
+        new = destinations.changed(self._master.destination(name), change)
+        return await self._master.change(lambda session: destinations.change(session, new), self._master.destination_changed)
+
+    async def remove_destination(self, name: str, force: bool) -> Destination:
+        found = self._master.destination(name)
+        if force:
+            await detached(self._remove_with_files(found))
+        else:
+            await self._master.change(
+                lambda session: destinations.remove(session, found.id, False),
+                lambda _: self._master.destination_removed(found),
+            )
+        return found
+
+    async def _remove_with_files(self, found: Destination) -> None:
+        """Nothing more comes in from here on; what was on its way in meanwhile goes with the rest."""
+        self._master.destination_removed(found)
+        try:
+            while not await self._master.writer.run(partial(self._remove_some, found)):
+                pass
+        except BaseException:
+            self._master.destination_changed(found)
+            raise
+
+    def _remove_some(self, found: Destination, session: Session) -> bool:
+        """Whether the destination is gone; the writer runs this, a few files at a time, so that others have their turn."""
+        due = self._master.clock.seconds() + self._master.limits.ticket_life
+        if destinations.empty_some(session, found.id, TOGETHER, due) == TOGETHER:
+            return False
+        destinations.remove(session, found.id, True)
+        return True
+
+    # Users
+
     async def add_user(self, user: NewUser) -> UserRecord:
-        users.check(user)
+        user_changes.check(user)
         password = None if user.password is None else await self._master.passwords.hashed(user.password)
         now = self._master.clock.seconds()
-        return await self._master.writer.run(lambda session: users.add(session, user, password, now))
+        return await self._master.writer.run(lambda session: user_changes.add(session, user, password, now))
+
+    async def change_user(self, login: str, change: UserChange) -> UserRecord:
+        user_changes.check_change(change)
+        return await self._change_user(login, lambda session: user_changes.change(session, login, change))
+
+    async def set_password(self, login: str, password: str) -> UserRecord:
+        if not password:
+            raise InvalidRequest("the password is empty")
+        await self.user(login)
+        encoded = await self._master.passwords.hashed(password)
+        return await self._change_user(login, lambda session: user_changes.set_password(session, login, encoded))
+
+    async def remove_user(self, login: str) -> UserRecord:
+        return await self._change_user(login, lambda session: user_changes.remove(session, login))
 
     async def users(self) -> Sequence[UserRecord]:
         return await self._master.reader.ask_on_thread(users.every)
@@ -53,11 +111,74 @@ class Operations:
     async def user(self, login: str) -> UserRecord:
         return self._master.reader.ask(lambda session: users.record(session, login))
 
+    async def _change_user(self, login: str, operation: Callable[[Session], T]) -> T:
+        return await self._master.change(operation, lambda _: self._master.accounts.forget(login))
+
+    # Keys
+
     async def add_key(self, login: str, key: str) -> UserRecord:
-        parsed, now = users.parse_key(key), self._master.clock.seconds()
-        return await self._master.change(
-            lambda session: users.add_key(session, login, parsed, now), lambda _: self._master.accounts.forget(login)
+        parsed, now = user_changes.parse_key(key), self._master.clock.seconds()
+        return await self._change_user(login, lambda session: user_changes.add_key(session, login, parsed, now))
+
+    async def remove_key(self, login: str, key: str) -> UserRecord:
+        parsed = user_changes.parse_key(key)
+        return await self._change_user(login, lambda session: user_changes.remove_key(session, login, parsed))
+
+    async def add_access_key(
+        self,
+        login: str,
+        life: float | None,
+        permissions: Collection[str] | None,
+        destinations: Collection[str] | None,
+    ) -> tuple[AccessKey, str]:
+        policies.check_permissions(permissions or ())
+        for name in destinations or ():
+            self._master.destination(name)
+        now = self._master.clock.seconds()
+        expires = None if life is None else now + life
+        held, places = _words(permissions), _words(destinations)
+        key = AccessKey(access.new_id(self._master.random), login, now, expires, held, places)
+        secret = access.new_secret(self._master.random)
+
+        def operation(session: Session) -> AccessKey:
+            owner = users.named(session, login).id
+            sealed = self._master.vault.seal(secret.encode("ascii"), access.purpose(owner, key.id))
+            return access.add(session, key, owner, sealed)
+
+        return await self._change_user(login, operation), secret
+
+    async def access_keys(self, login: str) -> Sequence[AccessKey]:
+        return self._master.reader.ask(lambda session: access.of_user(session, users.named(session, login).id))
+
+    async def remove_access_key(self, login: str, access_key_id: str) -> AccessKey:
+        return await self._change_user(
+            login, lambda session: access.remove(session, users.named(session, login).id, access_key_id)
         )
+
+    # Policies
+
+    async def add_policy(self, policy: Policy) -> Policy:
+        policies.check(policy)
+        new = evolve(policy, created=self._master.clock.seconds())
+        return await self._master.writer.run(lambda session: policies.add(session, new))
+
+    async def change_policy(self, name: str, change: UserChange) -> Policy:
+        policies.check_change(change)
+        return await self._change_policy(lambda session: policies.change(session, name, change))
+
+    async def remove_policy(self, name: str, force: bool) -> Policy:
+        return await self._change_policy(lambda session: policies.remove(session, name, force))
+
+    async def policies(self) -> Sequence[Policy]:
+        return await self._master.reader.ask_on_thread(policies.every)
+
+    async def policy(self, name: str) -> Policy:
+        return self._master.reader.ask(lambda session: policies.named(session, name))
+
+    async def _change_policy(self, operation: Callable[[Session], T]) -> T:
+        return await self._master.change(operation, lambda _: self._master.accounts.forget_all())
+
+    # Files, records, counts
 
     async def remove_file(self, destination: str, path: str) -> Entry:
         return await self._master.delete_file(destination, path)
@@ -85,3 +206,7 @@ def _counts(session: Session) -> dict[str, int]:
         "bytes": size,
         "reclaim": session.rows(_TO_RECLAIM)[0][0],
     }
+
+
+def _words(given: Collection[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(dict.fromkeys(given))

@@ -67,7 +67,7 @@ def _grant(policy: Policy, own: Grant) -> Grant:
     return Grant(held, policy.destinations)
 
 
-def names_of(destinations: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+def names_of(destinations: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The first elements of paths that are not their destination's name, from each destination and its `rootdir`.
 
     A name that another destination of the user has anyway stays that one's; of two that want the same name the first

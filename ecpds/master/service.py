@@ -25,7 +25,7 @@ from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
-from ecpds.master.engine import SqliteEngine
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.movers import Movers
@@ -118,17 +118,24 @@ class Master:
         try:
             return self._destinations[name]
         except KeyError:
-            raise NotFound(f"destination {name}") from None
+            raise NotFound(f"destination {name[:100]!a}") from None
 
     def destinations(self) -> Sequence[Destination]:
         return [self._destinations[name] for name in sorted(self._destinations)]
 
-    def destination_added(self, destination: Destination) -> None:
+    def destination_changed(self, destination: Destination) -> None:
+        """It is new, or not as it was."""
         self._destinations[destination.name] = destination
 
-    def _roots(self, names: Iterable[str]) -> list[tuple[str, str | None]]:
+    def destination_removed(self, destination: Destination) -> None:
+        """Nobody finds it any more, or puts anything into it that is not on its way already."""
+        self._destinations.pop(destination.name, None)
+        self.accounts.forget_all()
+        self._cache.clear()
+
+    def _roots(self, names: Iterable[str]) -> list[tuple[str, str]]:
         known = (self._destinations[name] for name in names if name in self._destinations)
-        return [(each.name, each.options.get(ROOTDIR)) for each in known]
+        return [(each.name, each.options.get(ROOTDIR, "").strip("/")) for each in known]
 
     async def login(self, login: str, password: str, origin: Origin) -> Identity:
         return await self.accounts.login(login, password)

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import ColumnElement, LargeBinary, and_, cast, delete, exists, func, select, update
 
-from ecpds.errors import InvalidName, NotADirectory
+from ecpds.errors import InvalidName, NotADirectory, NotFound
 from ecpds.master.schema import directory, entry
 from ecpds.master.sql import Session, Statement, insert_into, value
 
@@ -114,10 +114,12 @@ def directory_at(session: Session, destination: int, path: str) -> Directory | N
 def nearest(session: Session, destination: int, path: str) -> tuple[int, list[str]]:
     """The deepest directory that exists on the way to the one at `path`, and the paths that are missing, outermost first.
 
-    Raises `NotADirectory` when a file is in the way.
+    Raises `NotADirectory` when a file is in the way, and `NotFound` when the destination has been removed.
     """
     missing: list[str] = []
     while (found := directory_at(session, destination, path)) is None:
+        if not path:
+            raise NotFound
         missing.insert(0, path)
         path = split(path)[0]
     if missing and session.row(_FILE_NAMED, directory=found.id, name=split(missing[0])[1]):

@@ -1,38 +1,21 @@
-"""The users' rows: accounts, what they may do and where, and their keys."""
+"""The users' rows as they are read: accounts, what they may do and where, and their keys."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from attrs import frozen
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from sqlalchemy import select, update
 
-from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, NotFound
+from ecpds.errors import NotFound
 from ecpds.master import policies
-from ecpds.master.destinations import check_options
 from ecpds.master.rights import Grant, Rights, merged
 from ecpds.master.schema import destination, user, user_destination, user_key, user_option
-from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import MODES, PERMISSIONS, NewUser, Policy, UserRecord
-
-KEY_TYPES = (
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-)
-KEY_BYTES = 16384
-"""Of one line with a public key."""
+from ecpds.master.sql import Session, Statement, value
+from ecpds.model import Policy, UserRecord
 
 LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
 _COLUMNS = (
@@ -61,13 +44,6 @@ _KEYS = Statement(
     .where(user_key.c.user == value("user"))
     .order_by(user_key.c.added, user_key.c.blob)
 )
-_DESTINATION_NAMED = Statement(select(destination.c.id).where(destination.c.name == value("name")))
-_ADD = Statement(
-    insert_into(user, "login", "password", "mode", "enabled", "permissions", "comment", "created").returning(user.c.id)
-)
-_ADD_DESTINATION = Statement(insert_into(user_destination))
-_ADD_OPTION = Statement(insert_into(user_option))
-_ADD_KEY = Statement(insert_into(user_key))
 _LOGGED_IN = Statement(update(user).where(user.c.id == value("who")).values(last_login=value("at")))
 
 
@@ -137,12 +113,17 @@ def by_id(session: Session, id_: int) -> Account | None:
     return _account(session, session.row(_BY_ID, id=id_))
 
 
-def record(session: Session, login: str) -> UserRecord:
+def named(session: Session, login: str) -> Account:
     """Raises `NotFound`."""
     account = by_login(session, login)
     if account is None:
-        raise NotFound(f"user {login}")
-    return account.record()
+        raise NotFound(f"user {login[:100]!a}")
+    return account
+
+
+def record(session: Session, login: str) -> UserRecord:
+    """Raises `NotFound`."""
+    return named(session, login).record()
 
 
 def every(session: Session) -> list[UserRecord]:
@@ -150,79 +131,8 @@ def every(session: Session) -> list[UserRecord]:
     return [record(session, login) for (login,) in session.rows(_LOGINS)]
 
 
-def check(new: NewUser) -> None:
-    """Raises `InvalidName` or `InvalidRequest` for a user that can't be."""
-    if not LOGIN.fullmatch(new.login):
-        raise InvalidName(f"{new.login!r} can't be a login; allowed: letters, digits, '_', '.', '@', '-', at most 63")
-    if new.mode not in MODES:
-        raise InvalidRequest(f"mode {new.mode!r}; allowed: {', '.join(MODES)}")
-    unknown = [permission for permission in new.permissions if permission not in PERMISSIONS]
-    if unknown:
-        raise InvalidRequest(f"permission {unknown[0]!r}; allowed: {', '.join(PERMISSIONS)}")
-    if new.password == "":
-        raise InvalidRequest("the password is empty")
-    check_options(new.options)
-
-
-def add(session: Session, new: NewUser, password: str | None, now: float) -> UserRecord:
-    """Add a user; `password` is its PHC string. Raises `AlreadyExists`, `NotFound` for an unknown destination."""
-    if session.row(_BY_LOGIN, login=new.login):
-        raise AlreadyExists(f"user {new.login}")
-    places = [_destination_id(session, name) for name in dict.fromkeys(new.destinations)]
-    row = session.row(
-        _ADD,
-        login=new.login,
-        password=password,
-        mode=new.mode,
-        enabled=True,
-        permissions=",".join(dict.fromkeys(new.permissions)),
-        comment=new.comment,
-        created=now,
-    )
-    assert row is not None
-    for place in places:
-        session.run(_ADD_DESTINATION, user=row[0], destination=place)
-    for key, text in new.options.items():
-        session.run(_ADD_OPTION, user=row[0], key=key, value=text)
-    return record(session, new.login)
-
-
-def add_key(session: Session, login: str, key: Key, now: float) -> UserRecord:
-    """Raises `NotFound`, and `AlreadyExists` when the user has the key already."""
-    account = by_login(session, login)
-    if account is None:
-        raise NotFound(f"user {login}")
-    if account.has_key(key.blob):
-        raise AlreadyExists("the user has that key")
-    session.run(_ADD_KEY, user=account.id, type=key.type, blob=key.blob, comment=key.comment, added=now)
-    return record(session, login)
-
-
 def logged_in(session: Session, id_: int, now: float) -> None:
     session.run(_LOGGED_IN, who=id_, at=now)
-
-
-def parse_key(line: str) -> Key:
-    """One line of OpenSSH's public key form (sshd(8), AUTHORIZED_KEYS, without options). Raises `InvalidRequest`."""
-    words = line.strip().split(None, 2)
-    if len(line) > KEY_BYTES or len(words) < 2 or words[0] not in KEY_TYPES or not line.strip().isprintable():
-        raise InvalidRequest(f"that is not a public key; allowed: one line that begins with one of {', '.join(KEY_TYPES)}")
-    kind, blob = words[0], words[1]
-    try:
-        raw = base64.b64decode(blob, validate=True)
-        if raw[:4] != len(kind).to_bytes(4, "big") or raw[4 : 4 + len(kind)] != kind.encode():
-            raise ValueError("its type and its bytes differ")
-        load_ssh_public_key(f"{kind} {blob}".encode())
-    except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidRequest("that is not a public key: its bytes can't be read") from error
-    return Key(kind, blob, words[2] if len(words) > 2 else "")
-
-
-def _destination_id(session: Session, name: str) -> int:
-    row = session.row(_DESTINATION_NAMED, name=name)
-    if row is None:
-        raise NotFound(f"destination {name}")
-    return int(row[0])
 
 
 def _account(session: Session, row: Any) -> Account | None:

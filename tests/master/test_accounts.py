@@ -207,5 +207,5 @@ class LoginTests(Uploading, MasterCase):
         self.assertEqual(last(), self.clock.seconds())
 
     def test_options_come_with_the_identity(self) -> None:
-        self.add("ann", password="secret", options={"portal.home": "/x"})
-        self.assertEqual(dict(self.login("ann").options), {"portal.home": "/x"})
+        self.add("ann", password="secret", options={"portal.sort": "size"})
+        self.assertEqual(dict(self.login("ann").options), {"portal.sort": "size"})

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
-from ecpds.master import engine, files, history, ids, reclaim, tree, users
+from ecpds.master import access, engine, files, history, ids, reclaim, tree, user_changes, users
 from ecpds.master.engine import CatalogueError, SqliteEngine, head, refusal_of
 from ecpds.master.schema import metadata
 from ecpds.master.sql import Statement
@@ -153,7 +153,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
-HOT = (tree, files, ids, reclaim, users)
+HOT = (tree, files, ids, reclaim, users, user_changes, access)
 WHOLE = {"_LOGINS", "_ALL_DUE", "_BURY", "_OPTIONS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 

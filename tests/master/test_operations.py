@@ -65,7 +65,7 @@ class UserTests(Uploading, MasterCase):
         self.assertEqual(self.now(self.operations.user("joe")).permissions, PERMISSIONS)
 
     def test_it_comes_back_as_it_was_added(self) -> None:
-        new = NewUser("ann@x.org", "pw", "open", ("demo", "other", "demo"), ("get", "dir"), {"portal.x": "1"})
+        new = NewUser("ann@x.org", "pw", "open", ("demo", "other", "demo"), ("get", "dir"), {"portal.sort": "name"})
         record = self.now(self.operations.add_user(new))
         self.assertEqual(
             (record.destinations, record.permissions, record.has_password), (("demo", "other"), ("get", "dir"), True)

@@ -88,10 +88,10 @@ class Destinations(OperatorCase):
         self.assertEqual(self.collect(self.operator.list_destinations()), [added])
 
     def test_options(self) -> None:
-        options = {"digests": "sha256, md5,md5", "digest_when": "after", "incoming.tmp": ".tmp"}
+        options = {"digests": "sha256, md5,md5", "digest_when": "after", "incoming.tmpPattern": ".*[.]tmp"}
         added = self.now(self.operator.add_destination("demo", 2, "fast", 30 * 86400.0, options))
         shown = {name: added[name] for name in ("copies", "group", "lifetime", "digests", "digest_when", "options")}
-        expected = [2, "fast", 30 * 86400.0, ["sha256", "md5"], "after", {"incoming.tmp": ".tmp"}]
+        expected = [2, "fast", 30 * 86400.0, ["sha256", "md5"], "after", {"incoming.tmpPattern": ".*[.]tmp"}]
         self.assertEqual(list(shown.values()), expected)
 
     def test_what_is_refused(self) -> None:

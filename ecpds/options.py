@@ -1,0 +1,227 @@
+"""The options of users, policies and destinations: one table of names, types and meanings, checked when one is set.
+
+`docs/options.md` is made from it (`python -m ecpds.options`). Those that change nothing yet are known so that accounts
+can be brought over from OpenECPDS, whose names these are; they are marked as kept.
+
+Path patterns are RE2's (github.com/google/re2/wiki/Syntax), whose time to match is linear in the path whatever the
+pattern; back-references and look-around, which could not be, do not exist there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import re2
+from attrs import frozen
+
+from ecpds.errors import InvalidRequest
+from ecpds.model import PERMISSIONS
+
+PATTERN_LENGTH = 500
+"""Characters of one pattern at most."""
+
+PATTERN_MEMORY = 1 << 20
+"""Bytes that one compiled pattern may take; one that would need more is refused when it is set."""
+
+TEXT_LENGTH = 4096
+"""Characters of any option's value."""
+
+DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TIMES = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+
+
+@frozen
+class Type:
+    """What the text of an option may be."""
+
+    name: str
+    allowed: str
+    fits: Callable[[str], object]
+
+
+@frozen
+class Option:
+    """One option. `acts` says whether this release does what it says, or only keeps it."""
+
+    name: str
+    type: Type
+    help: str
+    acts: bool = False
+
+
+def pattern_name(permission: str) -> str:
+    """The option that narrows a permission by the path, such as `portal.getPathPermRegex`."""
+    return f"portal.{permission}PathPermRegex"
+
+
+@lru_cache(1000)
+def pattern(text: str) -> Any:
+    """A compiled pattern. Raises `InvalidRequest`, one sentence that says what is wrong with it."""
+    if len(text) > PATTERN_LENGTH:
+        raise InvalidRequest(f"a pattern of {len(text)} characters; allowed: {PATTERN_LENGTH} at most")
+    wanted = re2.Options()
+    wanted.log_errors = False
+    wanted.never_capture = True
+    wanted.max_mem = PATTERN_MEMORY
+    try:
+        return re2.compile(text, wanted)
+    except (re2.error, UnicodeEncodeError) as error:
+        reason = error.args[0].decode("utf-8", "replace") if isinstance(error, re2.error) else "not valid Unicode"
+        raise InvalidRequest(f"pattern {text!a}: {reason}; allowed: the syntax of RE2") from error
+
+
+def path_allowed(options: Mapping[str, str], permission: str, path: str) -> bool:
+    """Whether the options leave a permission for `path`, which is `/DESTINATION/PATH` whatever its user calls it.
+
+    A pattern must match the whole path. Without one every path is allowed.
+    """
+    text = options.get(pattern_name(permission))
+    return text is None or pattern(text).fullmatch(path) is not None
+
+
+def _is_pattern(text: str) -> bool:
+    return pattern(text) is not None
+
+
+def _is_segment(text: str) -> bool:
+    text = text.strip("/")
+    return 0 < len(text.encode("utf-8")) <= 255 and "/" not in text and text not in (".", "..")
+
+
+def _choice(*words: str) -> Type:
+    return Type("choice", " or ".join(words), words.__contains__)
+
+
+def _matching(name: str, allowed: str, expression: str) -> Type:
+    return Type(name, allowed, re.compile(expression, re.ASCII).fullmatch)
+
+
+TEXT = Type("text", f"text, at most {TEXT_LENGTH} characters", lambda text: True)
+PATTERN = Type("pattern", "a regular expression of RE2's syntax", _is_pattern)
+SEGMENT = Type("name", "one element of a path", _is_segment)
+DESTINATION = Type("destination", "a destination's name", DESTINATION_NAME.fullmatch)
+BOOLEAN = _choice("true", "false")
+NUMBER = _matching("number", "a whole number, 0 or more", "[0-9]{1,15}")
+SIZE = _matching("size", "bytes, such as 1000000, 500M or 2G", "[0-9]{1,15}[kKMGT]?")
+PERIOD = _matching("period", "a time such as 30d, 12h, 45m or 90 (seconds)", r"[0-9]{1,9}[smhdw]?")
+WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-]{1,64}){0,99}")
+SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
+ORDER = _choice("asc", "desc")
+SORT = _choice("name", "size", "target", "time")
+
+USER_OPTIONS = (
+    Option("portal.destination", DESTINATION, "this destination is the root: paths begin inside it, no other is seen", True),
+    Option("portal.domain", _choice("DATA"), "the level that OpenECPDS has above the destinations; it is left out", True),
+    *(
+        Option(pattern_name(permission), PATTERN, f"`{permission}` only where the whole `/DESTINATION/PATH` matches", True)
+        for permission in PERMISSIONS
+    ),
+    Option("portal.excludeProtocols", WORDS, "doors that the user may not come in by, such as `ftp,s3`", True),
+    Option("portal.updateLastLoginInformation", BOOLEAN, "whether the last login is noted; `true` unless set", True),
+    Option("portal.maxConnections", NUMBER, "connections at a time"),
+    Option("portal.maxConnectionsSchedule", SCHEDULE, "connections at a time, by the time of day"),
+    Option("portal.maxUploadBytes", SIZE, "bytes that may be put in one `portal.uploadPeriod`"),
+    Option("portal.uploadPeriod", PERIOD, "over which uploads are counted"),
+    Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched in one `portal.downloadPeriod`"),
+    Option("portal.downloadPeriod", PERIOD, "over which downloads are counted"),
+    Option("portal.maxRangesAllowed", NUMBER, "ranges of one HTTP request"),
+    Option("portal.geoblocking", WORDS, "the only continents, countries and cities to come from"),
+    Option("portal.sort", SORT, "by what listings are sorted"),
+    Option("portal.order", ORDER, "and which way"),
+    Option("portal.simpleList", BOOLEAN, "listings in plain text"),
+    Option("portal.headerRegistry", TEXT, "headers that HTTP answers carry"),
+    Option("portal.corsAllowOrigin", TEXT, "the origin that browsers may come from"),
+    Option("portal.mqttPermission", TEXT, "what may be subscribed to"),
+    Option("portal.recordHistory", BOOLEAN, "whether transfers go to the history"),
+    Option("portal.recordSplunk", BOOLEAN, "whether transfers go to the records"),
+    Option("portal.triggerEvent", BOOLEAN, "whether transfers are told of"),
+    Option("portal.triggerLastRangeOnly", BOOLEAN, "of downloads in ranges, only the last"),
+    Option("portal.registrationAutoApprove", BOOLEAN, "who registers may come in at once"),
+    Option("portal.registrationAdminEmail", TEXT, "who is asked otherwise"),
+    Option("portal.registrationEmailExtraVerify", TEXT, "text of the mail that verifies"),
+    Option("portal.registrationEmailExtraAccess", TEXT, "text of the mail that lets in"),
+    Option("portal.accessGuide", BOOLEAN, "shown on pages"),
+    Option("portal.loginButton", BOOLEAN, "shown on pages"),
+    Option("portal.trafficStats", BOOLEAN, "shown on pages"),
+    *(
+        Option(f"portal.{name}", TEXT, "shown on pages")
+        for name in ("color", "title", "tab", "footer", "warning", "welcome", "msgTop", "msgDown")
+    ),
+)
+
+DESTINATION_OPTIONS = (
+    Option("incoming.rootdir", SEGMENT, "what users see as the destination's name", True),
+    Option("incoming.lifetime", PERIOD, "how long files are kept (`--lifetime` sets what counts)"),
+    Option("incoming.delay", PERIOD, "after which files are seen"),
+    Option("incoming.standby", BOOLEAN, "whether files wait to be released"),
+    Option("incoming.priority", NUMBER, "of transfers, 0 to 99"),
+    Option("incoming.version", TEXT, "how versions of one name are told apart"),
+    Option("incoming.dateformat", TEXT, "how dates are written in names"),
+    Option("incoming.event", BOOLEAN, "whether what arrives is told of"),
+    Option("incoming.tmpDetect", BOOLEAN, "whether names may say that a file is not ready"),
+    Option("incoming.tmpPattern", PATTERN, "which names do"),
+    Option("incoming.metadata", TEXT, "what is read out of names"),
+    Option("incoming.failOnMetadataParsingError", BOOLEAN, "whether names must fit that"),
+    Option("incoming.sort", SORT, "by what listings are sorted"),
+    Option("incoming.order", ORDER, "and which way"),
+    Option("incoming.maxBytesPerSecForInput", SIZE, "of one download"),
+    Option("incoming.maxBytesPerSecForOutput", SIZE, "of one upload"),
+    Option("incoming.maxUploadBytes", SIZE, "bytes that may be put in one `incoming.uploadPeriod`"),
+    Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted"),
+    Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched in one `incoming.downloadPeriod`"),
+    Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
+)
+
+_USER = {option.name: option for option in USER_OPTIONS}
+_DESTINATION = {option.name: option for option in DESTINATION_OPTIONS}
+
+
+def check_user_options(options: Mapping[str, str]) -> None:
+    """Of a user or a policy. Raises `InvalidRequest`, one sentence that says what is allowed."""
+    _check(options, _USER)
+
+
+def check_destination_options(options: Mapping[str, str]) -> None:
+    """Raises `InvalidRequest`, one sentence that says what is allowed."""
+    _check(options, _DESTINATION)
+
+
+def _check(options: Mapping[str, str], known: Mapping[str, Option]) -> None:
+    for name, text in options.items():
+        option = known.get(name)
+        if option is None:
+            raise InvalidRequest(f"option {name[:100]!a} is not known; docs/options.md lists those that are")
+        if len(text) > TEXT_LENGTH or _UNPRINTABLE.search(text) or not option.type.fits(text):
+            raise InvalidRequest(f"option {name} = {text[:100]!a}; allowed: {option.type.allowed}")
+
+
+def table(title: str, options: Iterable[Option]) -> str:
+    """A section of the page about options."""
+    rows = [f"| `{each.name}` | {each.type.allowed} | {each.help} | {'yes' if each.acts else 'kept'} |" for each in options]
+    return "\n".join([f"## {title}", "", "| option | allowed | meaning | acts |", "|---|---|---|---|", *rows, ""])
+
+
+def page() -> str:
+    """`docs/options.md`."""
+    return "\n".join(
+        [
+            "# Options",
+            "",
+            "Made by `python -m ecpds.options` from the table in `ecpds/options.py`. `--option NAME=VALUE` sets one, `--unset",
+            "NAME` takes it away. What a policy and its user both set is the user's: see [users.md](users.md). Options marked",
+            "`kept` are stored and checked, and change nothing in this release.",
+            "",
+            table("Of users and policies", USER_OPTIONS),
+            table("Of destinations", DESTINATION_OPTIONS),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
