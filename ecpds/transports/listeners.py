@@ -24,7 +24,7 @@ from ecpds.admission import Admission
 from ecpds.errors import ConnectionLost, Refusal, Stalled, Unavailable
 from ecpds.interfaces import IChannel, IListener, IListeners
 from ecpds.transports.channel import Channel, Surroundings
-from ecpds.transports.connecting import connected
+from ecpds.transports.dialing import connected
 from ecpds.transports.links import Link, PlainLink, TlsLink
 from ecpds.transports.sockets import Acceptor, bind, bind_path, host
 
