@@ -368,8 +368,13 @@ class IReadHandle(Interface):
 class IStore(Interface):
     """Reads and writes the bytes of segments, on this node or on another."""
 
-    async def write(segment: int, volume: int, digests: Sequence[str], size: int | None = None) -> IWriteHandle:
-        """Begin a copy. The file is created exclusively. Raises `NoSpace`, `Unavailable`, `AlreadyExists`."""
+    async def write(
+        segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
+    ) -> IWriteHandle:
+        """Begin a copy. The file is created exclusively. Raises `NoSpace`, `Unavailable`, `AlreadyExists`.
+
+        `ticket` is the Master's leave (`Placement.ticket`), which only another node's store asks for.
+        """
 
     async def read(segment: int, copy: Copy, length: int) -> IReadHandle:
         """Open a copy that should have `length` bytes. Raises `Unavailable` when it is not there, `Corrupt` when shorter."""

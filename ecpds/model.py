@@ -76,10 +76,14 @@ class Identity:
 
 @frozen
 class Copy:
-    """One place where a segment is stored: a mover's name and the index of the volume in that mover's list."""
+    """One place where a segment is stored: a mover's name and the index of the volume in that mover's list.
+
+    `ticket` is leave to read it there, for a node that is another.
+    """
 
     mover: str
     volume: int
+    ticket: bytes = field(default=b"", eq=False, repr=False)
 
 
 @frozen
@@ -168,10 +172,11 @@ ANYTHING = Condition()
 
 @frozen
 class Placement:
-    """Where one copy of an upload is to be stored."""
+    """Where one copy of an upload is to be stored. `ticket` is leave to write it there, for a node that is another."""
 
     mover: str
     volume: int
+    ticket: bytes = field(default=b"", eq=False, repr=False)
 
 
 @frozen

@@ -111,7 +111,9 @@ class MemoryStore:
         self.content: dict[tuple[int, int], bytes] = {}
         self.writing: set[tuple[int, int]] = set()
 
-    async def write(self, segment: int, volume: int, digests: Sequence[str], size: int | None = None) -> IWriteHandle:
+    async def write(
+        self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
+    ) -> IWriteHandle:
         self._check(volume)
         if 0 < self.file_size < (size or 0):
             raise TooLarge

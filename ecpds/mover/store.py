@@ -57,7 +57,9 @@ class LocalStore:
         """Whether an upload of it is under way here, up to and with the Master's answer."""
         return segment in self._writing
 
-    async def write(self, segment: int, volume: int, digests: Sequence[str], size: int | None = None) -> IWriteHandle:
+    async def write(
+        self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
+    ) -> IWriteHandle:
         place = self.volume(volume)
         if 0 < self._limits.file_size < (size or 0):
             raise TooLarge(f"more than {self._limits.file_size} bytes")

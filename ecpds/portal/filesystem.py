@@ -224,7 +224,7 @@ class FileSystem:
             raise NotSupported("more than one copy")
         place = allocation.placements[0]
         store = self._backing.store(place.mover)
-        handle: IWriteHandle = await store.write(allocation.id, place.volume, allocation.digests, size)
+        handle: IWriteHandle = await store.write(allocation.id, place.volume, allocation.digests, size, place.ticket)
         return handle
 
     async def _open_segments(self, segments: Sequence[Segment]) -> Sequence[SegmentReader]:
