@@ -268,6 +268,8 @@ class Limits:
     """Threads for files."""
     digest_threads: int = _natural(4)
     """Threads for digests."""
+    catalogue_threads: int = _natural(4)
+    """Threads that ask the catalogue what takes long, or is asked of a server."""
     free_space: int = _natural(16777216)
     """Bytes of a volume that are never used."""
     history_page: int = _natural(10000)

@@ -33,7 +33,8 @@ from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IChannel
 from ecpds.keys import catalogue_vault, door_certificate, server_context, utc_now
-from ecpds.master.engine import CatalogueError, SqliteEngine
+from ecpds.master.engine import CatalogueError
+from ecpds.master.engines import engine_of
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
 from ecpds.master.writer import ThreadWriter
@@ -60,8 +61,6 @@ LANDED = ("master", "mover", "ftp", "https")
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread must let another have the interpreter: a busy reactor starves the catalogue's writer else."""
-
-SQLITE = "sqlite:///"
 
 
 class Options(usage.Options):
@@ -92,8 +91,6 @@ def checked(config: Config) -> Config:
     missing = [role for role in ("master", "mover") if role not in config.node.roles]
     if missing or (config.cluster and config.cluster.masters):
         raise ConfigError("[node] roles: a node is its own master and mover in this release; fleets come in a later one")
-    if not config.catalogue.url.startswith(SQLITE):
-        raise ConfigError("[catalogue] url: allowed: sqlite:///FILE; PostgreSQL comes in a later release")
     return config
 
 
@@ -156,6 +153,7 @@ class Node:
         self.ports = Ports(config.path("ports.json"))
         self.threads = PoolThreads(reactor, "disk", limits.disk_threads)
         self.digest_threads = PoolThreads(reactor, "digest", limits.digest_threads)
+        self.catalogue_threads = PoolThreads(reactor, "catalogue", limits.catalogue_threads)
         self.login_threads = PoolThreads(reactor, "login", limits.login_threads, limits.login_queue)
         self.timeouts = Timeouts(reactor, batched_timer(reactor))
         self.pool = BufferPool(limits.buffers)
@@ -166,11 +164,11 @@ class Node:
 
     def _build_storage(self) -> None:
         config, limits = self.config, self.config.limits
-        self.engine = SqliteEngine(config.path(config.catalogue.url.removeprefix(SQLITE)), config.mover.sync)
+        self.engine = engine_of(config.catalogue.url, config.home, config.mover.sync)
         self.master = Master(
             self.engine,
             ThreadWriter(self.engine, self.reactor),
-            self.threads,
+            self.catalogue_threads,
             self.login_threads,
             limits,
             self.reactor,
@@ -275,7 +273,7 @@ class Node:
 
     async def start(self, demo: bool) -> None:
         """Begin to serve; `ports.json` says when that is."""
-        for pool in (self.threads, self.digest_threads, self.login_threads):
+        for pool in (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads):
             pool.start()
         await self.master.start()
         if demo:
@@ -329,7 +327,7 @@ class Node:
             late.cancel()
         await self.master.stop()
         await self.journal.stop()
-        for pool in (self.threads, self.digest_threads, self.login_threads):
+        for pool in (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads):
             pool.stop()
         self.engine.close()
         self.config.path("admin.sock").unlink(missing_ok=True)

@@ -50,24 +50,25 @@ class Accounts:
         self._ids: dict[str, int] = {}
         self._keys: OrderedDict[str, StoredKey] = OrderedDict()
         self._noted: dict[int, float] = {}
+        self._changes = 0
 
     async def login(self, login: str, password: str) -> Identity:
         """Raises `LoginFailed`, the same and as late for an unknown user; `NotPermitted` with the reason in its detail.
 
         Only who has the right password learns that the account is disabled or may go nowhere.
         """
-        account = self._named(login)
+        account = await self._named(login)
         if account is None or account.mode != "open":
             stored = account.password if account is not None and account.mode == "standard" else None
             right = await self._passwords.check(login, password, stored)
-            account = self._named(login)
+            account = await self._named(login)
             if account is None or not right:
                 raise LoginFailed(reason=_reason(account))
         return self._logged_in(account)
 
     async def login_with_key(self, login: str, key: bytes) -> Identity:
         """Raises as `login` does."""
-        account = self._named(login)
+        account = await self._named(login)
         if account is None:
             raise LoginFailed(reason=_reason(account))
         if account.mode != "open":
@@ -78,10 +79,10 @@ class Accounts:
 
     async def login_with_signature(self, access_key_id: str, date: str, region: str, service: str) -> tuple[Identity, bytes]:
         """Raises as `login` does; `Unavailable` where the secret can't be opened."""
-        stored = self._access_key(access_key_id)
+        stored = await self._access_key(access_key_id)
         if stored is None or self._expired(stored):
             raise LoginFailed(reason="Not found" if stored is None else "Access key expired")
-        identity = self._identity(self._account(stored.user), stored)
+        identity = self._identity(await self._account(stored.user), stored)
         try:
             secret = self._vault.open(stored.sealed, access.purpose(stored.user, access_key_id))
         except Sealed as error:
@@ -92,20 +93,21 @@ class Accounts:
     async def renew(self, identity: Identity) -> Identity:
         """Raises `NotPermitted`."""
         if not identity.access_key:
-            return self._identity(self._account(identity.user_id))
-        stored = self._access_key(identity.access_key)
+            return self._identity(await self._account(identity.user_id))
+        stored = await self._access_key(identity.access_key)
         if stored is None or stored.user != identity.user_id or self._expired(stored):
             raise NotPermitted("the access key is no longer valid")
-        return self._identity(self._account(stored.user), stored)
+        return self._identity(await self._account(stored.user), stored)
 
-    def authorise(self, user: int, permission: str, destination: str) -> None:
+    async def authorise(self, user: int, permission: str, destination: str) -> None:
         """Raises `NotPermitted` unless the user, as it is now, may do that there."""
-        account = self._account(user)
+        account = await self._account(user)
         if not account.enabled or permission not in account.rights.by_destination.get(destination, ()):
             raise NotPermitted
 
     def forget(self, login: str) -> None:
         """The user has changed, or one of its access keys."""
+        self._changes += 1
         id_ = self._ids.pop(login, None)
         if id_ is not None:
             self._known.pop(id_, None)
@@ -114,6 +116,7 @@ class Accounts:
 
     def forget_all(self) -> None:
         """Something that many users have has changed."""
+        self._changes += 1
         self._known.clear()
         self._ids.clear()
         self._keys.clear()
@@ -143,39 +146,45 @@ class Accounts:
     def _expired(self, stored: StoredKey) -> bool:
         return stored.key.expires is not None and stored.key.expires <= self._clock.seconds()
 
-    def _access_key(self, access_key_id: str) -> StoredKey | None:
+    async def _access_key(self, access_key_id: str) -> StoredKey | None:
         stored = self._keys.get(access_key_id)
         if stored is None and access.ID.fullmatch(access_key_id):
-            stored = self._reader.ask(lambda session: access.by_id(session, access_key_id))
-            if stored is not None:
+            changes = self._changes
+            stored = await self._reader.ask(lambda session: access.by_id(session, access_key_id))
+            if stored is not None and changes == self._changes:
                 self._keys[access_key_id] = stored
                 if len(self._keys) > REMEMBERED:
                     self._keys.popitem(last=False)
         return stored
 
-    def _account(self, user: int) -> Account:
+    async def _account(self, user: int) -> Account:
         """Raises `NotPermitted` for one that is no longer there."""
-        return self._known.get(user) or self._load(user)
+        return self._known.get(user) or await self._load(user)
 
-    def _named(self, login: str) -> Account | None:
+    async def _named(self, login: str) -> Account | None:
         id_ = self._ids.get(login)
         if id_ is not None:
             return self._known[id_]
         if not users.LOGIN.fullmatch(login):
             return None
-        account = self._reader.ask(lambda session: users.by_login(session, login))
+        changes = self._changes
+        account = await self._reader.ask(lambda session: users.by_login(session, login))
         if account is not None:
-            self._remember(account)
+            self._remember(account, changes)
         return account
 
-    def _load(self, user: int) -> Account:
-        account = self._reader.ask(lambda session: users.by_id(session, user))
+    async def _load(self, user: int) -> Account:
+        changes = self._changes
+        account = await self._reader.ask(lambda session: users.by_id(session, user))
         if account is None:
             raise NotPermitted
-        self._remember(account)
+        self._remember(account, changes)
         return account
 
-    def _remember(self, account: Account) -> None:
+    def _remember(self, account: Account, changes: int) -> None:
+        """Unless there were changes since the catalogue was asked, when there had been `changes`."""
+        if changes != self._changes:
+            return
         self._known[account.id] = account
         self._ids[account.login] = account.id
         if len(self._known) > REMEMBERED:

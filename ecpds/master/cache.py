@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ecpds.model import Entry
 
@@ -16,6 +18,7 @@ class ResolveCache:
     def __init__(self, size: int = FILES) -> None:
         self._size = size
         self._entries: OrderedDict[tuple[int, str], Entry] = OrderedDict()
+        self._asked: dict[tuple[int, str], object] = {}
 
     def get(self, destination: int, path: str) -> Entry | None:
         found = self._entries.get((destination, path))
@@ -23,14 +26,34 @@ class ResolveCache:
             self._entries.move_to_end((destination, path))
         return found
 
+    @contextmanager
+    def asking(self, destination: int, path: str) -> Iterator[Callable[[Entry], None]]:
+        """While the catalogue is asked; what is called with the answer keeps it, unless the path has changed meanwhile."""
+        key, mine = (destination, path), object()
+        self._asked[key] = mine
+
+        def keep(entry: Entry) -> None:
+            if self._asked.get(key) is mine and not entry.is_directory:
+                self.put(destination, entry)
+
+        try:
+            yield keep
+        finally:
+            if self._asked.get(key) is mine:
+                del self._asked[key]
+
     def put(self, destination: int, entry: Entry) -> None:
+        """What is there now."""
+        self._asked.pop((destination, entry.path), None)
         self._entries[destination, entry.path] = entry
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
     def drop(self, destination: int, path: str) -> None:
+        self._asked.pop((destination, path), None)
         self._entries.pop((destination, path), None)
 
     def clear(self) -> None:
         """Many paths have changed at once: a directory has moved."""
+        self._asked.clear()
         self._entries.clear()

@@ -1,164 +1,115 @@
-"""The catalogue's file: SQLite in write-ahead mode, made by the migrations, opened by one process at a time.
+"""What a catalogue stands on: an engine makes sessions on it, and says what the errors of its driver mean.
 
-With `sync` a commit has reached the disk when it returns (`synchronous=FULL`). Checkpoints are nobody's side effect
-(`wal_autocheckpoint=0`): the writer's checkpoint thread makes them.
+There is one set of statements (`sql`) and one schema (`schema`, made by the migrations) for all engines. An engine is
+open in one process at a time, for the Master answers from memory what it has written.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
+from abc import ABC, abstractmethod
 from importlib.resources import files
-from pathlib import Path
 
 from alembic.command import upgrade
 from alembic.config import Config as Alembic
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, event
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import Dialect
 
 from ecpds.errors import NoSpace, Refusal, Unavailable
 from ecpds.master.sql import Session
 
 BUSY = 5.0
-"""Seconds to wait for another process, such as an operator's `sqlite3`, that holds the catalogue."""
-
-WAL_KEPT = 64 << 20
-"""Bytes of the write-ahead log's file that are kept for the next burst."""
-
-
-STORAGE = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY,
-}
-"""Errors of the storage under a transaction, not of one operation in it."""
+"""Seconds to wait for another process, such as an operator's `sqlite3` or `psql`, that holds the catalogue."""
 
 
 class CatalogueError(Exception):
     """The catalogue can't be used; the text is the one sentence that says why."""
 
 
-def of_storage(error: sqlite3.Error) -> bool:
-    """Whether an error is the storage's, and not that of a statement."""
-    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in STORAGE
+class Engine(ABC):
+    """Makes sessions on one catalogue. `open` first; `close` when all its sessions are closed."""
 
+    name: str
+    """What messages call this catalogue."""
 
-def refusal_of(error: sqlite3.Error) -> Refusal:
-    """What a user is told when the catalogue's storage fails."""
-    if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == sqlite3.SQLITE_FULL:
-        return NoSpace("the catalogue's disk is full")
-    return Unavailable("the catalogue can't be reached")
+    dialect: Dialect
 
+    errors: type[Exception]
+    """The base of all that the driver raises."""
 
-class SqliteEngine:
-    """Makes sessions on one catalogue file. `open` first; `close` when all its sessions are closed."""
+    is_near: bool
+    """Whether a look-up by index costs less than the hop to a thread, so that the reactor thread may make it."""
 
-    def __init__(self, path: Path, sync: bool = True) -> None:
-        self._path = path
-        self._sync = sync
-        self._lock: int | None = None
-        self.dialect: Dialect = sqlite.dialect(paramstyle="named")
+    begin: str
+    """The command that begins a transaction which writes."""
 
-    def open(self) -> None:
-        """Make the catalogue if there is none. Raises `CatalogueError` when it can't be used."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._take()
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._migrate()
-            self._check_mode()
-        except (OSError, sqlite3.Error) as error:
-            self.close()
-            raise CatalogueError(f"{self._path}: the catalogue can't be opened: {error}") from error
-        except CatalogueError:
-            self.close()
-            raise
+    checkpoint: str | None
+    """The command that a thread must give now and then so that commits needn't; None where the engine sees to it."""
 
+    @abstractmethod
+    def open(self, upgrade: bool = False) -> None:
+        """Make the catalogue if there is none; bring an older one up to this program's schema if `upgrade`.
+
+        Raises `CatalogueError` when it can't be used.
+        """
+
+    @abstractmethod
     def close(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let another process have it."""
 
+    @abstractmethod
     def session(self, wait: float = BUSY) -> Session:
-        """A connection of its own, which waits so long for a lock. Raises `sqlite3.Error`."""
-        connection = sqlite3.connect(self._path, timeout=wait, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
-            connection.execute("PRAGMA wal_autocheckpoint=0")
-            connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT}")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA cache_size=-8192")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return Session(connection, self.dialect)
+        """A connection of its own, which waits so long for a lock. Raises one of `errors`."""
 
-    def _take(self) -> None:
-        """Only one Master may write a catalogue, for it answers from memory what it has written."""
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CatalogueError(f"{self._path}: another Master has this catalogue open") from error
+    def writing_session(self) -> Session:
+        """The session of the one writer. Raises one of `errors`."""
+        return self.session()
 
-    def _migrate(self) -> None:
-        found, wanted = self._version(), head()
-        if found == wanted:
-            return
-        if found is not None:
-            known = found in {script.revision for script in _scripts().walk_revisions()}
-            age = "older" if known else "newer"
-            raise CatalogueError(f"{self._path}: the catalogue's schema ({found}) is {age} than this program's ({wanted})")
-        engine = create_engine(URL.create("sqlite", database=str(self._path)))
-        event.listen(engine, "connect", _leave_transactions_to_us)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        try:
-            with engine.begin() as connection:
-                configuration = _alembic()
-                configuration.attributes["connection"] = connection
-                upgrade(configuration, "head")
-        finally:
-            engine.dispose()
+    @abstractmethod
+    def of_storage(self, error: Exception) -> bool:
+        """Whether an error of the driver is the storage's, under a whole transaction, and not that of one statement."""
 
-    def _check_mode(self) -> None:
-        """Some file systems can't hold a shared log; there the engine would quietly keep another journal."""
-        session = self.session()
-        try:
-            (mode,) = session.connection.execute("PRAGMA journal_mode").fetchone()
-        finally:
-            session.close()
-        if mode != "wal":
-            raise CatalogueError(f"{self._path}: the file system can't hold a catalogue (journal mode {mode})")
+    @abstractmethod
+    def is_full(self, error: Exception) -> bool:
+        """Whether it says that there is no room left."""
 
-    def _version(self) -> str | None:
-        """The schema that the file has; None when it has no tables at all."""
-        connection = sqlite3.connect(self._path, timeout=BUSY)
-        try:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if not tables:
-                return None
-            if "alembic_version" not in tables:
-                raise CatalogueError(f"{self._path}: this SQLite database is not a catalogue")
-            return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
-        finally:
-            connection.close()
+    def is_lost(self, session: Session) -> bool:
+        """Whether the session's connection has ended, so that another may do better."""
+        return False
+
+    def refusal_of(self, error: Exception) -> Refusal:
+        """What a user is told when the catalogue's storage fails."""
+        if self.is_full(error):
+            return NoSpace("the catalogue's disk is full")
+        return Unavailable("the catalogue can't be reached")
 
 
 def head() -> str:
     """The version of the schema that this program works with."""
     return str(_scripts().get_current_head())
+
+
+def must_migrate(name: str, found: str | None, wanted_too: bool) -> bool:
+    """Whether a catalogue of schema `found` (None: it is empty) has to be migrated, an older one only if `wanted_too`.
+
+    Raises `CatalogueError` for one that this program can't use.
+    """
+    wanted = head()
+    if found == wanted:
+        return False
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if found is None or (found in known and wanted_too):
+        return True
+    age = "older" if found in known else "newer"
+    what_to_do = "stop the node and run: ecpds -c FILE catalogue upgrade" if found in known else "install a newer release of it"
+    raise CatalogueError(f"{name}: the catalogue's schema ({found}) is {age} than this program's ({wanted}); {what_to_do}")
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the catalogue on `connection` up to `head`, in its transaction."""
+    configuration = _alembic()
+    configuration.attributes["connection"] = connection
+    upgrade(configuration, "head")
 
 
 def _alembic() -> Alembic:
@@ -169,8 +120,3 @@ def _alembic() -> Alembic:
 
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_alembic())
-
-
-def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:
-    """The driver would commit before each CREATE, and a kill in between would leave half a schema."""
-    connection.isolation_level = None

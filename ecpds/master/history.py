@@ -40,8 +40,8 @@ def newest(session: Session, type_: str | None, limit: int, before: int | None) 
 
 
 def _text(event: Event, field: str) -> str:
-    """A field as a column; what is not text a database takes (a name that no door could decode) is escaped."""
-    return str(event.fields.get(field, "")).encode("utf-8", "backslashreplace").decode()
+    """A field as a column; what is not text a database takes (NUL, a name that no door could decode) is escaped."""
+    return str(event.fields.get(field, "")).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Operations:
         return await self._master.reader.ask_on_thread(users.every)
 
     async def user(self, login: str) -> UserRecord:
-        return self._master.reader.ask(lambda session: users.record(session, login))
+        return await self._master.reader.ask(lambda session: users.record(session, login))
 
     async def _change_user(self, login: str, operation: Callable[[Session], T]) -> T:
         return await self._master.change(operation, lambda _: self._master.accounts.forget(login))
@@ -148,7 +148,7 @@ class Operations:
         return await self._change_user(login, operation), secret
 
     async def access_keys(self, login: str) -> Sequence[AccessKey]:
-        return self._master.reader.ask(lambda session: access.of_user(session, users.named(session, login).id))
+        return await self._master.reader.ask(lambda session: access.of_user(session, users.named(session, login).id))
 
     async def remove_access_key(self, login: str, access_key_id: str) -> AccessKey:
         return await self._change_user(
@@ -173,7 +173,7 @@ class Operations:
         return await self._master.reader.ask_on_thread(policies.every)
 
     async def policy(self, name: str) -> Policy:
-        return self._master.reader.ask(lambda session: policies.named(session, name))
+        return await self._master.reader.ask(lambda session: policies.named(session, name))
 
     async def _change_policy(self, operation: Callable[[Session], T]) -> T:
         return await self._master.change(operation, lambda _: self._master.accounts.forget_all())
@@ -203,7 +203,7 @@ def _counts(session: Session) -> dict[str, int]:
     return {
         "users": session.rows(_USERS)[0][0],
         "files": files,
-        "bytes": size,
+        "bytes": int(size),
         "reclaim": session.rows(_TO_RECLAIM)[0][0],
     }
 

@@ -137,7 +137,7 @@ class Reclaim:
     async def _delete(self, name: str, control: IMoverControl) -> None:
         """All that is due on one mover. One that can't delete now is asked again the next time."""
         try:
-            while due := self._reader.rows(_DUE, mover=name, now=self._clock.seconds(), limit=AT_A_TIME):
+            while due := await self._reader.rows(_DUE, mover=name, now=self._clock.seconds(), limit=AT_A_TIME):
                 found = [StoredSegment(segment, volume) for segment, volume in due]
                 await control.delete(found)
                 await self._writer.run(partial(take_off, mover=name, deleted=found))

@@ -25,7 +25,7 @@ from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
-from ecpds.master.sqlite import SqliteEngine
+from ecpds.master.engine import Engine
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.movers import Movers
@@ -68,7 +68,7 @@ class Master:
 
     def __init__(
         self,
-        engine: SqliteEngine,
+        engine: Engine,
         writer: Writer,
         threads: IThreads,
         login_threads: IThreads,
@@ -97,7 +97,7 @@ class Master:
         """Before anybody asks. The engine is open."""
         self.writer.start()
         await self.writer.run(reclaim.begin)
-        self._destinations = {each.name: each for each in self.reader.ask(destinations.every)}
+        self._destinations = {each.name: each for each in await self.reader.ask(destinations.every)}
         self.movers.start()
         self._reclaim.start()
 
@@ -155,11 +155,11 @@ class Master:
         place = self.destination(destination).id
         found = self._cache.get(place, path)
         if found is None:
-            found = self.reader.ask(lambda session: files.entry_at(session, place, path))
-            if found is None:
-                raise NotFound
-            if not found.is_directory:
-                self._cache.put(place, found)
+            with self._cache.asking(place, path) as keep:
+                found = await self.reader.ask(lambda session: files.entry_at(session, place, path))
+                if found is None:
+                    raise NotFound
+                keep(found)
         return found
 
     async def list(self, destination: str, path: str, after: str | None, limit: int) -> Page:
@@ -175,10 +175,10 @@ class Master:
         return await self.reader.ask_on_thread(question)
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
-        self.accounts.authorise(request.user_id, "put", request.destination)
+        await self.accounts.authorise(request.user_id, "put", request.destination)
         destination = self.destination(request.destination)
         self._check_announced(request)
-        self._check_path(request, destination.id)
+        await self._check_path(request, destination.id)
         placements = await self.movers.place(destination.copies, request.size or 0)
         names = dict.fromkeys((destinations.CRC, *destination.digests, *request.expected))
         allocation = Allocation(await self._ids.take(), placements, tuple(names))
@@ -195,13 +195,13 @@ class Master:
             if name not in DIGESTS:
                 raise InvalidRequest(f"digest {name!r}; allowed: {', '.join(DIGESTS)}")
 
-    def _check_path(self, request: AllocationRequest, destination: int) -> None:
-        room = self.reader.ask(lambda session: tree.room(session, destination, request.path))
+    async def _check_path(self, request: AllocationRequest, destination: int) -> None:
+        room = await self.reader.ask(lambda session: tree.room(session, destination, request.path))
         changes.check_room(room, request.path, request.condition)
         if room.parent is None:
             above = tree.split(request.path)[0]
-            self.reader.ask(lambda session: tree.nearest(session, destination, above))
-            self.accounts.authorise(request.user_id, "mkdir", request.destination)
+            await self.reader.ask(lambda session: tree.nearest(session, destination, above))
+            await self.accounts.authorise(request.user_id, "mkdir", request.destination)
 
     async def stored(self, receipt: Receipt) -> None:
         upload = self.uploads.get(receipt.segment)
@@ -259,17 +259,17 @@ class Master:
         return changed
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
-        self.accounts.authorise(user, "mkdir", destination)
+        await self.accounts.authorise(user, "mkdir", destination)
         place, now = self.destination(destination).id, self.clock.seconds()
         return await self.writer.run(lambda session: changes.make_directory(session, place, path, now))
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
-        self.accounts.authorise(user, "rmdir", destination)
+        await self.accounts.authorise(user, "rmdir", destination)
         place = self.destination(destination).id
         await self.writer.run(lambda session: changes.remove_directory(session, place, path))
 
     async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
-        self.accounts.authorise(user, "delete", destination)
+        await self.accounts.authorise(user, "delete", destination)
         return await self.delete_file(destination, path, condition)
 
     async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
@@ -280,7 +280,7 @@ class Master:
         )
 
     async def rename(self, user: int, destination: str, source: str, target: str) -> Entry:
-        self.accounts.authorise(user, "rename", destination)
+        await self.accounts.authorise(user, "rename", destination)
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
 
         def forget(renamed: Entry) -> None:

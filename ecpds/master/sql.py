@@ -7,13 +7,32 @@ instead of 100 to 400). Values are bound by name and never stand in the text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from sqlite3 import Connection, Cursor
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, GenerativeSelect, Insert, Table, bindparam, insert
+from sqlalchemy import ColumnElement, GenerativeSelect, Insert, Integer, Table, bindparam, insert
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class ByteLength(FunctionElement[int]):
+    """How many bytes a text has in UTF-8."""
+
+    type = Integer()
+    name = "byte_length"
+    inherit_cache = True
+
+
+@compiles(ByteLength, "sqlite")
+def _byte_length_of_sqlite(element: ByteLength, compiler: SQLCompiler, **named: Any) -> str:
+    return f"length(CAST({compiler.process(element.clauses, **named)} AS BLOB))"
+
+
+@compiles(ByteLength, "postgresql")
+def _byte_length_of_postgresql(element: ByteLength, compiler: SQLCompiler, **named: Any) -> str:
+    return f"octet_length({compiler.process(element.clauses, **named)})"
 
 
 class Statement:
@@ -37,17 +56,18 @@ class Statement:
 
 
 class Session:
-    """A connection as the catalogue uses it: run a statement and fetch all of its rows, so that no snapshot stays open."""
+    """A driver's connection as the catalogue uses it: run a statement and fetch all its rows, so that no snapshot stays open."""
 
     __slots__ = ("_cursor", "_dialect", "connection")
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+    def __init__(self, connection: Any, dialect: Dialect) -> None:
         self.connection = connection
         self._cursor = connection.cursor()
         self._dialect = dialect
 
     def rows(self, statement: Statement, **values: Any) -> list[Any]:
-        return self._execute(statement, values).fetchall()
+        rows: list[Any] = self._execute(statement, values).fetchall()
+        return rows
 
     def row(self, statement: Statement, **values: Any) -> Any | None:
         """The first row, or None."""
@@ -56,9 +76,10 @@ class Session:
 
     def run(self, statement: Statement, **values: Any) -> int:
         """Run a statement that answers no rows, and say how many it changed."""
-        return self._execute(statement, values).rowcount
+        changed: int = self._execute(statement, values).rowcount
+        return changed
 
-    def _execute(self, statement: Statement, values: dict[str, Any]) -> Cursor:
+    def _execute(self, statement: Statement, values: dict[str, Any]) -> Any:
         text, constants = statement.prepared(self._dialect)
         return self._cursor.execute(text, {**constants, **values} if constants else values)
 

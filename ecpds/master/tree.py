@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, LargeBinary, and_, cast, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
 from ecpds.errors import InvalidName, NotADirectory, NotFound
 from ecpds.master.schema import directory, entry
-from ecpds.master.sql import Session, Statement, insert_into, value
+from ecpds.master.sql import ByteLength, Session, Statement, insert_into, value
 
 PATH_BYTES = 1024
 """A path's length, at most; a directory that moves must leave all paths below it usable."""
 
 
 def _bytes_in(text: ColumnElement[Any]) -> ColumnElement[int]:
-    return func.length(cast(text, LargeBinary))
+    return ByteLength(text)
 
 
 _above = directory.alias("above")

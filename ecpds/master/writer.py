@@ -2,15 +2,15 @@
 
 Who tells whom: the reactor thread queues operations; the writer thread takes all that are there, runs each under its
 own savepoint in one transaction, commits, and hands all outcomes back with one `callFromThread`. So nobody hears of a
-change, or of a refusal that another change was the reason for, before it is on the disk. Each commit tells the
-checkpoint thread, which moves the log into the file every `CHECKPOINT` seconds, so that no commit has to.
+change, or of a refusal that another change was the reason for, before it is on the disk. Where the engine needs it, each
+commit tells the checkpoint thread, which moves the log into the file every `CHECKPOINT` seconds, so that no commit has to.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal, Unavailable
-from ecpds.master.engine import SqliteEngine, of_storage, refusal_of
+from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Committer:
 
     log = Logger()
 
-    def __init__(self, engine: SqliteEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._session: Session | None = None
 
@@ -60,56 +60,67 @@ class Committer:
         """The outcome of each, an exception where it raised. Never raises; opens the storage anew after a failure."""
         try:
             return self._transaction(operations)
-        except sqlite3.Error as error:
+        except self._engine.errors as error:
             self.log.error("the catalogue's storage failed: {error}", error=error)
             reason: Exception = error
         except Exception as error:
             self.log.failure("the catalogue's writer failed")
             reason = error
         self.close()
-        return [_because(reason) for _ in operations]
+        return [self._because(reason) for _ in operations]
 
     def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             try:
                 session.close()
-            except sqlite3.Error as error:
+            except self._engine.errors as error:
                 self.log.error("the catalogue's storage can't be closed: {error}", error=error)
 
     def _transaction(self, operations: list[Callable[[Session], Any]]) -> list[Any]:
-        session = self._session
-        if session is None:
-            session = self._session = self._engine.session()
-        session.command("BEGIN IMMEDIATE")
+        session = self._begun()
         outcomes = [self._one(session, operation) for operation in operations]
         session.command("COMMIT")
         return outcomes
+
+    def _begun(self) -> Session:
+        """A session in a transaction. One that was kept may have ended meanwhile; then nothing is lost by taking another."""
+        if self._session is not None:
+            try:
+                self._session.command(self._engine.begin)
+                return self._session
+            except self._engine.errors:
+                if not self._engine.is_lost(self._session):
+                    raise
+                self.close()
+        self._session = self._engine.writing_session()
+        self._session.command(self._engine.begin)
+        return self._session
 
     def _one(self, session: Session, operation: Callable[[Session], Any]) -> Any:
         session.command("SAVEPOINT operation")
         try:
             outcome = operation(session)
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and of_storage(error):
+            if isinstance(error, self._engine.errors) and self._engine.of_storage(error):
                 raise
             session.command("ROLLBACK TO operation")
             outcome = error
         session.command("RELEASE operation")
         return outcome
 
-
-def _because(error: Exception) -> Refusal:
-    """A refusal of its own for each operation of a batch that failed."""
-    refusal = refusal_of(error) if isinstance(error, sqlite3.Error) else Unavailable("the catalogue's writer failed")
-    refusal.__cause__ = error
-    return refusal
+    def _because(self, error: Exception) -> Refusal:
+        """A refusal of its own for each operation of a batch that failed."""
+        by_storage = isinstance(error, self._engine.errors)
+        refusal = self._engine.refusal_of(error) if by_storage else Unavailable("the catalogue's writer failed")
+        refusal.__cause__ = error
+        return refusal
 
 
 class InlineWriter:
     """Commits each operation at once, where it is asked for. For tests and tools, where there is no reactor."""
 
-    def __init__(self, engine: SqliteEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._committer = Committer(engine)
 
     def start(self) -> None:
@@ -136,23 +147,29 @@ class Job:
 
 
 class ThreadWriter:
-    """Commits on a thread of its own, in groups. `spawn` makes an unstarted thread that runs what it is given."""
+    """Commits on a thread of its own, in groups. `spawn` makes an unstarted thread that runs what it is given.
+
+    `watched` is told of how many operations a transaction is, and is what it is run in.
+    """
 
     log = Logger()
 
     def __init__(
         self,
-        engine: SqliteEngine,
+        engine: Engine,
         reactor: IReactorFromThreads,
         spawn: Callable[[Callable[[], None]], threading.Thread] | None = None,
+        watched: Callable[[int], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._engine = engine
         self._reactor = reactor
         self._committer = Committer(engine)
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._checkpoints = Checkpoints(engine)
+        works = [self._work] if engine.checkpoint is None else [self._work, self._checkpoints.work]
         spawn = spawn or (lambda run: threading.Thread(target=run, daemon=True, name="catalogue"))
-        self._threads = (spawn(self._work), spawn(self._checkpoints.work))
+        self._threads = [spawn(work) for work in works]
+        self._watched = watched or (lambda _: nullcontext())
         self._stopped: Deferred[None] = Deferred()
         self._open = False
 
@@ -182,7 +199,8 @@ class ThreadWriter:
         while going_on:
             jobs, going_on = self._take()
             if jobs:
-                outcomes = self._committer.commit([job.operation for job in jobs])
+                with self._watched(len(jobs)):
+                    outcomes = self._committer.commit([job.operation for job in jobs])
                 self._checkpoints.wanted.set()
                 self._reactor.callFromThread(_report, jobs, outcomes)
         self._checkpoints.stop()
@@ -217,7 +235,7 @@ class Checkpoints:
 
     log = Logger()
 
-    def __init__(self, engine: SqliteEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.wanted = threading.Event()
         self._stop = threading.Event()
@@ -228,14 +246,16 @@ class Checkpoints:
 
     def work(self) -> None:
         session: Session | None = None
+        command = self._engine.checkpoint
+        assert command is not None
         while not self._stop.is_set():
             self.wanted.wait()
             self.wanted.clear()
             self._stop.wait(CHECKPOINT)
             try:
                 session = session or self._engine.session()
-                session.command("PRAGMA wal_checkpoint(PASSIVE)")
-            except sqlite3.Error as error:
+                session.command(command)
+            except self._engine.errors as error:
                 self.log.error("the catalogue's log can't be moved into its file: {error}", error=error)
                 session = None
         if session is not None:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from ecpds.config import Limits
 from ecpds.interfaces import IMoverControl
 from ecpds.keys import Vault
-from ecpds.master.engine import SqliteEngine
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
 from ecpds.master.sql import Session

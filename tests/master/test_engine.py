@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
 from ecpds.master import access, engine, files, history, ids, reclaim, tree, user_changes, users
-from ecpds.master.engine import CatalogueError, SqliteEngine, head, refusal_of
+from ecpds.master.engine import CatalogueError, head
 from ecpds.master.schema import metadata
 from ecpds.master.sql import Statement
+from ecpds.master.sqlite import SqliteEngine
 
 
 class EngineCase(SynchronousTestCase):
@@ -144,13 +145,16 @@ class OpeningTests(EngineCase):
 class RefusalTests(SynchronousTestCase):
     """What a user is told when the storage fails."""
 
+    def setUp(self) -> None:
+        self.engine = SqliteEngine(Path("catalogue.sqlite"))
+
     def test_a_full_disk_is_no_space(self) -> None:
         error = sqlite3.OperationalError("full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        self.assertIsInstance(refusal_of(error), NoSpace)
+        self.assertIsInstance(self.engine.refusal_of(error), NoSpace)
 
     def test_all_else_is_unavailable(self) -> None:
-        self.assertIsInstance(refusal_of(sqlite3.OperationalError("locked")), Unavailable)
+        self.assertIsInstance(self.engine.refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
 HOT = (tree, files, ids, reclaim, users, user_changes, access)

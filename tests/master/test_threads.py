@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
-from ecpds.master.engine import SqliteEngine
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.sql import Session
 from ecpds.master.writer import ThreadWriter, Writer
 from ecpds.model import Entry

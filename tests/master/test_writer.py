@@ -16,7 +16,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import AlreadyExists, NoSpace, Unavailable
-from ecpds.master.engine import SqliteEngine
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.sql import Session
 from ecpds.master.writer import InlineWriter, ThreadWriter
 

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.config import Limits
 from ecpds.interfaces import IEventSink, IFileSystem, IStore
 from ecpds.keys import Vault
-from ecpds.master.engine import SqliteEngine
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
 from ecpds.master.writer import InlineWriter
