@@ -1,15 +1,19 @@
 """Threads as an argument: the reactor never waits, and tests need no thread.
 
-`PoolThreads` runs work on a pool of the node's own; `InlineThreads` runs it at once, for tests. Both are `IThreads`.
+`PoolThreads` runs work on a pool of the node's own, `LooseThreads` such work as may never end; `InlineThreads` runs it at
+once, for tests. All are `IThreads`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
@@ -42,6 +46,37 @@ class PoolThreads:
             return await deferToThreadPool(self._reactor, self._pool, function, *args)
         finally:
             self._under_way -= 1
+
+
+@implementer(IThreads)
+class LooseThreads:
+    """A thread for each piece of work, at most `size` of them; nobody waits for them when the process ends."""
+
+    def __init__(self, reactor: IReactorFromThreads, name: str, size: int) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._size = size
+        self._under_way = 0
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        if self._under_way >= self._size:
+            raise Unavailable("too much is running")
+        self._under_way += 1
+        ended: Deferred[Any] = Deferred()
+
+        def work() -> None:
+            try:
+                answer = function(*args)
+            except BaseException as error:
+                answer = Failure(error)  # type: ignore[no-untyped-call]
+            self._reactor.callFromThread(self._ended, ended, answer)
+
+        Thread(target=work, name=self._name, daemon=True).start()
+        return await ended
+
+    def _ended(self, ended: Deferred[Any], answer: Any) -> None:
+        self._under_way -= 1
+        ended.callback(answer)
 
 
 @implementer(IThreads)

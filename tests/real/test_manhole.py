@@ -31,7 +31,7 @@ from tests.admin.manhole_support import RecordingOperator
 
 reactor: Any = real_reactor
 
-PATIENCE = 30
+PATIENCE = 20
 SSH = "/usr/bin/ssh"
 
 
@@ -65,7 +65,7 @@ class Client(ProcessProtocol):
             if self.status is not None:
                 raise AssertionError(f"ssh ended with {self.status}: {self.text}")
             self._change = Deferred()
-            self._change.addTimeout(PATIENCE, reactor, lambda *_: Failure(AssertionError(f"it only shows: {self.text}")))
+            self._change.addTimeout(PATIENCE, reactor, lambda *_: Failure(AssertionError(f"it only shows: {self.text!r}")))
             await self._change
 
     async def expect(self, pattern: str) -> None:
@@ -169,7 +169,7 @@ class RealManhole(TestCase):
         client.type("\x04")
         self.assertEqual(await client.ended(), 0)
         log = "\n".join(self.logged)
-        self.assertRegex(log, r"listed@laptop SHA256:\S{43} at 127.0.0.1 logged in as 'root'|logged in as")
+        self.assertRegex(log, r"listed@laptop SHA256:\S{43} at 127.0.0.1 logged in as '")
         self.assertRegex(log, r"listed@laptop SHA256:\S{43} at 127.0.0.1 typed '1 \+ answer'")
         self.assertIn("typed \"add_user('bob', password='***', destination=['demo'])\"", log)
         self.assertNotIn("secret", log)
@@ -183,8 +183,8 @@ class RealManhole(TestCase):
         await client.expect("answer.bit_length.*\n6\n")
         client.type("\x1b[A\r")
         await client.expect(r"answer.bit_length\(\).*\n6\n")
-        client.type("\x1b[A\x1b[A\x1b[B\x01(\x05)*2\r")
-        await client.expect(r"\(answer.bit_length\(\)\)\*2.*\n12\n")
+        client.type("9\r\x1b[A\x1b[A\x1b[A\x1b[B\x01(\x05)*2\r")
+        await client.expect(r"\n9\n.*\(9\)\*2.*\n18\n")
         client.type("for i in range(2):\r  print('é', i)\r\r")
         await client.expect(r"\né 0\né 1\n>>> ")
         client.type("\x04")
@@ -199,7 +199,7 @@ class RealManhole(TestCase):
         other.type("6 * 7\r")
         await other.expect("\n42\n")
         await deferLater(reactor, 0.2)
-        self.assertNotIn(">>> ", runaway.text.partition("...")[2])
+        self.assertNotIn(">>> ", runaway.text)
         runaway.type("\x03")
         await runaway.expect("Interrupted.*>>> ")
         runaway.type("movers()\r")
@@ -235,9 +235,11 @@ class RealManhole(TestCase):
         self.assertIn("shell request failed", await self.refused(options=("-T",)))
 
     async def test_forwarding(self) -> None:
-        self.assertIn("administratively prohibited", await self.refused(options=("-W", "127.0.0.1:22")))
+        self.assertIn("stdio forwarding failed", await self.refused(options=("-W", "127.0.0.1:22")))
+        self.assertIn("was refused a channel b'direct-tcpip'", "\n".join(self.logged))
         refused = await self.refused(options=("-N", "-oExitOnForwardFailure=yes", "-R", "0:127.0.0.1:22"))
         self.assertIn("remote port forwarding failed", refused)
+        self.assertIn("was refused b'tcpip-forward'", "\n".join(self.logged))
 
     async def test_no_key_file_lets_nobody_in(self) -> None:
         (self.home / "manhole.keys").unlink()
