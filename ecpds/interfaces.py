@@ -149,8 +149,8 @@ class IFileSystem(Interface):
     identity: Identity = Attribute("who this is")
     origin: Origin = Attribute("where the user comes from")
 
-    async def stat(path: str) -> Entry:
-        """What is at `path`."""
+    async def stat(path: str, permission: str | None = None) -> Entry:
+        """What is at `path`, for who holds `permission` there, where one is named (such as `size` or `mtime`)."""
 
     async def list(path: str, after: str | None = None, limit: int = 1000) -> Page:
         """A page of the directory at `path`, in the byte order of names. Raises `NotADirectory`."""

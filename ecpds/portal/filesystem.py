@@ -41,8 +41,10 @@ from ecpds.model import (
     Page,
     Segment,
 )
+from ecpds.options import path_allowed
 from ecpds.portal.download import Download, SegmentReader
 from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.upload import Upload
 
@@ -77,6 +79,7 @@ def recorded(action: str) -> Callable[[Method[P, T]], Method[P, T]]:
         @wraps(method)
         async def call(self: FileSystem, path: str, /, *args: P.args, **named: P.kwargs) -> T:
             try:
+                await self._renew()
                 return await method(self, path, *args, **named)
             except Refusal as refusal:
                 self.journal.denied(action, path, refusal)
@@ -89,7 +92,11 @@ def recorded(action: str) -> Callable[[Method[P, T]], Method[P, T]]:
 
 @implementer(IFileSystem)
 class FileSystem:
-    """One logged-in user's view."""
+    """One logged-in user's view.
+
+    What the user may do is asked anew when it is older than `limits.credential_life`; besides, the Master authorises
+    each change by what is true at that moment.
+    """
 
     def __init__(self, backing: Backing, identity: Identity, origin: Origin) -> None:
         self.identity = identity
@@ -97,10 +104,12 @@ class FileSystem:
         self.journal = Journal(backing.sink, backing.now, identity, origin)
         self._backing = backing
         self._master = backing.master
+        self._names = Namespace(identity)
+        self._renewed = backing.now()
 
     @recorded("stat")
-    async def stat(self, path: str) -> Entry:
-        name = self._visible(path)
+    async def stat(self, path: str, permission: str | None = None) -> Entry:
+        name = self._visible(path, permission)
         if not name.segments:
             return Entry("/", 0.0)
         entry = await self._resolve(name)
@@ -115,7 +124,7 @@ class FileSystem:
         if not name.segments:
             return await self._list_destinations(after, limit)
         page = await self._master.list(name.destination, name.inside, after, limit)
-        return Page(tuple(_absolute(name.destination, entry) for entry in page.entries), page.after)
+        return Page(tuple(self._shown(name.destination, entry) for entry in page.entries), page.after)
 
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:
@@ -155,12 +164,18 @@ class FileSystem:
 
     @recorded("mkdir")
     async def make_directory(self, path: str) -> Entry:
-        name = canonical(path)
+        wanted = canonical(path)
+        try:
+            name = self._names.real(wanted)
+        except NotFound:
+            if len(wanted.segments) > 1 and self.identity.may("mkdir"):
+                raise
+            raise NotPermitted from None  # nobody makes a destination from here
         if len(name.segments) < 2:
-            raise self._refuse_destination(name)
+            raise AlreadyExists
         self._check(name, "mkdir")
         entry = await self._master.make_directory(self.identity.user_id, name.destination, name.inside)
-        return _absolute(name.destination, entry)
+        return self._shown(name.destination, entry)
 
     @recorded("rmdir")
     async def remove_directory(self, path: str) -> None:
@@ -185,39 +200,55 @@ class FileSystem:
             raise NotADirectory
         await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside)
 
+    async def _renew(self) -> None:
+        """Raises `NotPermitted` when the user may not be here any more."""
+        now = self._backing.now()
+        if now - self._renewed >= self._backing.limits.credential_life:
+            self.identity = await self._master.renew(self.identity)
+            self._names = Namespace(self.identity)
+            self._renewed = now
+
     def _visible(self, path: str, permission: str | None = None) -> CanonicalPath:
-        """The canonical path, once it is sure that the user may see it and has the right to do this."""
+        """The real path, once it is sure that the user may see it and has the right to do this."""
         name = canonical(path)
+        if permission is not None and not self.identity.may(permission):
+            raise NotPermitted
+        name = self._names.real(name)
         self._check(name, permission)
         return name
 
     def _check(self, name: CanonicalPath, permission: str | None) -> None:
-        if permission is not None and not self.identity.may(permission):
+        """Whether the user holds a permission at a real path that it may see."""
+        if permission is None or not name.segments:
+            return
+        allowed = self.identity.may(permission, name.destination)
+        if not (allowed and path_allowed(self.identity.options, permission, str(name))):
             raise NotPermitted
-        if name.segments and name.destination not in self.identity.destinations:
-            raise NotFound
 
     def _file(self, path: str, permission: str) -> CanonicalPath:
-        """The canonical path of what is, or could be, a file."""
+        """The real path of what is, or could be, a file."""
         name = self._visible(path, permission)
         if name.directory or len(name.segments) < 2:
             raise IsADirectory
         return name
 
-    def _refuse_destination(self, name: CanonicalPath) -> Refusal:
-        """Nobody makes a destination from here; who may see one may know that it exists."""
-        known = not name.segments or name.destination in self.identity.destinations
-        return AlreadyExists() if known else NotPermitted()
-
     async def _resolve(self, name: CanonicalPath) -> Entry:
-        return _absolute(name.destination, await self._master.resolve(name.destination, name.inside))
+        return self._shown(name.destination, await self._master.resolve(name.destination, name.inside))
+
+    def _shown(self, destination: str, entry: Entry) -> Entry:
+        """An entry of the Master's under the path that the user knows it by."""
+        return evolve(entry, path=self._names.shown(destination, entry.path))
 
     async def _list_destinations(self, after: str | None, limit: int) -> Page:
-        start = b"" if after is None else after.encode()
-        names = sorted(self.identity.destinations, key=str.encode)
-        left = [name for name in names if name.encode() > start]
-        found = [_absolute(name, await self._master.resolve(name, "")) for name in left[:limit]]
-        return Page(tuple(found), found[-1].name if len(left) > limit else None)
+        found: list[Entry] = []
+        for name in self._names.destinations(after):
+            if len(found) == limit:
+                return Page(tuple(found), found[-1].name)
+            try:
+                found.append(self._shown(name, await self._master.resolve(name, "")))
+            except NotFound:
+                continue  # it has been removed since the login
+        return Page(tuple(found))
 
     async def _open_copy(self, allocation: Allocation, size: int | None) -> IWriteHandle:
         if len(allocation.placements) != 1:
@@ -237,8 +268,3 @@ class FileSystem:
                 reader.close()
             raise
         return readers
-
-
-def _absolute(destination: str, entry: Entry) -> Entry:
-    """An entry of the Master's under the path that the user knows it by."""
-    return evolve(entry, path=f"/{destination}/{entry.path}" if entry.path else f"/{destination}")

@@ -178,8 +178,8 @@ class MemoryFileSystem:
         return found.segments
 
     @recorded
-    async def stat(self, path: str) -> Entry:
-        found = self._find(path)
+    async def stat(self, path: str, permission: str | None = None) -> Entry:
+        found = self._find(path, permission)
         if not found.segments:
             return Entry("/", 0.0)
         entry = self.tree.entry(found.segments)

@@ -1,0 +1,54 @@
+"""What a user calls things: the first element of its paths, and what that stands for.
+
+Normally it is a destination's name, or what the destination's `incoming.rootdir` makes of it; with the user's
+`portal.destination` that destination is the root itself and there is no such element. This is the only place that
+knows: everything behind it has real paths, which begin with the destination's own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from ecpds.errors import NotFound
+from ecpds.model import Identity
+from ecpds.portal.paths import CanonicalPath
+
+FIXED = "portal.destination"
+
+
+class Namespace:
+    """One user's names."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._root = identity.options.get(FIXED)
+        self._visible = frozenset(identity.destinations)
+        self._element = {name: element for element, name in identity.names.items()}
+        shown = {self._element.get(name, name): name for name in identity.destinations}
+        self._destination = dict(sorted(shown.items(), key=lambda pair: pair[0].encode()))
+
+    def real(self, path: CanonicalPath) -> CanonicalPath:
+        """The path under its destination's name. Raises `NotFound` for what the user can't see."""
+        if self._root is not None:
+            if self._root not in self._visible:
+                raise NotFound
+            return evolve(path, segments=(self._root, *path.segments))
+        if not path.segments:
+            return path
+        destination = self._destination.get(path.segments[0])
+        if destination is None:
+            raise NotFound
+        return evolve(path, segments=(destination, *path.segments[1:]))
+
+    def shown(self, destination: str, inside: str) -> str:
+        """What the user calls a path of the Master's."""
+        if self._root is not None:
+            return f"/{inside}"
+        first = self._element.get(destination, destination)
+        return f"/{first}/{inside}" if inside else f"/{first}"
+
+    def destinations(self, after: str | None) -> Iterator[str]:
+        """The destinations behind an element of the root's listing, in the byte order of elements."""
+        start = b"" if after is None else after.encode()
+        return (name for element, name in self._destination.items() if element.encode() > start)
