@@ -185,6 +185,13 @@ class Manhole:
 
 
 @frozen
+class Admin:
+    """The port that watchers ask: `/metrics` for Prometheus, `/healthz`, `/readyz`. Plain HTTP, on loopback only."""
+
+    port: int | None = _port(None)
+
+
+@frozen
 class Limits:
     """Every limit there is. Times are seconds, sizes bytes."""
 
@@ -289,6 +296,7 @@ class Config:
     https: Https = field(factory=Https)
     s3: S3 = field(factory=S3)
     manhole: Manhole = field(factory=Manhole)
+    admin: Admin = field(factory=Admin)
     limits: Limits = field(factory=Limits)
 
     @property
@@ -310,6 +318,7 @@ SECTIONS: dict[str, type] = {
     "https": Https,
     "s3": S3,
     "manhole": Manhole,
+    "admin": Admin,
     "limits": Limits,
 }
 

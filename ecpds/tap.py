@@ -25,6 +25,9 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from ecpds.admin.api import Api
+from ecpds.admin.demo import demo_text
+from ecpds.admin.health import Questions, Watch
+from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.admission import Admission
 from ecpds.config import Config, ConfigError, load
 from ecpds.errors import Refusal
@@ -36,6 +39,7 @@ from ecpds.keys import catalogue_vault, door_certificate, server_context, utc_no
 from ecpds.master.engine import CatalogueError
 from ecpds.master.engines import engine_of
 from ecpds.master.operations import Operations
+from ecpds.master.reclaim import backlog
 from ecpds.master.service import Master
 from ecpds.master.writer import ThreadWriter
 from ecpds.model import Destination, NewUser, Origin
@@ -158,6 +162,9 @@ class Node:
         self.timeouts = Timeouts(reactor, batched_timer(reactor))
         self.pool = BufferPool(limits.buffers)
         self.around = Surroundings(reactor, self.timeouts, limits, self.pool, Pages(self.threads))
+        self.metrics = Metrics(time.perf_counter)
+        self.lag = Lag(reactor, self.metrics.late)
+        self.serving = False
         self._build_storage()
         self._build_portal()
         self._build_doors()
@@ -167,7 +174,7 @@ class Node:
         self.engine = engine_of(config.catalogue.url, config.home, config.mover.sync)
         self.master = Master(
             self.engine,
-            ThreadWriter(self.engine, self.reactor),
+            ThreadWriter(self.engine, self.reactor, watched=self.metrics.transaction),
             self.catalogue_threads,
             self.login_threads,
             limits,
@@ -195,9 +202,9 @@ class Node:
     def _build_portal(self) -> None:
         config = self.config
         self.journal = JsonLines(config.path("events"), self.threads, self.reactor)
-        sink = Tee([self.journal, self.master.history])
+        sink = Tee([self.journal, self.master.history, self.metrics])
         backing = Backing(self.master, {config.node.name: self.store}, sink, self.reactor.seconds, config.limits)
-        self.portal = Portal(backing)
+        self.portal = CountedPortal(Portal(backing), self.metrics.logged_in)
         movers = {config.node.name: self.control}
         self.operator = Operator(Operations(self.master), self.master, movers, self.reactor, self._facts)
 
@@ -209,6 +216,8 @@ class Node:
         routes.add(("GET", "HEAD"), "/", home)
         self.web = self._http_server(routes, "https")
         self.admin = self._http_server(Api(self.operator).handle, "admin")
+        self.watch = self._http_server(Watch(self.metrics, self._questions()).routes, "watch")
+        self._watch_server: Server | None = None
         listeners = Listeners(self.around, SystemRandom())
         admission = Admission(limits.connections, limits.connections_per_address)
         self.ftp = FtpFactory(
@@ -216,6 +225,17 @@ class Node:
         )
         self._servers: list[Server] = []
         self._ftp_ports: list[Any] = []
+
+    def _questions(self) -> Questions:
+        return Questions(
+            serving=lambda: self.serving,
+            sessions=lambda: self._facts()["sessions"],
+            buffers=lambda: self.pool.lent,
+            uploads=lambda: len(self.master.uploads),
+            backlog=lambda: self.master.reader.ask_on_thread(backlog),
+            volumes=self.control.volumes,
+            dropped=lambda: {"journal": self.journal.dropped, "history": self.master.history.dropped},
+        )
 
     def _http_server(self, handler: Any, protocol: str) -> HttpServer:
         def refused(peer: str, message: str) -> None:
@@ -241,6 +261,8 @@ class Node:
             self.ports.bind("ftp", self.config.ftp.port, self.config.node.interface, self._bind_ftp)
         if "https" in roles:
             self._open_https()
+        if self.config.admin.port is not None:
+            self.ports.bind("admin", self.config.admin.port, ("127.0.0.1",), self._bind_watch)
         self._admin_server = serve_path(self.around, self.config.path("admin.sock"), served_by(self.admin))
         for role in roles:
             if role not in LANDED:
@@ -271,6 +293,10 @@ class Node:
         self._ftp_ports.append(port)
         return int(port.getHost().port)
 
+    def _bind_watch(self, address: str, number: int) -> int:
+        self._watch_server = serve(self.around, address, number, served_by(self.watch))
+        return self._watch_server.port
+
     async def start(self, demo: bool) -> None:
         """Begin to serve; `ports.json` says when that is."""
         for pool in (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads):
@@ -278,6 +304,8 @@ class Node:
         await self.master.start()
         if demo:
             await self._make_demo()
+        self.serving = True
+        self.lag.start()
         self.ports.write()
         self.log.info("ready: {ports}", ports=self.ports.numbers)
         ensureDeferred(self._sweep()).addErrback(lambda failure: self.log.failure("the sweep failed", failure))
@@ -317,6 +345,8 @@ class Node:
 
     async def stop(self) -> None:
         """Let running transfers end, `limits.shutdown` seconds at most; then commit, write and close everything."""
+        self.serving = False
+        self.lag.stop()
         for server in (*self._servers, self._admin_server):
             server.stop_listening()
         await DeferredList([Deferred.fromCoroutine(_stopped(port)) for port in self._ftp_ports])
@@ -325,6 +355,9 @@ class Node:
         await DeferredList([Deferred.fromCoroutine(door) for door in doors])
         if late.active():
             late.cancel()
+        if self._watch_server is not None:
+            self._watch_server.stop_listening()
+        self.watch.abort()
         await self.master.stop()
         await self.journal.stop()
         for pool in (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads):

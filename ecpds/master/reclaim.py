@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -51,6 +51,7 @@ _DONE = Statement(
         reclaim.c.segment == value("segment"), reclaim.c.mover == value("mover"), reclaim.c.volume == value("volume")
     )
 )
+_BACKLOG = Statement(select(func.count()).select_from(reclaim))
 _IS_DEAD = Statement(select(dead.c.segment).where(dead.c.segment == value("segment")))
 _MARK = Statement(insert_into(dead))
 _BURY = Statement(delete(dead))
@@ -83,6 +84,11 @@ def discard(session: Session, segment: int, copies: Collection[Copy]) -> None:
     for each in copies:
         if not session.row(_LISTED_COPY, segment=segment, mover=each.mover, volume=each.volume):
             session.run(_LIST, segment=segment, mover=each.mover, volume=each.volume, due=0.0)
+
+
+def backlog(session: Session) -> int:
+    """How many copies are on the list, due or not."""
+    return int(session.rows(_BACKLOG)[0][0])
 
 
 def take_off(session: Session, mover: str, deleted: Sequence[StoredSegment]) -> None:

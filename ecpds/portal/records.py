@@ -37,7 +37,7 @@ Line = tuple[str, bytes]
 
 @implementer(IEventSink)
 class JsonLines:
-    """Appends records to `folder`, which it makes. `stop` writes what still waits."""
+    """Appends records to `folder`, which it makes. `stop` writes what still waits; `dropped` counts what had no room."""
 
     log = Logger()
 
@@ -46,14 +46,15 @@ class JsonLines:
         self._threads = threads
         self._clock = clock
         self._queue: deque[Line] = deque()
-        self._dropped = 0
+        self.dropped = 0
+        self._told = 0
         self._writing = False
         self._held: IDelayedCall | None = None
         self._idle: list[Deferred[None]] = []
 
     def record(self, event: Event) -> None:
         if len(self._queue) >= QUEUE:
-            self._dropped += 1
+            self.dropped += 1
             return
         self._queue.append(_line(event))
         self._begin()
@@ -94,9 +95,9 @@ class JsonLines:
             return
         for _ in batch:
             self._queue.popleft()
-        if self._dropped:
-            self.log.error("{count} records were dropped while {folder} was slow", count=self._dropped, folder=self._folder)
-            self._dropped = 0
+        if untold := self.dropped - self._told:
+            self.log.error("{count} records were dropped while {folder} was slow", count=untold, folder=self._folder)
+            self._told = self.dropped
 
     def _release(self) -> None:
         self._held = None

@@ -1,0 +1,171 @@
+"""What the node counts, in the text form of Prometheus. Every name begins with `ecpds_`.
+
+Counts of transfers, refusals and bytes come from the records (`IEventSink`), so no transfer pays for being counted while
+it runs. What has a state is asked for when somebody looks. Labels hold only words of ours: nothing that a client says
+becomes one, so that no client makes this grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import isawaitable
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ecpds.errors import Refusal
+from ecpds.events import Event
+from ecpds.http.message import Request, Response
+from ecpds.interfaces import IEventSink, IFileSystem, IPortal
+from ecpds.model import Origin
+
+T = TypeVar("T")
+
+LAG_EVERY = 1.0
+"""Seconds between two looks at how late the reactor is."""
+
+SHORT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+LONG = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+OPERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+Reading = float | Mapping[str, float]
+"""One value, or one for each value of the gauge's label."""
+
+Question = Callable[[], Reading | Awaitable[Reading]]
+
+
+@implementer(IEventSink)
+class Metrics:
+    """Counts, and shows what it counted. `seconds` is a clock that only goes forward, and is asked on any thread."""
+
+    log = Logger()
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds_now = seconds
+        self._registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        kind = ("protocol", "action")
+        self._events = Counter("ecpds_events", "Records written", ("type",), registry=own)
+        self._transfers = Counter("ecpds_transfers", "Transfers that ended", (*kind, "status"), registry=own)
+        self._bytes = Counter("ecpds_transfer_bytes", "Bytes that crossed, of failed transfers too", kind, registry=own)
+        self._seconds = Histogram("ecpds_transfer_seconds", "From begin to end", kind, buckets=LONG, registry=own)
+        self._refusals = Counter("ecpds_refusals", "Refusals that were recorded (DEA)", ("protocol",), registry=own)
+        self._logins = Counter("ecpds_logins", "Logins; each HTTP request is one", ("protocol", "outcome"), registry=own)
+        self._commits = Histogram("ecpds_catalogue_commit_seconds", "One transaction", buckets=SHORT, registry=own)
+        self._batches = Histogram("ecpds_catalogue_batch", "Operations of one transaction", buckets=OPERATIONS, registry=own)
+        self._lag = Histogram("ecpds_reactor_lag_seconds", "How late a timer was called", buckets=SHORT, registry=own)
+        self._gauges: list[tuple[Gauge, Question]] = []
+
+    def gauge(self, name: str, help_: str, ask: Question, label: str | None = None) -> None:
+        """Show what `ask` answers, at once or later, whenever somebody looks. It may raise a refusal: then nothing is shown."""
+        labels = () if label is None else (label,)
+        self._gauges.append((Gauge(f"ecpds_{name}", help_, labels, registry=self._registry), ask))
+
+    def record(self, event: Event) -> None:
+        self._events.labels(event.type).inc()
+        if event.type == "INH":
+            self._transferred(event.fields)
+        elif event.type == "DEA":
+            self._refusals.labels(event.fields["TransferProtocol"]).inc()
+
+    def _transferred(self, fields: Mapping[str, object]) -> None:
+        kind = (str(fields["TransferProtocol"]), str(fields["Action"]))
+        self._transfers.labels(*kind, fields["Status"]).inc()
+        self._bytes.labels(*kind).inc(float(str(fields["BytesSent"])))
+        self._seconds.labels(*kind).observe(float(str(fields["Duration"])) / 1000)
+
+    @contextmanager
+    def transaction(self, operations: int) -> Iterator[None]:
+        """Around one transaction of the catalogue's writer, on its thread."""
+        started = self._seconds_now()
+        yield
+        self._batches.observe(operations)
+        self._commits.observe(self._seconds_now() - started)
+
+    def late(self, seconds: float) -> None:
+        """The reactor called a timer so late."""
+        self._lag.observe(seconds)
+
+    def logged_in(self, protocol: str, accepted: bool) -> None:
+        self._logins.labels(protocol, "accepted" if accepted else "refused").inc()
+
+    async def handle(self, _: Request) -> Response:
+        """The page."""
+        for gauge, ask in self._gauges:
+            await self._read(gauge, ask)
+        return Response(200, [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)], generate_latest(self._registry))
+
+    async def _read(self, gauge: Gauge, ask: Question) -> None:
+        """An old value that looks like a new one would be worse than none."""
+        try:
+            answer = ask()
+            reading: Reading = await answer if isawaitable(answer) else answer
+        except Refusal as refusal:
+            self.log.warn("a gauge can't be read: {reason}", reason=str(refusal))
+            reading = {}
+        if isinstance(reading, Mapping):
+            gauge.clear()
+            for label, value in reading.items():
+                gauge.labels(label).set(value)
+        else:
+            gauge.set(reading)
+
+
+class Lag:
+    """Sets a timer again and again, and tells `late` how many seconds after its time it was called."""
+
+    def __init__(self, clock: IReactorTime, late: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._late = late
+        self._due = 0.0
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        self._due = self._clock.seconds() + LAG_EVERY
+        self._call = self._clock.callLater(LAG_EVERY, self._called)
+
+    def stop(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _called(self) -> None:
+        self._late(max(0.0, self._clock.seconds() - self._due))
+        self.start()
+
+
+@implementer(IPortal)
+class CountedPortal:
+    """A portal whose logins are counted."""
+
+    def __init__(self, portal: IPortal, counted: Callable[[str, bool], None]) -> None:
+        self._portal = portal
+        self._counted = counted
+
+    async def login(self, login: str, password: str, origin: Origin) -> IFileSystem:
+        return await self._count(self._portal.login(login, password, origin), origin)
+
+    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> IFileSystem:
+        return await self._count(self._portal.login_with_key(login, key, origin), origin)
+
+    async def login_with_signature(
+        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[IFileSystem, bytes]:
+        return await self._count(self._portal.login_with_signature(access_key_id, date, region, service, origin), origin)
+
+    def refused(self, login: str, message: str, origin: Origin) -> None:
+        self._portal.refused(login, message, origin)
+
+    async def _count(self, login: Awaitable[T], origin: Origin) -> T:
+        try:
+            answer = await login
+        except Refusal:
+            self._counted(origin.protocol, False)
+            raise
+        self._counted(origin.protocol, True)
+        return answer

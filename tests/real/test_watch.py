@@ -1,0 +1,57 @@
+"""A real node, asked at `[admin] port` as Prometheus and a load balancer ask it."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from io import BytesIO
+from typing import ClassVar
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.real.case import RealTestCase
+from tests.real.clients import ftp
+from tests.real.harness import Options
+
+
+class Watched(RealTestCase):
+    options: ClassVar[Options] = {"admin": {"port": 0}}
+
+    def ask(self, path: str) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.node.ports['admin']}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def samples(self) -> dict[tuple[str, ...], float]:
+        status, text = self.ask("/metrics")
+        self.assertEqual(status, 200)
+        families = text_string_to_metric_families(text)
+        return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+
+    def test_a_put_is_seen(self) -> None:
+        before = self.samples()
+        with ftp(self.node) as client:
+            client.storbinary("STOR seen", BytesIO(b"x" * 1000))
+            during = self.samples()
+        self.assertEqual(during["ecpds_sessions", "ftp"], 1)
+        self.assertEqual(during["ecpds_transfers_total", "upload", "ftp", "done"], 1)
+        self.assertEqual(during["ecpds_transfer_bytes_total", "upload", "ftp"], 1000)
+        self.assertEqual(during["ecpds_logins_total", "accepted", "ftp"], 1)
+        commits = "ecpds_catalogue_commit_seconds_count"
+        self.assertGreater(during[commits,], before[commits,])
+        self.assertGreater(during["ecpds_catalogue_batch_sum",], 0)
+        self.assertGreater(during["ecpds_volume_free_bytes", "0"], 0)
+        self.assertEqual(during["ecpds_buffers_lent_bytes",], 0)
+        self.assertEqual(during["ecpds_records_dropped", "history"], 0)
+
+    def test_it_lives_and_is_ready(self) -> None:
+        self.assertEqual(self.ask("/healthz"), (200, "alive\n"))
+        self.assertEqual(self.ask("/readyz"), (200, "ready\n"))
+
+    def test_users_are_not_served_here(self) -> None:
+        self.assertEqual(self.ask("/data/archive/")[0], 404)
+        self.assertEqual(self.ask("/api/v1/user/list")[0], 404)
