@@ -149,6 +149,8 @@ class Ftp:
     passive_ports: str | None = field(default=None, validator=Check('"FIRST-LAST", two ports from 1 to 65535', _is_port_range))
     passive_address: str | None = field(default=None, validator=Check("an IPv4 address", _is_ipv4))
     tls: str = _one_of("optional", "required", "off")
+    tls_data: str = _one_of("optional", "required", "off")
+    tls_session_reuse: str = _one_of("preferred", "required")
 
 
 @frozen
@@ -217,6 +219,8 @@ class Limits:
     """How long running transfers may go on after SIGTERM."""
     partial_life: float = _positive(86400.0)
     """How long the received part of an interrupted upload is kept."""
+    multipart_life: float = _positive(604800.0)
+    """How long the parts of an upload that nobody completes are kept."""
     connections: int = _natural(4000)
     """Connections of one door at a time; 0: no limit."""
     connections_per_address: int = _natural(1000)

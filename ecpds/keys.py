@@ -133,10 +133,7 @@ def server_context(certificate: Path, key: Path, alpn: bytes | None = None) -> S
 
     Raises `ConfigError` when the files are not a certificate and its key.
     """
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle connection keeps no 34 KiB of buffers
+    context = bare_context()
     try:
         context.use_certificate_chain_file(str(certificate))
         context.use_privatekey_file(str(key))
@@ -144,14 +141,26 @@ def server_context(certificate: Path, key: Path, alpn: bytes | None = None) -> S
     except SSL.Error as error:
         raise ConfigError(f"[https] {certificate} and {key} are not a certificate and its key") from error
     if alpn is not None:
-        context.set_alpn_select_callback(_only(alpn))
+        context.set_alpn_select_callback(only(alpn))
     return context
 
 
-def _only(protocol: bytes) -> Callable[[SSL.Connection, list[bytes]], bytes]:
+def bare_context() -> SSL.Context:
+    """A TLS 1.2 and 1.3 context for a server that has no certificate yet."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle connection keeps no 34 KiB of buffers
+    return context
+
+
+def only(*protocols: bytes) -> Callable[[SSL.Connection, list[bytes]], bytes]:
+    """Chooses among what a client offers by ALPN (RFC 7301), and refuses one that offers nothing of it."""
+
     def select(_: SSL.Connection, offered: list[bytes]) -> bytes:
-        if protocol in offered:
-            return protocol
+        for protocol in protocols:
+            if protocol in offered:
+                return protocol
         raise SSL.Error([("", "", "no application protocol in common")])
 
     return select

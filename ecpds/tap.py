@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -20,6 +21,7 @@ import txaio
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python import usage
@@ -52,7 +54,8 @@ from ecpds.portal.portal import Portal
 from ecpds.portal.records import JsonLines, Tee
 from ecpds.ports import Ports
 from ecpds.protocols.data import METHODS, DataDoor, home
-from ecpds.protocols.ftp import FtpFactory
+from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
+from ecpds.protocols.ftp_tls import Credentials
 from ecpds.threads import PoolThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
@@ -221,7 +224,15 @@ class Node:
         listeners = Listeners(self.around, SystemRandom())
         admission = Admission(limits.connections, limits.connections_per_address)
         self.ftp = FtpFactory(
-            self.portal, listeners, limits, config.ftp, self.timeouts, self.reactor, admission, config.node.name
+            self.portal,
+            listeners,
+            limits,
+            config.ftp,
+            self.timeouts,
+            self.reactor,
+            admission,
+            config.node.name,
+            credentials=self._ftp_credentials(),
         )
         self._servers: list[Server] = []
         self._ftp_ports: list[Any] = []
@@ -258,7 +269,7 @@ class Node:
         self.engine.open()
         roles = self.config.node.roles
         if "ftp" in roles:
-            self.ports.bind("ftp", self.config.ftp.port, self.config.node.interface, self._bind_ftp)
+            self._open_ftp()
         if "https" in roles:
             self._open_https()
         if self.config.admin.port is not None:
@@ -285,9 +296,21 @@ class Node:
 
             self.ports.bind(name, port, self.config.node.interface, bind)
 
-    def _bind_ftp(self, address: str, number: int) -> int:
+    def _ftp_credentials(self) -> Credentials | None:
+        if "ftp" not in self.config.node.roles or self.config.ftp.tls == "off":
+            return None
+        return Credentials(*door_certificate(self.config, utc_now()), SystemRandom())
+
+    def _open_ftp(self) -> None:
+        options = self.config.ftp
+        implicit = None if options.tls == "off" else options.implicit_port
+        for name, number, factory in (("ftp", options.port, self.ftp), ("ftps", implicit, ImplicitFactory(self.ftp))):
+            if number is not None:
+                self.ports.bind(name, number, self.config.node.interface, partial(self._bind_ftp, factory))
+
+    def _bind_ftp(self, factory: Factory[Any], address: str, number: int) -> int:
         try:
-            port = self.reactor.listenTCP(number, self.ftp, backlog=1024, interface=address)
+            port = self.reactor.listenTCP(number, factory, backlog=1024, interface=address)
         except CannotListenError as error:
             raise error.socketError from error
         self._ftp_ports.append(port)
@@ -401,4 +424,3 @@ def raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-

@@ -4,7 +4,8 @@ We greet; the client sends command lines and we answer them in their order, one 
 that come while a command is obeyed wait in a bounded queue; when it is full, the connection is not read. Three commands
 are seen to as they arrive: ABOR aborts the transfer at once, though its own reply waits for its turn (426, then 226);
 STAT directly after a transfer's command is answered while the bytes cross; and whatever is of HTTP closes the
-connection. QUIT waits for its turn, hence for the transfer before it.
+connection. QUIT waits for its turn, hence for the transfer before it. After the reply to AUTH TLS both sides speak TLS;
+what had come in clear text behind it is dropped, for nobody knows who put it there.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ecpds.protocols.ftp_data import Ends, plain_address
 from ecpds.protocols.ftp_interpreter import Door, Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, State, is_http, parse
+from ecpds.protocols.ftp_tls import ControlTls, Credentials
 
 BURST = 16
 """Commands of one client that are obeyed before the reactor sees to the others."""
@@ -74,8 +76,10 @@ class FtpProtocol(LineReceiver):
     transport: Any
     """A TCP connection, or TLS over one; their common interface has no name."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, implicit: bool = False) -> None:
+        """`implicit`: TLS begins with the connection."""
         self._door = door
+        self._implicit = implicit
         self._limits = door.limits
         self._queue: deque[Command] = deque()
         self._outflow = Outflow()
@@ -95,6 +99,10 @@ class FtpProtocol(LineReceiver):
         self._tune()
         ends = Ends(_host(self.transport.getHost()), _host(self.transport.getPeer()))
         self._interpreter = Interpreter(self._door, ends, self, HANDLERS)
+        if self._implicit and self._door.credentials is not None:
+            self._interpreter.secure(self._door.credentials.context())
+            self._interpreter.session.protected = self._door.options.tls_data != "off"
+            self._begin_tls()
         self._admitted = self.factory.admission.enter(ends.peer)
         self.factory.sessions.add(self)
         self._idle = self._watch(self._limits.idle, self._idled)
@@ -243,6 +251,8 @@ class FtpProtocol(LineReceiver):
             self._close(answer)
             return
         self.send(answer)
+        if answer.begins_tls:
+            self._begin_tls()
         if 0 < self._limits.unknown_commands <= self._unknown:
             self._interpreter.refused(replies.TOO_MANY_ERRORS.lines[0])
             self._close(replies.TOO_MANY_ERRORS)
@@ -250,6 +260,17 @@ class FtpProtocol(LineReceiver):
             self._close(replies.TOO_MANY_TRIES)
         elif self.factory.draining:
             self._close(replies.GOING_DOWN)
+
+    def _begin_tls(self) -> None:
+        context = self._interpreter.context
+        assert context is not None
+        self._queue.clear()
+        self.clearLineBuffer()  # type: ignore[no-untyped-call]
+        self._cut = b""
+        self.setLineMode()  # type: ignore[no-untyped-call]
+        if self.paused:
+            self.resumeProducing()  # type: ignore[no-untyped-call]
+        self.transport.startTLS(ControlTls(context))
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("the control connection broke", failure=failure)
@@ -278,7 +299,8 @@ def _read_urgent_data(transport: Any) -> None:
 class FtpFactory(Factory["FtpProtocol"]):
     """The FTP door. `name` is what records call its protocol.
 
-    `admission` counts its connections, `clock` is the reactor; data connections come from `listeners`.
+    `admission` counts its connections, `clock` is the reactor; data connections come from `listeners`. Without
+    `credentials` there is no TLS.
     """
 
     noisy = False
@@ -294,15 +316,20 @@ class FtpFactory(Factory["FtpProtocol"]):
         admission: Admission,
         node: str,
         name: str = "ftp",
+        credentials: Credentials | None = None,
     ) -> None:
         self.admission = admission
         self.sessions: set[FtpProtocol] = set()
         self.draining = False
-        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name)
+        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name, credentials)
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> FtpProtocol:
-        session = FtpProtocol(self._door)
+        return self.build()
+
+    def build(self, implicit: bool = False) -> FtpProtocol:
+        """The protocol of one connection; `implicit`: one that speaks TLS from its first byte."""
+        session = FtpProtocol(self._door, implicit)
         session.factory = self
         return session
 
@@ -330,3 +357,15 @@ class FtpFactory(Factory["FtpProtocol"]):
         """Close every connection at once; what was being stored is given up."""
         for session in list(self.sessions):
             session.abort()
+
+
+class ImplicitFactory(Factory[FtpProtocol]):
+    """The port of an FTP door on which TLS is spoken from the first byte; its sessions are the door's."""
+
+    noisy = False
+
+    def __init__(self, door: FtpFactory) -> None:
+        self._door = door
+
+    def buildProtocol(self, addr: IAddress | None) -> FtpProtocol:
+        return self._door.build(implicit=True)

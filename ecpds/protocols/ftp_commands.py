@@ -6,11 +6,11 @@ the table in `ftp_replies`. What a verb needs beforehand was checked by the verb
 
 from __future__ import annotations
 
-from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, Unavailable
+from ecpds.errors import IsADirectory, LoginFailed, NotADirectory
 from ecpds.model import DataFile, Entry
+from ecpds.protocols import ftp_ports, ftp_security, ftp_transfers
 from ecpds.protocols import ftp_replies as replies
-from ecpds.protocols import ftp_transfers
-from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter
+from ecpds.protocols.ftp_interpreter import Handler, Interpreter
 from ecpds.protocols.ftp_replies import Reply, quoted, refusal_reply, reply
 from ecpds.protocols.ftp_session import SYNONYMS, VERBS
 from ecpds.wire.listings import MLSD_FACTS, mlsd_facts, time_value
@@ -55,7 +55,10 @@ async def system(pi: Interpreter, argument: str) -> Reply:
 async def features(pi: Interpreter, argument: str) -> Reply:
     """FEAT (RFC 2389 section 3.2). The facts that MLST will show bear a star (RFC 3659 section 7.8)."""
     facts = "".join(f"{fact}{'*' if fact in pi.session.facts else ''};" for fact in MLSD_FACTS)
-    return reply(211, "Extensions:", "EPSV", "MDTM", f"MLST {facts}", "REST STREAM", "SIZE", "TVFS", "UTF8", "End.")
+    tls = [] if pi.session.secure or pi.door.credentials is None else ["AUTH TLS"]
+    protection = ["PBSZ", "PROT"] if pi.door.credentials is not None else []
+    found = [*tls, *protection, "EPRT", "EPSV", "MDTM", f"MLST {facts}", "REST STREAM", "SIZE", "TVFS", "UTF8"]
+    return reply(211, "Extensions:", *sorted(found), "End.")
 
 
 async def options(pi: Interpreter, argument: str) -> Reply:
@@ -131,37 +134,6 @@ async def restart(pi: Interpreter, argument: str) -> Reply:
         return reply(501, "REST takes an offset in bytes.")
     pi.session.restart = int(digits)
     return reply(350, f"The next transfer begins at {pi.session.restart}.")
-
-
-async def passive(pi: Interpreter, argument: str) -> Reply:
-    """PASV (RFC 959 section 4.1.2): its reply has room for an IPv4 address only."""
-    if pi.session.epsv_only:
-        return replies.EPSV_ONLY
-    if pi.ends.is_ipv6:
-        return reply(522, "PASV is for IPv4; use EPSV (RFC 2428).")
-    port = _offer(pi)
-    address = pi.door.options.passive_address or pi.ends.local
-    numbers = ",".join((*address.split("."), str(port >> 8), str(port & 255)))
-    return reply(227, f"Entering Passive Mode ({numbers}).")
-
-
-async def extended_passive(pi: Interpreter, argument: str) -> Reply:
-    """EPSV (RFC 2428 section 3), with the protocol that the control connection has; after EPSV ALL there is only EPSV."""
-    ours = "2" if pi.ends.is_ipv6 else "1"
-    wanted = argument.strip().upper()
-    if wanted == "ALL":
-        pi.session.epsv_only = True
-        return reply(200, "Only EPSV from now on.")
-    if wanted not in ("", ours):
-        return reply(522, f"Use ({ours}).") if wanted.isdigit() else reply(501, "EPSV takes 1, 2 or ALL.")
-    return reply(229, f"Entering Extended Passive Mode (|||{_offer(pi)}|)")
-
-
-def _offer(pi: Interpreter) -> int:
-    try:
-        return pi.data.offer()
-    except Unavailable as refusal:
-        raise EarlyReply(refusal_reply(refusal, 425)) from refusal
 
 
 async def abort(pi: Interpreter, argument: str) -> Reply:
@@ -253,6 +225,8 @@ async def _file(pi: Interpreter, argument: str) -> DataFile:
 
 HANDLERS: dict[str, Handler] = {
     **ftp_transfers.HANDLERS,
+    **ftp_ports.HANDLERS,
+    **ftp_security.HANDLERS,
     "USER": user,
     "PASS": password,
     "ACCT": account,
@@ -266,8 +240,6 @@ HANDLERS: dict[str, Handler] = {
     "MODE": set_mode,
     "STRU": set_structure,
     "ALLO": allocate,
-    "PASV": passive,
-    "EPSV": extended_passive,
     "ABOR": abort,
     "STAT": status,
     "PWD": print_directory,

@@ -1,20 +1,23 @@
 """The data connections of one FTP session (RFC 959 section 3.2, RFC 2428).
 
 The client says PASV or EPSV; we listen on the address that its control connection came to and answer with the port; the
-client connects from the address that its control connection came from, and says what is to cross. At most one data
-connection is there at a time: a new port closes the earlier one, and its connection if nothing has used it.
+client connects from the address that its control connection came from, and says what is to cross. Or it says PORT or
+EPRT; when it has said what is to cross we connect to its port, from and to the addresses of the control connection. At
+most one data connection is there at a time: a new port closes the earlier one, and its connection if nothing has used it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError, Deferred
 
 from ecpds.config import Ftp, Limits, port_range
 from ecpds.errors import ConnectionLost, Refusal
-from ecpds.interfaces import IChannel, IListener, IListeners
+from ecpds.interfaces import IChannel, IListeners
 
 
 def plain_address(text: str) -> str:
@@ -40,33 +43,41 @@ class Ends:
 
 
 class DataConnection:
-    """One data connection: first a port that waits for the client, then the channel that came.
+    """One data connection: first a way to get one (`open`, begun once), then the channel that came of it.
 
-    The port closes as soon as the client has come, or has not come in time.
+    `close` is called as soon as the client has come, or will not come any more: its port is not left open.
     """
 
-    def __init__(self, listener: IListener, wait: float) -> None:
-        self.port = listener.port
-        self._listener = listener
+    def __init__(self, open: Callable[[], Awaitable[IChannel]], close: Callable[[], None]) -> None:
+        self._open = open
+        self._close = close
         self._channel: IChannel | None = None
         self._aborted = False
         self._finished = False
-        self._settled: Deferred[Refusal | None] = Deferred.fromCoroutine(self._accept(wait))
+        self._settled: Deferred[Refusal | None] | None = None
 
-    async def _accept(self, wait: float) -> Refusal | None:
+    def begin(self) -> Deferred[Refusal | None]:
+        """Begin to wait for the client, or to connect to it."""
+        if self._settled is None:
+            self._settled = Deferred.fromCoroutine(self._settle())
+        return self._settled
+
+    async def _settle(self) -> Refusal | None:
         try:
-            self._channel = await self._listener.accept(wait)
+            self._channel = await self._open()
         except Refusal as refusal:
             return refusal
+        except CancelledError:
+            return ConnectionLost()
         finally:
-            self._listener.close()
+            self._close()
         if self._aborted:
             self._channel.abort()
         return None
 
     async def channel(self) -> IChannel:
-        """Wait for the client. Raises what the listener raises, and `ConnectionLost` after `abort`. Asked for once."""
-        refusal = await self._settled
+        """Wait for the client. Raises what `open` raises, and `ConnectionLost` after `abort`. Asked for once."""
+        refusal = await self.begin()
         if refusal is not None:
             raise refusal
         if self._aborted or self._channel is None:
@@ -80,6 +91,17 @@ class DataConnection:
         await self._channel.finish()
         self._finished = True
 
+    async def finish_received(self) -> None:
+        """As `finish`, when the client has said its end.
+
+        Under TLS that end is proved (close_notify), and clients such as curl are gone by then: they wait for no answer.
+        """
+        try:
+            await self.finish()
+        except ConnectionLost:
+            if self._aborted or self._channel is None or not self._channel.secure:
+                raise
+
     @property
     def connected(self) -> bool:
         return self._channel is not None
@@ -92,9 +114,11 @@ class DataConnection:
     def abort(self) -> None:
         """Close whatever is open; the client sees a reset, never the end that says that all has come. Repeatable."""
         self._aborted = True
-        self._listener.close()
+        self._close()
         if self._channel is not None and not self._finished:
             self._channel.abort()
+        if self._settled is not None and not self._settled.called:
+            self._settled.cancel()
 
 
 class DataPort:
@@ -107,15 +131,25 @@ class DataPort:
         self._ends = ends
         self._next: DataConnection | None = None
 
-    def offer(self) -> int:
+    def offer(self, context: SSL.Context | None) -> int:
         """Listen for the client, and say where. What was offered before is closed. Raises `Unavailable`."""
         self.close()
-        listener = self._listeners.listen(self._ends.local, self._ports, self._ends.peer)
-        self._next = DataConnection(listener, self._wait)
-        return self._next.port
+        listener = self._listeners.listen(self._ends.local, self._ports, self._ends.peer, context)
+        self._next = DataConnection(lambda: listener.accept(self._wait), listener.close)
+        self._next.begin()
+        return listener.port
+
+    def aim(self, port: int, context: SSL.Context | None) -> None:
+        """Connect to a port of the client's when there is something to transfer. What was offered before is closed."""
+        self.close()
+        ends = self._ends
+        self._next = DataConnection(
+            lambda: self._listeners.connect(ends.local, ends.peer, port, self._wait, context), lambda: None
+        )
 
     @property
     def offered(self) -> bool:
+        """Whether there is, or will be, a data connection."""
         return self._next is not None
 
     def take(self) -> DataConnection:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from attrs import frozen
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -24,6 +25,7 @@ from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, Session, Verb
+from ecpds.protocols.ftp_tls import Credentials
 
 GRACE = 0.25
 """How long after the end of an upload's data the loss of its control connection still counts, at most; in seconds.
@@ -47,6 +49,7 @@ class Door:
     clock: IReactorTime
     node: str
     name: str
+    credentials: Credentials | None
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let the reactor see to everybody else first, for so long."""
@@ -94,6 +97,7 @@ class Interpreter:
         self.origin = Origin(door.name, ends.peer, door.node)
         self.transfer: Transfer | None = None
         self.gone = False
+        self.context: SSL.Context | None = None
         self._wire = wire
         self._handlers = handlers
         self._files: IFileSystem | None = None
@@ -113,6 +117,16 @@ class Interpreter:
         """Nobody is logged in any more."""
         self._files = None
         self.data.close()
+
+    def secure(self, context: SSL.Context) -> None:
+        """From the next reply on the control connection uses TLS. The session begins again: what was said is forgotten."""
+        self.context = context
+        self.session = Session(failures=self.session.failures, secure=True)
+
+    @property
+    def data_context(self) -> SSL.Context | None:
+        """What the next data connection is protected with, if it is."""
+        return self.context if self.session.protected else None
 
     def send(self, answer: Reply) -> None:
         self._wire.send(answer)
@@ -141,6 +155,9 @@ class Interpreter:
 
     def _refusal(self, verb: Verb, command: Command) -> Reply | None:
         """Why the command is refused before its handler sees it, if it is."""
+        options = self.door.options
+        if verb.name == "USER" and options.tls == "required" and not self.session.secure:
+            return replies.TLS_FIRST
         refused = self.session.refuse(verb, command.argument)
         if refused is not None:
             return refused
@@ -148,6 +165,8 @@ class Interpreter:
             denied = NotPermitted(f"{verb.name} needs the permission {verb.permission}")
             self.refused(denied.sentence)
             raise denied
+        if verb.transfers and options.tls_data == "required" and not self.session.protected:
+            return replies.PROTECTION_NEEDED
         return replies.NO_DATA_CONNECTION if verb.transfers and not self.data.offered else None
 
     @contextmanager
@@ -164,14 +183,32 @@ class Interpreter:
             data.abort()
 
     async def connect(self, data: DataConnection, announcement: str) -> IChannel:
-        """Announce the transfer and wait for the client's data connection. Raises `EarlyReply` (425) if it does not come."""
+        """Announce the transfer and wait for the client's data connection.
+
+        Raises `EarlyReply`: 425 if it does not come, or TLS is not agreed on, and 522 if it can't prove whose it is.
+        """
         self.send(reply(150, announcement))
         try:
-            return await data.channel()
+            channel = await data.channel()
+            await channel.handshake()
+            self._check_resumed(channel)
+            return channel
         except Refusal as refusal:
             if data.aborted:
                 raise
             raise EarlyReply(refusal_reply(refusal, 425)) from refusal
+
+    def _check_resumed(self, channel: IChannel) -> None:
+        if not channel.secure or channel.resumed:
+            return
+        if self.door.options.tls_session_reuse == "required":
+            self.refused(replies.NOT_RESUMED.lines[0])
+            raise EarlyReply(replies.NOT_RESUMED)
+        self.log.info(
+            "a data connection of {login}@{peer} did not resume the TLS session of its control connection",
+            login=self.session.login,
+            peer=self.ends.peer,
+        )
 
     async def heard_out(self, data: DataConnection, since: float) -> None:
         """Make sure that the client is there and wants what it sent to be kept. Raises `ConnectionLost`.

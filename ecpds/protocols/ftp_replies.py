@@ -22,6 +22,10 @@ class Reply:
     def closes(self) -> bool:
         return self.code in (221, 421)
 
+    @property
+    def begins_tls(self) -> bool:
+        return self.code == 234
+
     def encode(self) -> bytes:
         """The wire form (RFC 959 section 4.2). Inner lines begin with a space, so that none looks like the last one."""
         first, *rest = (_one_line(line) for line in self.lines)
@@ -82,6 +86,12 @@ def quoted(path: str) -> str:
 
 
 FAILED = reply(451, errors.Unavailable().sentence)
+BEGIN_TLS = reply(234, "Begin TLS.")
+NO_TLS = reply(534, "TLS is switched off here.")
+TLS_FIRST = reply(530, "Say AUTH TLS first.")
+AUTH_FIRST = reply(503, "Say AUTH TLS first.")
+PROTECTION_NEEDED = reply(521, "Data connections need TLS here: say PROT P.")
+NOT_RESUMED = reply(522, "The data connection must resume the TLS session of its control connection.")
 LOGIN_FIRST = reply(530, "Log in with USER and PASS first.")
 USER_FIRST = reply(503, "Say USER first.")
 RNFR_FIRST = reply(503, "Say RNFR first.")
@@ -96,7 +106,8 @@ LINE_TOO_LONG = reply(500, "The command line is too long.")
 RESTART_BEYOND_END = reply(554, "The restart offset lies beyond the end of the file.")
 NO_RESUMED_STOR = reply(554, "An upload can't be resumed; send REST 0 and the whole file.")
 ABORTED = reply(426, "The transfer was aborted.")
-NO_DATA_CONNECTION = reply(425, "Say PASV or EPSV first.")
+NO_DATA_CONNECTION = reply(425, "Say EPSV, PASV, EPRT or PORT first.")
+FOREIGN_PORT = reply(504, "Data connections go to your own address only, and to a port above 1023.")
 EPSV_ONLY = reply(503, "EPSV ALL was said: only EPSV from now on (RFC 2428).")
 TOO_MANY_ERRORS = reply(421, "Too many unknown commands; closing.")
 TOO_MANY_TRIES = reply(421, "Too many failed logins; closing.")

@@ -20,6 +20,7 @@ class Need(Enum):
     """What must have happened before a verb."""
 
     NOTHING = "at any time"
+    SECURE = "after AUTH TLS"
     NAME = "after USER"
     LOGIN = "after the login"
     RENAME = "after RNFR"
@@ -47,7 +48,7 @@ class Verb:
 
 
 def _verbs() -> list[Verb]:
-    anytime, name, login, rename = Need.NOTHING, Need.NAME, Need.LOGIN, Need.RENAME
+    anytime, secure, name, login, rename = Need.NOTHING, Need.SECURE, Need.NAME, Need.LOGIN, Need.RENAME
     none, optional, required = Argument.NONE, Argument.OPTIONAL, Argument.REQUIRED
     return [
         Verb("USER", anytime, required, "USER name: begin to log in."),
@@ -63,6 +64,11 @@ def _verbs() -> list[Verb]:
         Verb("MODE", login, required, "MODE S: only stream mode."),
         Verb("STRU", login, required, "STRU F: only file structure."),
         Verb("ALLO", login, required, "ALLO size: needed nowhere here."),
+        Verb("AUTH", anytime, required, "AUTH TLS: protect the control connection."),
+        Verb("PBSZ", secure, required, "PBSZ 0: comes before PROT."),
+        Verb("PROT", secure, required, "PROT P | C: protect data connections, or not."),
+        Verb("PORT", login, required, "PORT h1,h2,h3,h4,p1,p2: we connect to your data port, IPv4."),
+        Verb("EPRT", login, required, "EPRT |1|address|port|: we connect to your data port; 2 is IPv6."),
         Verb("PASV", login, none, "PASV: open a data port, IPv4."),
         Verb("EPSV", login, optional, "EPSV [1 | 2 | ALL]: open a data port."),
         Verb("ABOR", login, none, "ABOR: abort the transfer."),
@@ -88,7 +94,7 @@ def _verbs() -> list[Verb]:
     ]
 
 
-UNIMPLEMENTED = ("PORT", "EPRT", "APPE", "STOU", "SITE", "AUTH", "PBSZ", "PROT", "REIN", "SMNT", "LANG", "HOST", "CLNT", "MFMT")
+UNIMPLEMENTED = ("APPE", "STOU", "SITE", "REIN", "SMNT", "LANG", "HOST", "CLNT", "MFMT", "CCC", "MIC", "CONF", "ENC", "ADAT")
 
 VERBS = {verb.name: verb for verb in _verbs()}
 
@@ -148,7 +154,10 @@ class State(Enum):
 
 @define
 class Session:
-    """The state of one session. `directory` is absolute and resolved; `restart` is in bytes."""
+    """The state of one session. `directory` is absolute and resolved; `restart` is in bytes.
+
+    `secure` says whether the control connection uses TLS, `protected` whether its data connections shall.
+    """
 
     state: State = State.CONNECTED
     login: str = ""
@@ -158,6 +167,9 @@ class Session:
     renaming: str | None = None
     epsv_only: bool = False
     failures: int = 0
+    secure: bool = False
+    buffer_size_known: bool = False
+    protected: bool = False
     facts: tuple[str, ...] = MLSD_FACTS
 
     def refuse(self, verb: Verb, argument: str) -> Reply | None:
@@ -166,6 +178,8 @@ class Session:
             return replies.NOT_IMPLEMENTED
         if verb.need in (Need.LOGIN, Need.RENAME) and self.state is not State.LOGGED_IN:
             return replies.LOGIN_FIRST
+        if verb.need is Need.SECURE and not self.secure:
+            return replies.AUTH_FIRST
         if verb.need is Need.NAME and self.state is not State.NAMED:
             return replies.USER_FIRST
         if verb.need is Need.RENAME and self.renaming is None:

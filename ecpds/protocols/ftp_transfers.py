@@ -54,7 +54,7 @@ async def store(pi: Interpreter, argument: str) -> Reply:
             channel = await pi.connect(data, "Waiting for the bytes.")
             began = pi.door.clock.seconds()
             count = await upload.receive(channel)
-            await data.finish()
+            await data.finish_received()
             await pi.heard_out(data, began)
             await upload.commit()
         except BaseException as failure:

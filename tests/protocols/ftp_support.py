@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import evolve
@@ -13,9 +17,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admission import Admission
-from ecpds.config import Ftp, Limits
+from ecpds.config import Config, Ftp, Limits
+from ecpds.keys import make_certificate, utc_now
 from ecpds.model import PERMISSIONS
 from ecpds.protocols.ftp import FtpFactory, FtpProtocol
+from ecpds.protocols.ftp_tls import ControlTls, Credentials
 from ecpds.timeouts import Timeouts
 from tests.doubles import MemoryChannel, MemoryListeners, MemoryPortal, make_identity
 
@@ -47,6 +53,7 @@ class House:
         limits: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         permissions: tuple[str, ...] = PERMISSIONS,
+        tls: bool = True,
     ) -> None:
         self.clock = TurningClock()
         self.clock.advance(1_700_000_000)
@@ -64,15 +71,18 @@ class House:
             self.clock,
             self.admission,
             "node-1",
+            credentials=credentials() if tls else None,
         )
         self.clients: list[Client] = []
 
-    def connect(self, peer: str = PEER, local: str = LOCAL) -> Client:
-        self.clients.append(Client(self, peer, local))
+    def connect(self, peer: str = PEER, local: str = LOCAL, implicit: bool = False) -> Client:
+        self.clients.append(Client(self, peer, local, implicit))
         return self.clients[-1]
 
-    def log_in(self, **ends: str) -> Client:
+    def log_in(self, secure: bool = False, **ends: Any) -> Client:
         client = self.connect(**ends)
+        if secure:
+            assert client.say("AUTH TLS")[0].startswith("234 "), "no TLS"
         client.say("USER alice")
         assert client.say("PASS secret")[0].startswith("230 "), "no login"
         return client
@@ -84,6 +94,16 @@ class House:
                 client.lose()
 
 
+@cache
+def credentials() -> Credentials:
+    """A certificate for localhost, the same for all tests."""
+    with TemporaryDirectory() as folder:
+        certificate, key = Path(folder, "certificate"), Path(folder, "key")
+        for path, content in zip((certificate, key), make_certificate(Config(), utc_now()), strict=True):
+            path.write_bytes(content)
+        return Credentials(certificate, key, Random(7))
+
+
 class FtpTestCase(SynchronousTestCase):
     def new_house(self, **settings: Any) -> House:
         house = House(**settings)
@@ -91,13 +111,24 @@ class FtpTestCase(SynchronousTestCase):
         return house
 
 
+class Wire(StringTransport):
+    """A transport that takes TLS for granted: `secured` are the bytes that had been written when each began."""
+
+    def __init__(self, host: Any, peer: Any) -> None:
+        super().__init__(host, peer)
+        self.secured: list[tuple[bytes, ControlTls]] = []
+
+    def startTLS(self, creator: ControlTls) -> None:
+        self.secured.append((self.value(), creator))
+
+
 class Client:
     """One control connection, seen from the client."""
 
-    def __init__(self, house: House, peer: str = PEER, local: str = LOCAL) -> None:
+    def __init__(self, house: House, peer: str = PEER, local: str = LOCAL, implicit: bool = False) -> None:
         self.house = house
-        self.transport = StringTransport(address(local, 21), address(peer, 50000))
-        self.protocol: FtpProtocol = house.factory.buildProtocol(None)
+        self.transport = Wire(address(local, 21), address(peer, 50000))
+        self.protocol: FtpProtocol = house.factory.build(implicit)
         self.protocol.makeConnection(self.transport)
         self.greeting = self.heard()
 

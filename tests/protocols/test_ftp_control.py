@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 
-from ecpds.errors import TooManyConnections, Unavailable
+from ecpds.errors import ConnectionLost, TooManyConnections, Unavailable
 from ecpds.interfaces import IFileSystem
 from ecpds.model import PERMISSIONS, Origin
 from ecpds.protocols.ftp_session import SYNONYMS, VERBS, Argument, Need, Verb
@@ -39,6 +39,11 @@ class VerbWalk(FtpTestCase):
         "ALLO": "1",
         "OPTS": "UTF8 ON",
         "CWD": "demo",
+        "AUTH": "TLS",
+        "PBSZ": "0",
+        "PROT": "P",
+        "PORT": "192,0,2,7,200,1",
+        "EPRT": "|1|192.0.2.7|50000|",
     }
 
     def line(self, verb: Verb) -> str:
@@ -53,7 +58,7 @@ class VerbWalk(FtpTestCase):
             elif verb.need is Need.NOTHING:
                 self.assertIn(code[0], "23", verb.name)
             else:
-                self.assertEqual(code, "503" if verb.need is Need.NAME else "530", verb.name)
+                self.assertEqual(code, "503" if verb.need in (Need.NAME, Need.SECURE) else "530", verb.name)
 
     def test_after_user(self) -> None:
         for verb in VERBS.values():
@@ -68,16 +73,48 @@ class VerbWalk(FtpTestCase):
             code = codes(self.new_house().log_in().say(self.line(verb)))[0]
             if not verb.implemented:
                 self.assertEqual(code, "502", verb.name)
-            elif verb.need in (Need.NAME, Need.RENAME):
+            elif verb.need in (Need.NAME, Need.RENAME, Need.SECURE):
                 self.assertEqual(code, "503", verb.name)
             elif verb.transfers:
                 self.assertEqual(code, "425", verb.name)
             else:
                 self.assertNotIn(code, ("500", "501", "502", "503", "530"), verb.name)
 
+    def test_after_auth(self) -> None:
+        """As before it; who was logged in is no longer."""
+        for verb in VERBS.values():
+            client = self.new_house().log_in()
+            client.say("AUTH TLS")
+            code = codes(client.say(self.line(verb)))[0]
+            if not verb.implemented:
+                self.assertEqual(code, "502", verb.name)
+            elif verb.name == "AUTH" or verb.need is Need.NAME or verb.name == "PROT":
+                self.assertEqual(code, "503", verb.name)
+            elif verb.need in (Need.NOTHING, Need.SECURE):
+                self.assertIn(code[0], "23", verb.name)
+            else:
+                self.assertEqual(code, "530", verb.name)
+
+    def test_during_a_transfer(self) -> None:
+        """ABOR and STAT are answered at once; whatever else there is waits for its turn."""
+        for verb in VERBS.values():
+            client = self.new_house().log_in()
+            channel = client.passive()
+            client.say("STOR /demo/waiting")
+            said = codes(client.say(self.line(verb)))
+            if verb.name == "ABOR":
+                self.assertEqual(said, ["426", "226"])
+            elif verb.name == "STAT":
+                self.assertEqual(said, ["211"])
+            else:
+                self.assertEqual(said, [], verb.name)
+                channel.feed_end()
+                client.turn()
+                self.assertEqual(codes(client.heard())[0], "226", verb.name)
+
     def test_arguments(self) -> None:
         for verb in VERBS.values():
-            if not verb.implemented or verb.need in (Need.RENAME, Need.NAME):
+            if not verb.implemented or verb.need in (Need.RENAME, Need.NAME, Need.SECURE):
                 continue
             if verb.argument is Argument.REQUIRED:
                 self.assertEqual(codes(self.new_house().log_in().say(verb.name)), ["501"], verb.name)
@@ -341,6 +378,73 @@ class Passive(FtpTestCase):
         self.assertEqual(house.listeners.open, [])
         self.assertTrue(all(channel.closed for channel in channels))
         self.assertEqual((house.factory.sessions, house.admission.total), (set(), 0))
+
+
+class Active(FtpTestCase):
+    def test_where_the_client_said(self) -> None:
+        house = self.new_house()
+        house.tree.put("/demo/a", b"content")
+        client = house.log_in()
+        for line in ("PORT 192,0,2,7,200,1", "EPRT |1|192.0.2.7|51201|"):
+            self.assertEqual(codes(client.say(line)), ["200"])
+            self.assertEqual(house.listeners.connected, [])
+            self.assertEqual(codes(client.say("RETR /demo/a")), ["150", "226"])
+            where, channel = house.listeners.connected.pop()
+            self.assertEqual((where, channel.all_written), ((LOCAL, PEER, 51201), b"content"))
+
+    def test_over_ipv6(self) -> None:
+        house = self.new_house()
+        client = house.log_in(peer="2001:db8::7", local="2001:db8::1")
+        self.assertEqual(
+            codes(client.say("EPRT |2|2001:DB8:0::7|50000|", "PORT 1,2,3,4,200,1", "EPRT |1|1.2.3.4|50000|")),
+            ["200", "504", "522"],
+        )
+
+    def test_bounce(self) -> None:
+        """Neither to a third host, nor to a port that belongs to a service (RFC 2577)."""
+        house = self.new_house()
+        house.tree.put("/demo/a", b"content")
+        client = house.log_in()
+        lines = (
+            "PORT 192,0,2,8,200,1",
+            "PORT 127,0,0,1,200,1",
+            "PORT 192,0,2,7,0,25",
+            "PORT 192,0,2,7,3,255",
+            "EPRT |1|192.0.2.8|50000|",
+            "EPRT |1|192.0.2.7|1023|",
+        )
+        for line in lines:
+            self.assertEqual(codes(client.say(line, "RETR /demo/a")), ["504", "425"], line)
+        self.assertEqual(house.listeners.connected, [])
+        self.assertEqual(len(house.portal.sink.of("DEA")), len(lines))
+
+    def test_nonsense(self) -> None:
+        client = self.new_house().log_in()
+        for argument in ("1,2,3,4,5", "1,2,3,4,5,256", "a,b,c,d,e,f", "1,2,3,4,5,6,7", "-1,2,3,4,5,6", "x" * 5000):
+            self.assertEqual(codes(client.say(f"PORT {argument}")), ["501"], argument)
+        for argument in ("|1|192.0.2.7|50000", "|1|192.0.2.7|x|", "|1|192.0.2.7|65536|", "||||", "|1|1.2.3|50000|", "1"):
+            self.assertEqual(codes(client.say(f"EPRT {argument}")), ["501"], argument)
+
+    def test_after_epsv_all(self) -> None:
+        client = self.new_house().log_in()
+        self.assertEqual(
+            codes(client.say("EPSV ALL", "PORT 192,0,2,7,200,1", "EPRT |1|192.0.2.7|50000|")), ["200", "503", "503"]
+        )
+
+    def test_nobody_answers(self) -> None:
+        house = self.new_house()
+        house.listeners.refusal = ConnectionLost("Connection refused")
+        client = house.log_in()
+        self.assertEqual(codes(client.say("PORT 192,0,2,7,200,1", "STOR /demo/a")), ["200", "150", "425"])
+        self.assertEqual(house.tree.uploads, [])
+
+    def test_each_replaces_the_other(self) -> None:
+        house = self.new_house()
+        client = house.log_in()
+        client.say("EPSV", "PORT 192,0,2,7,200,1")
+        self.assertEqual(house.listeners.open, [])
+        client.say("EPSV", "LIST")
+        self.assertEqual(house.listeners.connected, [])
 
 
 class Talking(FtpTestCase):

@@ -18,27 +18,35 @@ from twisted.trial.unittest import TestCase
 from ecpds.admission import Admission
 from ecpds.config import Ftp, Limits
 from ecpds.protocols.ftp import FtpFactory
+from ecpds.protocols.ftp_tls import Credentials
 from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.listeners import Listeners
 from ecpds.transports.pages import Pages
-from tests.doubles import make_portal
+from tests.doubles import MemoryPortal, make_portal
 
 CONTENT = bytes(range(256)) * 8192
+
+
+def socket_factory(options: Ftp, credentials: Credentials | None = None) -> tuple[FtpFactory, MemoryPortal]:
+    """A door whose data connections are real, and the portal in memory that is behind it."""
+    limits, timeouts = Limits(), Timeouts(Clock())  # nothing expires
+    around = Surroundings(reactor, timeouts, limits, BufferPool(limits.buffers), Pages(InlineThreads()))
+    portal, listeners = make_portal(), Listeners(around, random.SystemRandom())
+    factory = FtpFactory(
+        portal, listeners, limits, options, timeouts, reactor, Admission(0, 0), "node-1", credentials=credentials
+    )
+    return factory, portal
 
 
 class Sockets(TestCase):
     address = "127.0.0.1"
 
     def setUp(self) -> None:
-        limits, timeouts = Limits(), Timeouts(Clock())  # nothing expires
-        around = Surroundings(reactor, timeouts, limits, BufferPool(limits.buffers), Pages(InlineThreads()))
-        self.portal = make_portal()
-        self.tree = self.portal.tree
-        listeners = Listeners(around, random.SystemRandom())
-        self.factory = FtpFactory(self.portal, listeners, limits, Ftp(), timeouts, reactor, Admission(0, 0), "node-1")
+        self.factory, portal = socket_factory(Ftp())
+        self.tree = portal.tree
         self.port = reactor.listenTCP(0, self.factory, interface=self.address)
 
         self.addCleanup(self.stop)
@@ -47,11 +55,12 @@ class Sockets(TestCase):
         await maybeDeferred(self.port.stopListening)
         await self.factory.drain()
 
-    async def as_client(self, work: Callable[[ftplib.FTP], Any]) -> Any:
+    async def as_client(self, work: Callable[[ftplib.FTP], Any], passive: bool = True) -> Any:
         """Do `work` with a client that is logged in, on a thread."""
 
         def talk() -> Any:
             with ftplib.FTP(timeout=20) as client:
+                client.set_pasv(passive)
                 client.connect(self.address, self.port.getHost().port)
                 client.login("alice", "secret")
                 client.cwd("/demo")
@@ -66,8 +75,9 @@ class Sockets(TestCase):
             client.retrbinary("RETR é x", back.write)
             return back.getvalue()
 
-        self.assertEqual(await self.as_client(work), CONTENT)
-        self.assertEqual(self.tree.read("/demo/é x"), CONTENT)
+        for passive in (True, False):
+            self.assertEqual(await self.as_client(work, passive), CONTENT)
+            self.assertEqual(self.tree.read("/demo/é x"), CONTENT)
 
     async def test_resumed_and_listed(self) -> None:
         self.tree.put("/demo/a", CONTENT)

@@ -49,7 +49,7 @@ class Retrieving(FtpTestCase):
     def test_a_missing_file_closes_the_data_connection(self) -> None:
         said, _, channel = self.client.download("RETR /demo/missing")
         self.assertEqual((codes(said), channel.aborted), (["550"], True))
-        self.assertEqual(self.client.say("RETR /demo/a.dat"), ["425 Say PASV or EPSV first."])
+        self.assertEqual(self.client.say("RETR /demo/a.dat"), ["425 Say EPSV, PASV, EPRT or PORT first."])
 
     def test_type_a_sends_the_stored_bytes_and_size_agrees(self) -> None:
         self.house.tree.put("/demo/text", b"a\nb\r\nc\n")
