@@ -199,6 +199,11 @@ class Channel:
         if self._state is State.OPEN:
             self._fail(ConnectionLost())
 
+    @property
+    def link(self) -> Link:
+        """What it stands on, to ask who is at the other end."""
+        return self._link
+
     # Moving bytes
 
     @property

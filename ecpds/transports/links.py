@@ -188,6 +188,11 @@ class TlsLink:
     def pending(self) -> bool:
         return self._connection.pending() > 0
 
+    @property
+    def connection(self) -> SSL.Connection:
+        """OpenSSL's own, to ask who is at the other end."""
+        return self._connection
+
     def say_end(self) -> Need | None:
         try:
             self._connection.shutdown()

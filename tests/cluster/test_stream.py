@@ -1,0 +1,246 @@
+"""A store at the other end of the data stream keeps to the contract as a local one does; and what it does when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from attrs import evolve
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred
+
+from ecpds.cluster.authority import MEMBER, Authority, Credentials, Peer, connected_peer, fleet_context, make_authority, new_key
+from ecpds.cluster.dial import Dialer
+from ecpds.cluster.stream_client import Connections, RemoteStore, peer_name
+from ecpds.cluster.stream_server import StreamServer
+from ecpds.cluster.tickets import Pass, TicketCheck, TicketOffice
+from ecpds.config import Limits
+from ecpds.errors import NotPermitted, Unavailable
+from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
+from ecpds.keys import utc_now
+from ecpds.model import Copy
+from ecpds.mover.store import LocalStore
+from ecpds.threads import InlineThreads
+from ecpds.transports.listeners import serve
+from tests.contracts.store import FILE_SIZE, LARGE, StoreContract
+from tests.doubles import MemorySink, MemorySource
+from tests.transports.pump import ChannelCase
+
+
+class Leave:
+    """What the Master would give with each placement and copy."""
+
+    def __init__(self, now: Any, life: float = 60.0) -> None:
+        self.office = TicketOffice(Ed25519PrivateKey.generate(), now, life)
+        self.address = ("127.0.0.1", 0)
+        self.mover, self.holder = "mover-b", "mover-a"
+
+    def packed(self, ticket: bytes) -> bytes:
+        return msgspec.msgpack.encode(Pass(*self.address, ticket))
+
+    def to_write(self, segment: int, volume: int, digests: Sequence[str], size: int | None) -> bytes:
+        return self.packed(self.office.to_write(segment, self.mover, volume, self.holder, digests, size))
+
+    def to_read(self, segment: int, copy: Copy, length: int) -> bytes:
+        return self.packed(self.office.to_read(segment, copy.mover, copy.volume, self.holder, length))
+
+
+class Ticketed(RemoteStore):
+    """A remote store that is always given leave."""
+
+    leave: Leave
+
+    async def write(
+        self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
+    ) -> IWriteHandle:
+        return await super().write(segment, volume, digests, size, self.leave.to_write(segment, volume, digests, size))
+
+    async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
+        return await super().read(segment, evolve(copy, ticket=self.leave.to_read(segment, copy, length)), length)
+
+
+AUTHORITY = make_authority(utc_now())
+
+
+def member(name: str, part: str = MEMBER) -> Credentials:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    loaded: Any = load_pem_private_key(AUTHORITY[1], None)
+    authority = Authority(x509.load_pem_x509_certificate(AUTHORITY[0]), loaded)
+    pem, key = new_key()
+    return Credentials(authority.certify(key.public_key(), Peer(name, part), utc_now()), pem, authority.pem)
+
+
+A, B = member("mover-a"), member("mover-b")
+
+
+def name_of(connection: Any) -> str | None:
+    peer = connected_peer(connection)
+    return None if peer is None else peer.name
+
+
+class StreamCase(StoreContract, ChannelCase):
+    """A mover behind a listening socket, and a node that knows the way; the reactor is turned by hand."""
+
+    plain = False
+
+    def make(self) -> IStore:
+        self.leave = Leave(self.reactor.seconds)
+        limits = evolve(Limits(), file_size=FILE_SIZE, free_space=0)
+        roots = [Path(self.mktemp()).resolve() for _ in range(2)]
+        threads = InlineThreads()
+        self.local = LocalStore("mover-b", roots, self.stored, threads, threads, self.around.pool, limits, False, self.reactor)
+        check = TicketCheck(self.leave.office.public_key, "mover-b", self.reactor.seconds)
+        who = (lambda channel: None) if self.plain else peer_name(name_of)
+        self.streams = StreamServer(self.local, lambda: check, who, self.reactor)
+        ours, theirs = (None, None) if self.plain else (fleet_context(A), fleet_context(B))
+        self.server = serve(self.around, "127.0.0.1", 0, self.on_channel, context=theirs)
+        self.addCleanup(self.server.stop_listening)
+        self.leave.address = ("127.0.0.1", self.server.port)
+        self.connections = Connections(Dialer(self.around, threads, ours).connect, who, self.reactor)
+        store = Ticketed("mover-b", self.connections, self.around.pool, limits)
+        store.leave = self.leave
+        self.addCleanup(self.end)
+        return store
+
+    def on_channel(self, channel: IChannel) -> None:
+        self.channel = channel
+        self.streams.serve(channel)
+
+    def end(self) -> None:
+        self.connections.close()
+        self.streams.abort()
+        for _ in range(5):
+            self.reactor.turn()
+
+    def now(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.finish(work)
+
+    def refused(self, refusal: type[BaseException], work: Coroutine[Any, Any, Any]) -> Any:
+        return self.refuse(work, refusal)
+
+    def setUp(self) -> None:
+        ChannelCase.setUp(self)
+        StoreContract.setUp(self)
+
+    def is_there(self, segment: int, volume: int = 0) -> bool:
+        done = Deferred.fromCoroutine(self.store.read(segment, self.copy(volume), 0))
+        done.addCallbacks(lambda handle: handle.close() or True, lambda failure: failure.trap(Unavailable) and False)
+        found: bool = self.finish(done)
+        return found
+
+
+class TlsStreamTests(StreamCase):
+    def test_a_ticket_of_another_node(self) -> None:
+        self.leave.holder = "mover-c"
+        self.refused(NotPermitted, self.store.write(1, 0, ()))
+
+    def test_an_expired_ticket(self) -> None:
+        self.put(1, b"here")
+        ticket = self.leave.to_read(1, Copy("mover-b", 0), 4)
+        self.reactor.advance(70)
+        self.refused(NotPermitted, RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), 4))
+
+    def test_a_ticket_to_write_is_good_once(self) -> None:
+        ticket = self.leave.to_write(1, 0, (), None)
+        for times in range(2):
+            handle = self.now(RemoteStore.write(self.store, 1, 0, (), None, ticket))
+            self.now(handle.receive(MemorySource(b"x")))
+            if times:
+                self.assertIn("before", str(self.failureResultOf(self.ended(handle.finish()))))
+            else:
+                self.now(handle.finish())
+
+    def ended(self, work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+        done = self.begin(work)
+        self.reactor.until(lambda: done.called)
+        return done
+
+    def test_no_ticket(self) -> None:
+        self.refused(Unavailable, RemoteStore.write(self.store, 1, 0, ()))
+
+    def test_a_ticket_that_was_changed(self) -> None:
+        ticket = bytearray(self.leave.office.to_write(1, "mover-b", 0, "mover-a", (), None))
+        ticket[-20] ^= 1
+        self.refused(NotPermitted, RemoteStore.write(self.store, 1, 0, (), None, self.leave.packed(bytes(ticket))))
+
+    def test_more_than_the_ticket_is_for(self) -> None:
+        self.put(1, b"here")
+        ticket = self.leave.to_read(1, Copy("mover-b", 0), 3)
+        self.refusal_of_read(ticket, 4)
+
+    def refusal_of_read(self, ticket: bytes, length: int) -> None:
+        done = self.ended(RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), length))
+        self.failureResultOf(done)
+
+    def test_connections_are_used_again(self) -> None:
+        for segment in range(1, 6):
+            self.put(segment, b"here")
+            self.assertEqual(self.get(segment, 4), b"here")
+            self.settle()
+        self.assertEqual(len(self.server.connections), 1)
+
+    def settle(self) -> None:
+        for _ in range(20):
+            self.reactor.turn()
+
+    def test_the_target_dies_in_the_middle(self) -> None:
+        handle = self.now(self.store.write(1, 0, ()))
+        self.now(handle.receive(MemorySource(LARGE[:1000])))
+        self.streams.abort()
+        self.settle()
+        self.refused(Unavailable, handle.receive(MemorySource(LARGE)))
+        self.now(handle.abort())
+        self.settle()
+        self.assertFalse(self.is_there(1))
+        self.assertEqual(self.receipts, [])
+
+    def test_the_sender_dies_in_the_middle(self) -> None:
+        handle = self.now(self.store.write(1, 0, ()))
+        self.now(handle.receive(MemorySource(LARGE)))
+        self.connections.close()
+        handle._frames.channel.abort()
+        self.settle()
+        self.assertFalse(self.is_there(1))
+        self.assertEqual(self.receipts, [])
+
+    def test_a_source_that_dies_in_the_middle_of_a_read(self) -> None:
+        self.put(1, LARGE)
+        handle = self.now(self.store.read(1, self.copy(), len(LARGE)))
+        sink = MemorySink()
+        sending = self.begin(handle.send(sink, 0, len(LARGE)))
+        self.reactor.until(lambda: len(sink.data) > 100_000)
+        self.streams.abort()
+        self.refuse(sending, Unavailable)
+        self.assertEqual(sink.value, LARGE[: len(sink.value)])
+        handle.close()
+
+    def test_a_sink_that_fails(self) -> None:
+        self.put(1, LARGE)
+        handle = self.now(self.store.read(1, self.copy(), len(LARGE)))
+        failure = ValueError("the client's own")
+        self.refused(ValueError, handle.send(MemorySink(100_000, failure), 0, len(LARGE)))
+        handle.close()
+        self.settle()
+        self.assertEqual(self.streams.reads, {0: 0})
+
+    def test_who_sends_slowly_hears_that_the_mover_is_there(self) -> None:
+        """The answer is long in coming, and still nobody is thought dead."""
+        handle = self.now(self.store.write(1, 0, ()))
+        for _ in range(5):
+            self.now(handle.receive(MemorySource(b"x")))
+            for _ in range(8):
+                self.reactor.advance(5)
+                self.settle()
+        self.now(handle.finish())
+        self.assertEqual(self.get(1, 5), b"xxxxx")
+
+
+class PlainStreamTests(StreamCase):
+    plain = True
+
+
+del StreamCase
