@@ -221,6 +221,8 @@ class Limits:
     """How long the received part of an interrupted upload is kept."""
     multipart_life: float = _positive(604800.0)
     """How long the parts of an upload that nobody completes are kept."""
+    multipart_life: float = _positive(604800.0)
+    """How long the parts of an upload that nobody completes are kept."""
     connections: int = _natural(4000)
     """Connections of one door at a time; 0: no limit."""
     connections_per_address: int = _natural(1000)

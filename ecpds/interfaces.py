@@ -20,12 +20,15 @@ from ecpds.model import (
     AccessKey,
     Allocation,
     AllocationRequest,
+    Completion,
     Condition,
     Copy,
     Destination,
     DestinationChange,
     Entry,
     Identity,
+    KeyPage,
+    MultipartUpload,
     NewUser,
     Origin,
     Page,
@@ -33,6 +36,7 @@ from ecpds.model import (
     Receipt,
     StoredSegment,
     UserChange,
+    UploadPart,
     UserRecord,
     VolumeUse,
 )
@@ -117,8 +121,8 @@ class IUpload(Interface):
         Raises what the source raises, `NoSpace`, `TooLarge`.
         """
 
-    async def commit() -> Entry:
-        """Sync, check, publish: returns when the name exists for everyone.
+    async def commit(expected: Mapping[str, str] = EMPTY) -> Entry:
+        """Sync, check, publish: returns when the name exists for everyone. `expected` are digests that came after the bytes.
 
         Raises `Incomplete` when a size was announced and not reached, `DigestMismatch`, `PreconditionFailed`, `NoSpace`.
         After any of these nothing is left.
@@ -164,11 +168,12 @@ class IFileSystem(Interface):
         condition: Condition = ANYTHING,
         expected: Mapping[str, str] = EMPTY,
         metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
     ) -> IUpload:
         """Begin to replace or create the file at `path`; missing directories appear with it.
 
-        `size` is what the client announced, `expected` the digests it did. Raises `IsADirectory`, `NotADirectory`,
-        `PreconditionFailed`, `NoSpace`, `TooLarge`.
+        `size` is what the client announced, `expected` the digests it did; `digests` are wanted besides. Raises
+        `IsADirectory`, `NotADirectory`, `PreconditionFailed`, `NoSpace`, `TooLarge`.
         """
 
     async def make_directory(path: str) -> Entry:
@@ -185,6 +190,38 @@ class IFileSystem(Interface):
 
         Raises `AlreadyExists`, `CrossesDestinations`, and `InvalidName` where a directory would move below itself.
         """
+
+
+class IObjects(Interface):
+    """The same view by keys, as an object store has it: a destination is a bucket, a path in it a key.
+
+    Refusals and records are those of `IFileSystem`. An upload that is not known raises `NotFound`.
+    """
+
+    async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+        """A page of the keys behind `after` in their byte order; `delimiter` folds those that have it behind the prefix."""
+
+    async def create_upload(path: str, metadata: Mapping[str, str]) -> int:
+        """Begin a file that comes in parts."""
+
+    async def open_part(
+        path: str, upload: int, number: int, size: int | None, expected: Mapping[str, str], digests: Sequence[str]
+    ) -> IUpload:
+        """Begin a part; the commit records it, and its entry's data file is the part's own."""
+
+    async def upload(path: str, upload: int) -> MultipartUpload: ...
+
+    async def parts(path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]: ...
+
+    async def uploads(
+        destination: str, prefix: str, after: str, after_id: int, limit: int
+    ) -> Sequence[MultipartUpload]:
+        """Those to paths with the prefix, behind a path and, of that path, an id."""
+
+    async def complete(path: str, upload: int, completion: Completion, condition: Condition) -> Entry:
+        """Publish a file that is made of parts; repeatable. Raises `InvalidRequest` when a part was replaced meanwhile."""
+
+    async def abort(path: str, upload: int) -> None: ...
 
 
 class IPortal(Interface):
@@ -232,6 +269,31 @@ class IMaster(Interface):
 
     async def list(destination: str, path: str, after: str | None, limit: int) -> Page:
         """A page of a directory, without segments. Raises `NotFound`, `NotADirectory`."""
+
+    async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+        """As `IObjects.keys`."""
+
+    async def create_upload(request: AllocationRequest) -> int:
+        """Begin a file that comes in parts; they are allocated with `AllocationRequest.part`. Raises as `allocate` does."""
+
+    async def upload(destination: str, path: str, upload: int) -> MultipartUpload:
+        """Raises `NotFound`."""
+
+    async def parts(destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
+        """Raises `NotFound`."""
+
+    async def multipart_uploads(
+        destination: str, prefix: str, after: str, after_id: int, limit: int
+    ) -> Sequence[MultipartUpload]:
+        """As `IObjects.uploads`."""
+
+    async def complete_upload(
+        user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
+    ) -> Entry:
+        """As `IObjects.complete`."""
+
+    async def abort_upload(user: int, destination: str, path: str, upload: int) -> None:
+        """Raises `NotFound`."""
 
     async def allocate(request: AllocationRequest) -> Allocation:
         """Leave to store a file. Raises `NotPermitted`, `PreconditionFailed`, `IsADirectory`, `NotADirectory`, `NoSpace`."""
@@ -346,10 +408,11 @@ class IWriteHandle(Interface):
     async def receive(source: IByteSource, limit: int | None = None) -> int:
         """As `IUpload.receive`."""
 
-    async def finish(length: int | None = None) -> Receipt:
+    async def finish(length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         """Everything written and synced, and the Master told (`IMaster.stored`): the bytes are the Master's from then on.
 
-        Raises `Incomplete` unless exactly `length` bytes came, where it is given.
+        Raises `Incomplete` unless exactly `length` bytes came, where it is given, and `DigestMismatch` unless they have the
+        digests that are expected, of those that are computed.
         """
 
     async def abort() -> None:

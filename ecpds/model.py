@@ -13,7 +13,7 @@ from attrs import field, frozen
 PERMISSIONS = ("get", "put", "delete", "dir", "mkdir", "rmdir", "rename", "size", "mtime")
 MODES = ("standard", "open", "self-service")
 
-DIGESTS = ("sha256", "md5", "sha1", "sha512", "crc64nvme")
+DIGESTS = ("sha256", "md5", "sha1", "sha512", "crc64nvme", "crc32", "crc32c")
 """The digests a destination can keep. CRC-64/NVME is always kept; the others when the destination asks for them."""
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -148,6 +148,47 @@ class Page:
 
 
 @frozen
+class KeyPage:
+    """A part of a destination's keys in their byte order, and the common prefixes of those that were folded.
+
+    A key is an entry's path relative to the destination; a folder's own key ends in a slash. `after` continues it.
+    """
+
+    entries: tuple[Entry, ...]
+    prefixes: tuple[str, ...] = ()
+    after: str | None = None
+
+
+@frozen
+class MultipartUpload:
+    """A file that comes in parts: until it is complete, nobody sees it. `path` is relative to the destination."""
+
+    id: int
+    path: str
+    created: float
+    metadata: Mapping[str, str] = EMPTY
+
+
+@frozen
+class UploadPart:
+    """A part that is stored: its segment is a part of no file yet."""
+
+    number: int
+    segment: int
+    size: int
+    digests: Mapping[str, str] = EMPTY
+
+
+@frozen
+class Completion:
+    """What an upload is to become: the parts in their order, and what is known of the whole."""
+
+    parts: tuple[UploadPart, ...]
+    digests: Mapping[str, str] = EMPTY
+    metadata: Mapping[str, str] = EMPTY
+
+
+@frozen
 class Condition:
     """What must be true of a name at the moment of the commit: it is absent, or it points at one of `match`.
 
@@ -192,7 +233,9 @@ class Allocation:
 class AllocationRequest:
     """What a User Data Mover asks leave for. `path` is canonical and relative to the destination; `size` may be unknown.
 
-    `expected` are digests that the client announced: the commit is refused unless the bytes have them.
+    `expected` are digests that the client announced: the commit is refused unless the bytes have them. `digests` are to be
+    computed although the destination may not ask for them. With `part` it is not a file but a part of one: the upload's
+    id, and the part's number.
     """
 
     user_id: int
@@ -204,6 +247,8 @@ class AllocationRequest:
     expected: Mapping[str, str] = EMPTY
     metadata: Mapping[str, str] = EMPTY
     mtime: float | None = None
+    digests: tuple[str, ...] = ()
+    part: tuple[int, int] | None = None
 
 
 @frozen

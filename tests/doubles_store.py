@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from awscrt.checksums import crc64nvme
+from awscrt.checksums import crc32, crc32c, crc64nvme
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -14,6 +14,7 @@ from ecpds.errors import (
     AlreadyExists,
     ConnectionLost,
     Corrupt,
+    DigestMismatch,
     Incomplete,
     InvalidRequest,
     Refusal,
@@ -22,7 +23,16 @@ from ecpds.errors import (
     Unavailable,
 )
 from ecpds.interfaces import IByteSink, IByteSource, IReadHandle, IStore, IThreads, IWriteHandle
-from ecpds.model import Copy, Receipt, StoredSegment
+from ecpds.model import EMPTY, Copy, Receipt, StoredSegment
+
+
+def digest_of(name: str, data: bytes) -> str:
+    """A digest by the catalogue's name."""
+    crcs = {"crc32": (crc32, 8), "crc32c": (crc32c, 8), "crc64nvme": (crc64nvme, 16)}
+    if name not in crcs:
+        return hashlib.new(name, data).hexdigest()
+    compute, width = crcs[name]
+    return f"{compute(data):0{width}x}"
 
 
 @implementer(IWriteHandle)
@@ -50,15 +60,17 @@ class MemoryWriteHandle:
                 raise TooLarge
         return came
 
-    async def finish(self, length: int | None = None) -> Receipt:
+    async def finish(self, length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         self._refuse_over()
         if length is not None and length != len(self._data):
             await self.abort()
             raise Incomplete
+        digests = {name: digest_of(name, bytes(self._data)) for name in (*self._digests, "crc64nvme")}
+        if any(digests.get(name) != digest for name, digest in expected.items()):
+            await self.abort()
+            raise DigestMismatch
         self._over = True
         self._store.content[self._segment, self._volume] = bytes(self._data)
-        digests = {name: hashlib.new(name, self._data).hexdigest() for name in self._digests if name != "crc64nvme"}
-        digests["crc64nvme"] = f"{crc64nvme(bytes(self._data)):016x}"
         receipt = Receipt(self._segment, self._store.name, self._volume, len(self._data), digests)
         try:
             await self._store.stored(receipt)

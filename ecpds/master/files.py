@@ -14,7 +14,7 @@ from ecpds.master.schema import copy, data_file, dead, directory, entry, reclaim
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.model import EMPTY, Copy, DataFile, Entry, Page, Segment
 
-_FILE_COLUMNS = (
+COLUMNS = (
     data_file.c.id,
     data_file.c.size,
     data_file.c.mtime,
@@ -24,7 +24,7 @@ _FILE_COLUMNS = (
 )
 
 _FILE_AT = Statement(
-    select(*_FILE_COLUMNS, segment.c.id, segment.c.length, copy.c.mover, copy.c.volume)
+    select(*COLUMNS, segment.c.id, segment.c.length, copy.c.mover, copy.c.volume)
     .select_from(
         directory.join(entry, entry.c.directory == directory.c.id)
         .join(data_file, data_file.c.id == entry.c.data_file)
@@ -48,7 +48,7 @@ _PAGE = Statement(
                 null().label("digests"),
                 null().label("metadata"),
             ).where(directory.c.parent == value("directory"), directory.c.name > value("after")),
-            select(entry.c.name, null(), *_FILE_COLUMNS)
+            select(entry.c.name, null(), *COLUMNS)
             .select_from(entry.join(data_file, data_file.c.id == entry.c.data_file))
             .where(entry.c.directory == value("directory"), entry.c.name > value("after")),
         ).order_by("name")
@@ -84,7 +84,7 @@ def file_at(session: Session, destination: int, path: str) -> DataFile | None:
     """The file at `path` with its segments and copies."""
     parent, name = tree.split(path)
     rows = session.rows(_FILE_AT, destination=destination, parent=parent, name=name)
-    return _data_file(rows[0][:6], _segments(row[6:] for row in rows)) if rows else None
+    return from_row(rows[0][:6], _segments(row[6:] for row in rows)) if rows else None
 
 
 def entry_at(session: Session, destination: int, path: str) -> Entry | None:
@@ -105,21 +105,26 @@ def page(session: Session, path: str, directory_id: int, after: str | None, limi
 def add(session: Session, file: DataFile) -> None:
     """Record a data file with its segments and copies. Raises `Unavailable` when a sweep has taken one of them away."""
     for each in file.segments:
-        if session.row(_IS_DEAD, segment=each.id):
-            raise Unavailable("the upload took so long that its bytes were given up")
+        check_alive(session, each.id)
     session.run(
         _ADD_FILE,
         id=file.id,
         size=file.size,
         mtime=file.mtime,
         created=file.created,
-        digests=_packed(file.digests),
-        metadata=_packed(file.metadata),
+        digests=packed(file.digests),
+        metadata=packed(file.metadata),
     )
     for number, each in enumerate(file.segments):
         session.run(_ADD_SEGMENT, id=each.id, data_file=file.id, number=number, length=each.length)
         for where in each.copies:
             session.run(_ADD_COPY, segment=each.id, mover=where.mover, volume=where.volume)
+
+
+def check_alive(session: Session, segment: int) -> None:
+    """Raises `Unavailable` when a sweep has taken the segment away."""
+    if session.row(_IS_DEAD, segment=segment):
+        raise Unavailable("the upload took so long that its bytes were given up")
 
 
 def name(session: Session, directory_id: int, name: str, file: int, replaces: bool) -> None:
@@ -142,17 +147,18 @@ def drop(session: Session, file: int, due: float) -> None:
     session.run(_DROP_FILE, file=file)
 
 
-def _packed(values: Mapping[str, str]) -> str:
+def packed(values: Mapping[str, str]) -> str:
     return json.dumps(dict(values), separators=(",", ":")) if values else "{}"
 
 
-def _unpacked(text: str) -> Mapping[str, str]:
+def unpacked(text: str) -> Mapping[str, str]:
     return EMPTY if text == "{}" else json.loads(text)
 
 
-def _data_file(row: Sequence[Any], segments: tuple[Segment, ...] = ()) -> DataFile:
+def from_row(row: Sequence[Any], segments: tuple[Segment, ...] = ()) -> DataFile:
+    """A data file from its `COLUMNS`."""
     id_, size, mtime, created, digests, metadata = row
-    return DataFile(id_, size, mtime, created, _unpacked(digests), _unpacked(metadata), segments)
+    return DataFile(id_, size, mtime, created, unpacked(digests), unpacked(metadata), segments)
 
 
 def _segments(rows: Iterable[Sequence[Any]]) -> tuple[Segment, ...]:
@@ -171,5 +177,5 @@ def _listed(path: str, row: Sequence[Any]) -> Entry:
     where = f"{path}/{row[0]}" if path else row[0]
     if row[2] is None:
         return Entry(where, row[1])
-    file = _data_file(row[2:])
+    file = from_row(row[2:])
     return Entry(where, file.mtime, file)

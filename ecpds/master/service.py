@@ -22,13 +22,14 @@ from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
 from ecpds.interfaces import IMaster, IMoverControl, IThreads
 from ecpds.keys import Vault
-from ecpds.master import changes, destinations, files, reclaim, tree
+from ecpds.master import changes, destinations, files, keylist, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.movers import Movers
+from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.reclaim import Reclaim
@@ -42,15 +43,19 @@ from ecpds.model import (
     DIGESTS,
     Allocation,
     AllocationRequest,
+    Completion,
     Condition,
     Copy,
     Destination,
     Entry,
     Identity,
+    KeyPage,
+    MultipartUpload,
     Origin,
     Page,
     Receipt,
     StoredSegment,
+    UploadPart,
 )
 
 T = TypeVar("T")
@@ -88,10 +93,11 @@ class Master:
         self.movers = Movers(clock, random, limits)
         self.uploads = Uploads()
         self.history = History(writer)
-        self._ids = Ids(writer)
+        self.ids = Ids(writer)
         self._cache = ResolveCache()
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
         self._destinations: dict[str, Destination] = {}
+        self.multiparts = Multiparts(self)
 
     async def start(self) -> None:
         """Before anybody asks. The engine is open."""
@@ -100,10 +106,12 @@ class Master:
         self._destinations = {each.name: each for each in await self.reader.ask(destinations.every)}
         self.movers.start()
         self._reclaim.start()
+        self.multiparts.start()
 
     async def stop(self) -> None:
         """When nobody asks any more: what is queued is committed, then the catalogue is left."""
         self.movers.stop()
+        await self.multiparts.stop()
         await self._reclaim.stop()
         await self.history.flush()
         await self.writer.stop()
@@ -174,14 +182,42 @@ class Master:
 
         return await self.reader.ask_on_thread(question)
 
+    async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+        place, limit = self.destination(destination).id, max(1, min(limit, self.limits.listing_page))
+        return await self.reader.ask_on_thread(lambda session: keylist.page(session, place, prefix, after, delimiter, limit))
+
+    async def create_upload(self, request: AllocationRequest) -> int:
+        return await self.multiparts.create(request)
+
+    async def upload(self, destination: str, path: str, upload: int) -> MultipartUpload:
+        return await self.multiparts.find(destination, path, upload)
+
+    async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
+        return await self.multiparts.parts(destination, path, upload, after, limit)
+
+    async def multipart_uploads(
+        self, destination: str, prefix: str, after: str, after_id: int, limit: int
+    ) -> Sequence[MultipartUpload]:
+        return await self.multiparts.uploads(destination, prefix, after, after_id, limit)
+
+    async def complete_upload(
+        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
+    ) -> Entry:
+        return await self.multiparts.complete(user, destination, path, upload, completion, condition)
+
+    async def abort_upload(self, user: int, destination: str, path: str, upload: int) -> None:
+        await self.multiparts.abort(user, destination, path, upload)
+
     async def allocate(self, request: AllocationRequest) -> Allocation:
         await self.accounts.authorise(request.user_id, "put", request.destination)
         destination = self.destination(request.destination)
         self._check_announced(request)
+        await self.multiparts.check(request)
         await self._check_path(request, destination.id)
         placements = await self.movers.place(destination.copies, request.size or 0)
-        names = dict.fromkeys((destinations.CRC, *destination.digests, *request.expected))
-        allocation = Allocation(await self._ids.take(), placements, tuple(names))
+        wanted = (*destination.digests, *request.expected, *request.digests)
+        names = dict.fromkeys((destinations.CRC, *wanted))
+        allocation = Allocation(await self.ids.take(), placements, tuple(names))
         self.uploads.begin(Upload(request, destination.id, allocation))
         return allocation
 
@@ -191,7 +227,7 @@ class Master:
             raise InvalidRequest("that is no size, or no time")
         if self.limits.file_size and size > self.limits.file_size:
             raise TooLarge
-        for name in request.expected:
+        for name in (*request.expected, *request.digests):
             if name not in DIGESTS:
                 raise InvalidRequest(f"digest {name!r}; allowed: {', '.join(DIGESTS)}")
 
@@ -227,10 +263,16 @@ class Master:
             now = self.clock.seconds()
             file = upload.data_file(now)
             due = now + self.limits.ticket_life
-            entry = await self._change(
-                lambda session: changes.publish(session, destination, request.path, file, request.condition, due),
-                lambda entry: self._cache.put(destination, evolve(entry, replaced=False)),
-            )
+            if request.part is None:
+                entry = await self._named(
+                    destination,
+                    lambda session: changes.publish(session, destination, request.path, file, request.condition, due),
+                )
+            else:
+                part = request.part
+                entry = await self.writer.run(
+                    lambda session: multipart.add_part(session, destination, request.path, part, file)
+                )
         except Refusal as refusal:
             self._give_up(upload, refusal)
         except Exception as error:
@@ -243,6 +285,13 @@ class Master:
         """Nobody will see this upload. Its bytes go, unless the storage failed after it had taken the commit."""
         self._reclaim.discard(upload.allocation.id, upload.copies)
         self.uploads.end(upload, error)
+
+    async def named(self, destination: int, change: multipart.Change) -> Entry:
+        """Run a change that gives a file its name, to its end even if the one who asked goes away."""
+        return await detached(self._named(destination, change))
+
+    async def _named(self, destination: int, change: multipart.Change) -> Entry:
+        return await self._change(change, lambda entry: self._cache.put(destination, evolve(entry, replaced=False)))
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         """Change the catalogue, and then what is kept in memory, even if the one who asked goes away in between."""
@@ -295,5 +344,5 @@ class Master:
         asked = [each.segment for each in found if each.segment not in self.uploads]
         now = self.clock.seconds()
         dead = await self.writer.run(lambda session: reclaim.mark_dead(session, asked, now))
-        self._ids.skip(dead)
+        self.ids.skip(dead)
         return dead

@@ -6,8 +6,7 @@ the end: from the question on the bytes are its, for it may have heard even wher
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -18,7 +17,8 @@ from zope.interface import implementer
 from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, Incomplete, Refusal, Stalled, TooLarge, Unavailable
 from ecpds.interfaces import IByteSource, IThreads, IWriteHandle
-from ecpds.model import Receipt
+from ecpds.model import EMPTY, Receipt
+from ecpds.mover.digests import check, follower
 from ecpds.mover.pipeline import Pipeline
 from ecpds.mover.staging import Hash, StagedFile
 from ecpds.mover.strands import FolderSyncs, Strand
@@ -57,9 +57,7 @@ class WriteHandle:
         self._segment = segment
         self._reserved = reserved
         self._when_ended = ended
-        self._hashes: dict[str, Hash] = {
-            name: hashlib.new(name, usedforsecurity=False) for name in digests if name != "crc64nvme"
-        }
+        self._hashes: dict[str, Hash] = {name: follower(name) for name in digests if name != "crc64nvme"}
         self._file = StagedFile(volume, segment, means.sync)
         self._strand = Strand(means.threads)
         hashing = [(Strand(means.digest_threads), each.update) for each in self._hashes.values()]
@@ -85,7 +83,7 @@ class WriteHandle:
                 self._pipeline.drop()
         return came
 
-    async def finish(self, length: int | None = None) -> Receipt:
+    async def finish(self, length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         self._refuse_busy()
         self._finishing = True
         try:
@@ -93,11 +91,12 @@ class WriteHandle:
                 raise Incomplete(f"{self._total} of {length} bytes came")
             await self._settle()
             self._refuse_over()
+            receipt = self._receipt()
+            check(receipt.digests, expected)
         except Exception:
             await self.abort()
             raise
         self._over = True
-        receipt = self._receipt()
         try:
             await self._tell(receipt)
         finally:

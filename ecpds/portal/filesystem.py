@@ -69,15 +69,16 @@ class Backing:
         return self.stores[mover]
 
 
-Method = Callable[Concatenate["FileSystem", str, P], Coroutine[Any, Any, T]]
+S = TypeVar("S", bound="FileSystem")
+Method = Callable[Concatenate[S, str, P], Coroutine[Any, Any, T]]
 
 
-def recorded(action: str) -> Callable[[Method[P, T]], Method[P, T]]:
+def recorded(action: str) -> Callable[[Method[S, P, T]], Method[S, P, T]]:
     """A refusal that leaves the façade leaves one DEA record, which says what was asked: `action`, and the path."""
 
-    def decorate(method: Method[P, T]) -> Method[P, T]:
+    def decorate(method: Method[S, P, T]) -> Method[S, P, T]:
         @wraps(method)
-        async def call(self: FileSystem, path: str, /, *args: P.args, **named: P.kwargs) -> T:
+        async def call(self: S, path: str, /, *args: P.args, **named: P.kwargs) -> T:
             try:
                 await self._renew()
                 return await method(self, path, *args, **named)
@@ -145,14 +146,27 @@ class FileSystem:
         condition: Condition = ANYTHING,
         expected: Mapping[str, str] = EMPTY,
         metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
     ) -> IUpload:
         name = self._file(path, "put")
-        allowed = self._backing.limits.file_size
+        request = AllocationRequest(
+            self.identity.user_id,
+            name.destination,
+            name.inside,
+            self.origin,
+            size,
+            condition,
+            expected,
+            metadata,
+            digests=tuple(digests),
+        )
+        return await self._begin(name, request)
+
+    async def _begin(self, name: CanonicalPath, request: AllocationRequest) -> Upload:
+        """Allocate, and open the copy that the bytes go to."""
+        size, allowed = request.size, self._backing.limits.file_size
         if allowed and size is not None and size > allowed:
             raise TooLarge
-        request = AllocationRequest(
-            self.identity.user_id, name.destination, name.inside, self.origin, size, condition, expected, metadata
-        )
         allocation = await self._master.allocate(request)
         try:
             handle = await self._open_copy(allocation, size)

@@ -10,6 +10,7 @@ from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.model import Origin
 from ecpds.portal.filesystem import Backing, FileSystem
 from ecpds.portal.journal import printable
+from ecpds.portal.objects import ObjectSpace
 
 
 @implementer(IPortal)
@@ -43,7 +44,7 @@ class Portal:
         except Refusal as refusal:
             self.refused(access_key_id, _reason(refusal), origin)
             raise
-        return FileSystem(self._backing, identity, origin), key
+        return ObjectSpace(self._backing, identity, origin), key
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)

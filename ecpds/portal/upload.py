@@ -5,13 +5,15 @@ Whatever goes wrong before that, the store unlinks, the Master forgets the alloc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete
 from ecpds.interfaces import IByteSource, IMaster, IUpload, IWriteHandle
-from ecpds.model import Entry
+from ecpds.model import EMPTY, Entry
 from ecpds.portal.journal import TransferRecord
 
 
@@ -49,11 +51,11 @@ class Upload:
         self._received += count
         return count
 
-    async def commit(self) -> Entry:
+    async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()
         self._committing = True
         try:
-            await self._handle.finish(self._received if self._announced is None else self._announced)
+            await self._handle.finish(self._received if self._announced is None else self._announced, expected)
             entry: Entry = await self._master.finish(self._record.file_id)
         except BaseException as failure:
             await self._give_up(failure)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Coroutine
 from typing import Any
 
-from awscrt.checksums import crc64nvme
+from awscrt.checksums import crc32, crc32c, crc64nvme
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
@@ -88,8 +88,8 @@ class StoreContract:
         for segment, size in enumerate((0, 1, 16383, 16384, 16385, 65536, 1 << 20, len(LARGE)), 1):
             data = LARGE[:size]
             receipt = self.put(segment, data, digests=DIGESTS)
-            expected = {name: hashlib.new(name, data).hexdigest() for name in DIGESTS if name != "crc64nvme"}
-            expected["crc64nvme"] = f"{crc64nvme(data):016x}"
+            expected = {name: hashlib.new(name, data).hexdigest() for name in DIGESTS if not name.startswith("crc")}
+            expected |= {"crc64nvme": f"{crc64nvme(data):016x}", "crc32": f"{crc32(data):08x}", "crc32c": f"{crc32c(data):08x}"}
             self.assertEqual(receipt, Receipt(segment, self.store.name, 0, size, expected))
             self.assertEqual(self.get(segment, size), data)
         self.assertEqual(len(self.receipts), 8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -216,6 +216,7 @@ class MemoryFileSystem:
         condition: Condition = ANYTHING,
         expected: Mapping[str, str] = EMPTY,
         metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
     ) -> IUpload:
         name = self._file(path, "put")
         self.tree.check_target(name, condition)
@@ -365,7 +366,8 @@ class MemoryUpload(Recorder):
             came += count
         return came
 
-    async def commit(self) -> Entry:
+    async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
+        self._expected.update(expected)
         try:
             if self._tree.hold is not None:
                 await self._tree.hold

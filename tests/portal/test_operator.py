@@ -98,7 +98,7 @@ class Destinations(OperatorCase):
         self.now(self.operator.add_destination("demo"))
         self.refuse(AlreadyExists, self.operator.add_destination("demo"))
         self.refuse(InvalidName, self.operator.add_destination("a/b"))
-        self.refuse(InvalidRequest, self.operator.add_destination("a", options={"digests": "crc32"}))
+        self.refuse(InvalidRequest, self.operator.add_destination("a", options={"digests": "adler32"}))
         self.refuse(InvalidRequest, self.operator.add_destination("a", options={"digest_when": "never"}))
         self.refuse(NotFound, self.operator.show_destination("a"))
 

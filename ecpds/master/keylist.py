@@ -1,0 +1,202 @@
+"""A destination as an object store sees it: its files in the byte order of their keys, a folder compared as `name/`.
+
+A folder that somebody made is a key of its own, `path/`; one that came with a file is none. The tables hold folders by name,
+and in key order `a-b/` comes before `a/`; so a folder is held back until no name that follows can come before it: those
+held are prefixes of one another. Every walk starts at its place and ends at its limit, and reads at most about twice
+the rows that it returns, plus a few look-ups for each level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import Select, select
+
+from ecpds.master import files, tree
+from ecpds.master.schema import data_file, directory, entry
+from ecpds.master.sql import Session, Statement, limited, value
+from ecpds.model import DataFile, Entry, KeyPage
+
+FIRST_READ = 32
+"""Rows of the first read of a folder; each that follows reads twice as many, up to what is asked for."""
+
+AFTER_ALL = "\U0010ffff" * 256
+"""Behind every name and key: none has so many characters."""
+
+JUST_AFTER = "\x01"
+"""A name with this behind it comes right after the name: no name holds a control character."""
+
+
+@frozen
+class Child:
+    """What is in a folder: a file, or a folder whose key ends in a slash."""
+
+    key: str
+    id: int
+    created: float = 0.0
+    implicit: bool = False
+    file: DataFile | None = None
+
+
+def _folders() -> Select[Any]:
+    return select(directory.c.name, directory.c.id, directory.c.created, directory.c.implicit)
+
+
+_FILES = Statement(
+    limited(
+        select(entry.c.name, *files.COLUMNS)
+        .select_from(entry.join(data_file, data_file.c.id == entry.c.data_file))
+        .where(entry.c.directory == value("directory"), entry.c.name >= value("first"), entry.c.name < value("end"))
+        .order_by(entry.c.name)
+    )
+)
+_FOLDERS = Statement(
+    limited(
+        _folders()
+        .where(directory.c.parent == value("directory"), directory.c.name >= value("first"), directory.c.name < value("end"))
+        .order_by(directory.c.name)
+    )
+)
+_FOLDER = Statement(_folders().where(directory.c.parent == value("directory"), directory.c.name == value("name")))
+
+
+def page(session: Session, destination: int, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+    """Up to `limit` keys, and common prefixes where keys have the delimiter behind the prefix, that come after `after`."""
+    walk = Walk(session, destination, prefix, limit + 1)
+    found = walk.keys(after) if not delimiter else walk.folded(after, delimiter)
+    entries: list[Entry] = []
+    prefixes: list[str] = []
+    last = ""
+    for each in found:
+        if len(entries) + len(prefixes) == limit:
+            return KeyPage(tuple(entries), tuple(prefixes), last)
+        if isinstance(each, str):
+            prefixes.append(each)
+            last = each
+        else:
+            entries.append(each)
+            last = each.path
+    return KeyPage(tuple(entries), tuple(prefixes))
+
+
+class Walk:
+    """Walks the keys of a destination that begin with `prefix`, `most` of them at most."""
+
+    def __init__(self, session: Session, destination: int, prefix: str, most: int) -> None:
+        self._session = session
+        self._destination = destination
+        self._prefix = prefix
+        self._most = most
+
+    def keys(self, after: str) -> Iterator[Entry]:
+        for each in self._walk(after, flat=True):
+            assert isinstance(each, Entry)
+            yield each
+
+    def folded(self, after: str, delimiter: str) -> Iterator[Entry | str]:
+        """Keys, and the common prefixes that end in the delimiter."""
+        return self._walk(after, flat=False) if delimiter == "/" else self._jumping(after, delimiter)
+
+    def _jumping(self, after: str, delimiter: str) -> Iterator[Entry | str]:
+        """As the tree doesn't know this delimiter, each common prefix is left by a walk that starts behind it."""
+        start: str | None = after
+        at = len(self._prefix)
+        while start is not None:
+            found, start = self.keys(start), None
+            for each in found:
+                end = each.path.find(delimiter, at)
+                if end < 0:
+                    yield each
+                    continue
+                common = each.path[: end + len(delimiter)]
+                start = common + AFTER_ALL
+                if common > after:
+                    yield common
+                break
+
+    def _walk(self, after: str, flat: bool) -> Iterator[Entry | str]:
+        base, rest = self._prefix[: self._prefix.rfind("/") + 1], self._prefix[self._prefix.rfind("/") + 1 :]
+        top = tree.directory_at(self._session, self._destination, base.removesuffix("/"))
+        if top is None or (after > base and not after.startswith(base)):
+            return
+        if base and not rest and not top.implicit and base > after:
+            yield Entry(base, top.created)
+        frames = self._enter(top.id, base, after[len(base) :] if after.startswith(base) else "", rest, flat)
+        while frames:
+            base, children = frames[-1]
+            child = next(children, None)
+            if child is None:
+                frames.pop()
+            elif child.file is not None:
+                yield Entry(base + child.key, child.file.mtime, child.file)
+            elif not flat:
+                yield base + child.key
+            else:
+                if not child.implicit:
+                    yield Entry(base + child.key, child.created)
+                frames.append((base + child.key, self._children(child.id, "", "")))
+
+    def _enter(self, id_: int, base: str, after: str, prefix: str, flat: bool) -> list[tuple[str, Iterator[Child]]]:
+        """The folder, and those below it that `after` is in, innermost last."""
+        frames = [(base, self._children(id_, after, prefix))]
+        while flat and "/" in after:
+            name, _, after = after.partition("/")
+            row = self._session.row(_FOLDER, directory=id_, name=name) if name.startswith(prefix) else None
+            if row is None:
+                break
+            id_, base, prefix = row[1], f"{base}{name}/", ""
+            frames.append((base, self._children(id_, after, prefix)))
+        return frames
+
+    def _children(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+        """What is in a folder, in key order, from behind `after` on."""
+        found = (self._files_in(id_, after, prefix), self._folders_in(id_, after, prefix))
+        return merge(*found, key=lambda child: child.key)
+
+    def _files_in(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+        first = max(after + JUST_AFTER if after else "", prefix)
+        for row in self._rows(_FILES, id_, first, prefix):
+            yield Child(row[0], row[1], file=files.from_row(row[1:]))
+
+    def _folders_in(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+        held = list(self._before(id_, after, prefix))
+        for row in self._rows(_FOLDERS, id_, max(after, prefix), prefix):
+            while held and held[-1].key < row[0]:
+                yield held.pop()
+            held.append(_folder(row))
+        yield from reversed(held)
+
+    def _before(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+        """Folders whose name comes before `after` but whose key doesn't: their names are prefixes of it."""
+        for length in range(max(len(prefix), 1), len(after)):
+            name = after[:length]
+            if name.startswith(prefix) and name + "/" > after and "/" not in name:
+                row = self._session.row(_FOLDER, directory=id_, name=name)
+                if row is not None:
+                    yield _folder(row)
+
+    def _rows(self, statement: Statement, id_: int, first: str, prefix: str) -> Iterator[Sequence[Any]]:
+        end, size = _end(prefix), min(FIRST_READ, self._most)
+        while True:
+            rows = self._session.rows(statement, directory=id_, first=first, end=end, limit=size)
+            yield from rows
+            if len(rows) < size:
+                return
+            first, size = rows[-1][0] + JUST_AFTER, min(size * 2, self._most)
+
+
+def _folder(row: Sequence[Any]) -> Child:
+    return Child(f"{row[0]}/", row[1], row[2], bool(row[3]))
+
+
+def _end(prefix: str) -> str:
+    """The first text behind all that begin with `prefix`."""
+    while prefix:
+        code = ord(prefix[-1]) + 1
+        if code <= 0x10FFFF:
+            return prefix[:-1] + chr(0xE000 if code == 0xD800 else code)
+        prefix = prefix[:-1]
+    return AFTER_ALL

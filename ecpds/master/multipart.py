@@ -1,0 +1,247 @@
+"""Files that come in parts: rows of their own until they are complete, so that any node may take any part.
+
+A part is a segment that no data file has yet. To complete an upload is to make a data file of segments that are there, in
+the transaction that gives it its name; no byte moves. The data file's id is the upload's, so a completion that is repeated
+is recognised by what the name points at. Parts that are left out, replaced or given up go to the reclaim list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
+
+from ecpds.errors import InvalidRequest, NotFound
+from ecpds.master import files, tree
+from ecpds.master.changes import check_room
+from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
+from ecpds.master.sql import Session, Statement, insert_into, limited, value
+from ecpds.model import AllocationRequest, Completion, Condition, Copy, DataFile, Entry, MultipartUpload, Segment, UploadPart
+
+Change = Callable[[Session], Entry]
+"""A change of the catalogue that gives a file its name."""
+
+KIND = "multipart"
+
+EXPIRED_AT_A_TIME = 100
+"""Uploads that are given up in one transaction."""
+
+_PART_COLUMNS = (upload_part.c.number, upload_part.c.segment, upload_part.c.size, upload_part.c.digests)
+
+_ADD = Statement(insert_into(upload))
+_REMOVE = Statement(delete(upload).where(upload.c.id == value("upload")))
+_UPLOAD = Statement(
+    select(upload.c.id, upload.c.path, upload.c.created, upload.c.metadata).where(
+        upload.c.id == value("upload"),
+        upload.c.destination == value("destination"),
+        upload.c.path == value("path"),
+        upload.c.kind == KIND,
+    )
+)
+_EXPIRED = Statement(limited(select(upload.c.id).where(upload.c.expires <= value("now")).order_by(upload.c.expires)))
+
+
+def _behind(path: ColumnElement[Any], id_: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(path > value("after"), and_(path == value("after"), id_ > value("after_id")))
+
+
+_UPLOADS = Statement(
+    limited(
+        select(upload.c.id, upload.c.path, upload.c.created, upload.c.metadata)
+        .where(
+            upload.c.destination == value("destination"),
+            upload.c.kind == KIND,
+            upload.c.path >= value("first"),
+            _behind(upload.c.path, upload.c.id),
+        )
+        .order_by(upload.c.path, upload.c.id)
+    )
+)
+_PARTS = Statement(
+    limited(
+        select(*_PART_COLUMNS)
+        .where(upload_part.c.upload == value("upload"), upload_part.c.number > value("after"))
+        .order_by(upload_part.c.number)
+    )
+)
+_PART = Statement(
+    select(*_PART_COLUMNS).where(upload_part.c.upload == value("upload"), upload_part.c.number == value("number"))
+)
+_ALL_PARTS = Statement(select(upload_part.c.segment).where(upload_part.c.upload == value("upload")))
+_ADD_PART = Statement(insert_into(upload_part))
+_REMOVE_PART = Statement(
+    delete(upload_part).where(upload_part.c.upload == value("upload"), upload_part.c.number == value("number"))
+)
+_REMOVE_PARTS = Statement(delete(upload_part).where(upload_part.c.upload == value("upload")))
+_ADD_FILE = Statement(insert_into(data_file))
+_ADD_SEGMENT = Statement(insert_into(segment, "id", "number", "length"))
+_ADD_COPY = Statement(insert_into(copy))
+_TAKE_SEGMENT = Statement(
+    update(segment).where(segment.c.id == value("taken")).values(data_file=value("file"), number=value("place"))
+)
+_RECLAIM = Statement(
+    insert(reclaim).from_select(
+        ["segment", "mover", "volume", "due"],
+        select(copy.c.segment, copy.c.mover, copy.c.volume, value("due")).where(copy.c.segment == value("segment")),
+    )
+)
+_DROP_COPIES = Statement(delete(copy).where(copy.c.segment == value("segment")))
+_DROP_SEGMENT = Statement(delete(segment).where(segment.c.id == value("segment")))
+_COPIES = Statement(select(copy.c.mover, copy.c.volume).where(copy.c.segment == value("segment")))
+
+
+def create(session: Session, id_: int, destination: int, request: AllocationRequest, now: float, expires: float) -> None:
+    """Begin an upload of the file that is asked for."""
+    session.run(
+        _ADD,
+        id=id_,
+        user=request.user_id,
+        destination=destination,
+        path=request.path,
+        kind=KIND,
+        created=now,
+        expires=expires,
+        metadata=files.packed(request.metadata),
+    )
+
+
+def find(session: Session, destination: int, path: str, id_: int) -> MultipartUpload:
+    """Raises `NotFound`."""
+    row = session.row(_UPLOAD, upload=id_, destination=destination, path=path)
+    if row is None:
+        raise NotFound("no such upload")
+    return _upload(row)
+
+
+def uploads(
+    session: Session, destination: int, prefix: str, after: str, after_id: int, limit: int
+) -> tuple[MultipartUpload, ...]:
+    """Up to `limit` uploads to paths that begin with `prefix`, in the order of paths and ids."""
+    first = max(prefix, after)
+    rows = session.rows(_UPLOADS, destination=destination, first=first, after=after, after_id=after_id, limit=limit)
+    return tuple(_upload(row) for row in rows if row[1].startswith(prefix))
+
+
+def parts(session: Session, id_: int, after: int, limit: int) -> tuple[UploadPart, ...]:
+    """Up to `limit` parts with a higher number than `after`."""
+    return tuple(_part(row) for row in session.rows(_PARTS, upload=id_, after=after, limit=limit))
+
+
+def add_part(session: Session, destination: int, path: str, part: tuple[int, int], file: DataFile) -> Entry:
+    """Record the stored segment of `file` as a part of an upload; one of the same number is replaced."""
+    id_, number = part
+    find(session, destination, path, id_)
+    (stored,) = file.segments
+    files.check_alive(session, stored.id)
+    old = session.row(_PART, upload=id_, number=number)
+    session.run(_ADD_SEGMENT, id=stored.id, number=0, length=stored.length)
+    for where in stored.copies:
+        session.run(_ADD_COPY, segment=stored.id, mover=where.mover, volume=where.volume)
+    if old is not None:
+        session.run(_REMOVE_PART, upload=id_, number=number)
+        _drop(session, [old[1]])
+    digests = files.packed(file.digests)
+    session.run(_ADD_PART, upload=id_, number=number, segment=stored.id, size=file.size, digests=digests)
+    return Entry(path, file.mtime, file)
+
+
+def complete(
+    session: Session,
+    destination: int,
+    path: str,
+    id_: int,
+    completion: Completion,
+    condition: Condition,
+    now: float,
+    due: float,
+) -> Entry:
+    """Make a file of parts and give it its name. Raises `InvalidRequest` when a part isn't what it was any more."""
+    done = _done_before(session, destination, path, id_)
+    if done is not None:
+        return done
+    found = find(session, destination, path, id_)
+    room = tree.room(session, destination, path)
+    check_room(room, path, condition)
+    for each in completion.parts:
+        row = session.row(_PART, upload=id_, number=each.number)
+        if row is None or row[1] != each.segment:
+            raise InvalidRequest(f"part {each.number} was replaced meanwhile")
+    metadata = {**found.metadata, **completion.metadata}
+    size = sum(part.size for part in completion.parts)
+    segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in completion.parts)
+    file = DataFile(id_, size, now, now, dict(completion.digests), metadata, segments)
+    parent = room.parent
+    if parent is None:
+        parent = tree.make_missing(session, destination, tree.split(path)[0], now)
+    _publish(session, file)
+    files.name(session, parent, tree.split(path)[1], id_, room.file is not None)
+    if room.file is not None:
+        files.drop(session, room.file, due)
+    return Entry(path, now, file, replaced=room.file is not None)
+
+
+def abort(session: Session, destination: int, path: str, id_: int) -> None:
+    """Give an upload up. Raises `NotFound`."""
+    find(session, destination, path, id_)
+    _give_up(session, id_)
+
+
+def expire(session: Session, now: float) -> int:
+    """Give up uploads whose time is over, and say how many."""
+    rows = session.rows(_EXPIRED, now=now, limit=EXPIRED_AT_A_TIME)
+    for row in rows:
+        _give_up(session, row[0])
+    return len(rows)
+
+
+def _done_before(session: Session, destination: int, path: str, id_: int) -> Entry | None:
+    """The file that a completion that was made before has left at the path."""
+    file = files.file_at(session, destination, path)
+    return Entry(path, file.mtime, file) if file is not None and file.id == id_ else None
+
+
+def _publish(session: Session, file: DataFile) -> None:
+    session.run(
+        _ADD_FILE,
+        id=file.id,
+        size=file.size,
+        mtime=file.mtime,
+        created=file.created,
+        digests=files.packed(file.digests),
+        metadata=files.packed(file.metadata),
+    )
+    taken = {each.id for each in file.segments}
+    left = [row[0] for row in session.rows(_ALL_PARTS, upload=file.id) if row[0] not in taken]
+    session.run(_REMOVE_PARTS, upload=file.id)
+    session.run(_REMOVE, upload=file.id)
+    for place, each in enumerate(file.segments):
+        session.run(_TAKE_SEGMENT, taken=each.id, file=file.id, place=place)
+    _drop(session, left)
+
+
+def _give_up(session: Session, id_: int) -> None:
+    segments = [row[0] for row in session.rows(_ALL_PARTS, upload=id_)]
+    session.run(_REMOVE_PARTS, upload=id_)
+    _drop(session, segments)
+    session.run(_REMOVE, upload=id_)
+
+
+def _drop(session: Session, segments: Iterable[int]) -> None:
+    """Nobody reads a part, so its bytes may go at once."""
+    for each in segments:
+        session.run(_RECLAIM, segment=each, due=0.0)
+        session.run(_DROP_COPIES, segment=each)
+        session.run(_DROP_SEGMENT, segment=each)
+
+
+def _copies(session: Session, id_: int) -> tuple[Copy, ...]:
+    return tuple(Copy(mover, volume) for mover, volume in session.rows(_COPIES, segment=id_))
+
+
+def _upload(row: Any) -> MultipartUpload:
+    return MultipartUpload(row[0], row[1], row[2], files.unpacked(row[3]))
+
+
+def _part(row: Any) -> UploadPart:
+    return UploadPart(row[0], row[1], row[2], files.unpacked(row[3]))

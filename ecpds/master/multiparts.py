@@ -1,0 +1,116 @@
+"""The Master's side of files that come in parts: who may, what is told, and uploads that nobody completes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from ecpds.config import Limits
+from ecpds.errors import InvalidRequest
+from ecpds.master import multipart
+from ecpds.master.accounts import Accounts
+from ecpds.master.ids import Ids
+from ecpds.master.reader import Reader
+from ecpds.master.shared import Shared
+from ecpds.master.writer import Writer
+from ecpds.model import AllocationRequest, Completion, Condition, Destination, Entry, MultipartUpload, UploadPart
+
+LOOK = 60.0
+"""Seconds between two looks for uploads whose time is over."""
+
+MOST_PARTS = 10_000
+"""Parts that one upload may have."""
+
+
+class IsMaster(Protocol):
+    """What this needs of the Master."""
+
+    accounts: Accounts
+    clock: IReactorTime
+    ids: Ids
+    limits: Limits
+    reader: Reader
+    writer: Writer
+
+    def destination(self, name: str) -> Destination: ...
+
+    async def named(self, destination: int, change: multipart.Change) -> Entry:
+        """Run a change that gives a file its name."""
+
+
+class Multiparts:
+    """Answers for a Master all that concerns uploads in parts."""
+
+    def __init__(self, master: IsMaster) -> None:
+        self._master = master
+        self._work: Shared[None] = Shared("giving up uploads in parts", self._expire)
+        self._loop = LoopingCall(self._work.begin)
+        self._loop.clock = master.clock
+
+    def start(self) -> None:
+        self._loop.start(LOOK, now=False)
+
+    async def stop(self) -> None:
+        """Returns when a look that is under way has ended."""
+        if self._loop.running:
+            self._loop.stop()
+        if self._work.running:
+            await self._work.begin()
+
+    async def create(self, request: AllocationRequest) -> int:
+        master = self._master
+        await master.accounts.authorise(request.user_id, "put", request.destination, request.path)
+        place, now = master.destination(request.destination).id, master.clock.seconds()
+        id_, expires = await master.ids.take(), now + master.limits.multipart_life
+        await master.writer.run(lambda session: multipart.create(session, id_, place, request, now, expires))
+        return id_
+
+    async def check(self, request: AllocationRequest) -> None:
+        """Whether a part may come. Raises `NotFound`, `InvalidRequest`."""
+        if request.part is not None:
+            upload, number = request.part
+            if not 1 <= number <= MOST_PARTS:
+                raise InvalidRequest(f"part {number}; allowed: 1 to {MOST_PARTS}")
+            await self.find(request.destination, request.path, upload)
+
+    async def find(self, destination: str, path: str, upload: int) -> MultipartUpload:
+        place = self._master.destination(destination).id
+        return await self._master.reader.ask_on_thread(lambda session: multipart.find(session, place, path, upload))
+
+    async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
+        await self.find(destination, path, upload)
+        limit = max(1, min(limit, MOST_PARTS))
+        return await self._master.reader.ask_on_thread(lambda session: multipart.parts(session, upload, after, limit))
+
+    async def uploads(self, destination: str, prefix: str, after: str, after_id: int, limit: int) -> Sequence[MultipartUpload]:
+        place, limit = self._master.destination(destination).id, max(1, min(limit, self._master.limits.listing_page + 1))
+        return await self._master.reader.ask_on_thread(
+            lambda session: multipart.uploads(session, place, prefix, after, after_id, limit)
+        )
+
+    async def complete(
+        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
+    ) -> Entry:
+        master = self._master
+        await master.accounts.authorise(user, "put", destination, path)
+        place, now = master.destination(destination).id, master.clock.seconds()
+        if not 1 <= len(completion.parts) <= MOST_PARTS:
+            raise InvalidRequest(f"{len(completion.parts)} parts; allowed: 1 to {MOST_PARTS}")
+        due = now + master.limits.ticket_life
+        return await master.named(
+            place,
+            lambda session: multipart.complete(session, place, path, upload, completion, condition, now, due),
+        )
+
+    async def abort(self, user: int, destination: str, path: str, upload: int) -> None:
+        await self._master.accounts.authorise(user, "put", destination, path)
+        place = self._master.destination(destination).id
+        await self._master.writer.run(lambda session: multipart.abort(session, place, path, upload))
+
+    async def _expire(self) -> None:
+        now = self._master.clock.seconds()
+        while await self._master.writer.run(lambda session: multipart.expire(session, now)):
+            pass

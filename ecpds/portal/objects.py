@@ -1,0 +1,87 @@
+"""The portal by keys, as an object store has it: a user's file system that also lists keys and takes files in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+from zope.interface import implementer
+
+from ecpds.interfaces import IObjects, IUpload
+from ecpds.model import AllocationRequest, Completion, Condition, Entry, KeyPage, MultipartUpload, UploadPart
+from ecpds.portal.filesystem import FileSystem, recorded
+
+
+@implementer(IObjects)
+class ObjectSpace(FileSystem):
+    """One logged-in user's view, by paths and by keys."""
+
+    @recorded("dir")
+    async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+        name = self._visible(f"/{destination}", "dir")
+        base = f"{name.inside}/" if name.inside else ""
+        page: KeyPage = await self._master.keys(name.destination, base + prefix, after and base + after, delimiter, limit)
+        if not base:
+            return page
+        start = len(base)
+        return KeyPage(
+            tuple(evolve(entry, path=entry.path[start:]) for entry in page.entries if entry.path != base),
+            tuple(each[start:] for each in page.prefixes),
+            page.after and page.after[start:],
+        )
+
+    @recorded("put")
+    async def create_upload(self, path: str, metadata: Mapping[str, str]) -> int:
+        name = self._file(path, "put")
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, metadata=dict(metadata))
+        upload: int = await self._master.create_upload(request)
+        return upload
+
+    @recorded("put")
+    async def open_part(
+        self, path: str, upload: int, number: int, size: int | None, expected: Mapping[str, str], digests: Sequence[str]
+    ) -> IUpload:
+        name = self._file(path, "put")
+        request = AllocationRequest(
+            self.identity.user_id,
+            name.destination,
+            name.inside,
+            self.origin,
+            size,
+            expected=dict(expected),
+            digests=tuple(digests),
+            part=(upload, number),
+        )
+        return await self._begin(name, request)
+
+    @recorded("put")
+    async def upload(self, path: str, upload: int) -> MultipartUpload:
+        name = self._file(path, "put")
+        found: MultipartUpload = await self._master.upload(name.destination, name.inside, upload)
+        return found
+
+    @recorded("put")
+    async def parts(self, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
+        name = self._file(path, "put")
+        found: Sequence[UploadPart] = await self._master.parts(name.destination, name.inside, upload, after, limit)
+        return found
+
+    @recorded("dir")
+    async def uploads(self, destination: str, prefix: str, after: str, after_id: int, limit: int) -> Sequence[MultipartUpload]:
+        name = self._visible(f"/{destination}", "dir")
+        base = f"{name.inside}/" if name.inside else ""
+        found = await self._master.multipart_uploads(name.destination, base + prefix, after and base + after, after_id, limit)
+        return [evolve(each, path=each.path[len(base) :]) for each in found]
+
+    @recorded("put")
+    async def complete(self, path: str, upload: int, completion: Completion, condition: Condition) -> Entry:
+        name = self._file(path, "put")
+        entry = await self._master.complete_upload(
+            self.identity.user_id, name.destination, name.inside, upload, completion, condition
+        )
+        return self._shown(name.destination, entry)
+
+    @recorded("put")
+    async def abort(self, path: str, upload: int) -> None:
+        name = self._file(path, "put")
+        await self._master.abort_upload(self.identity.user_id, name.destination, name.inside, upload)
