@@ -41,7 +41,8 @@ A Python console inside of the node. What you type runs on a thread of its own; 
   Tab               completes names and attributes          Up, Down   lines typed before
   Ctrl-C            interrupts what runs                    Ctrl-D     leaves
 
-A coroutine or a Deferred is waited for; it runs in the reactor. What modules write to sys.stdout goes to the log.
+A coroutine or a Deferred is waited for; it runs in the reactor, and Ctrl-C only ends the wait. What modules write to
+sys.stdout goes to the log.
 """
 
 

@@ -42,7 +42,6 @@ class Question:
     def __init__(self, ask: Callable[[], Any]) -> None:
         self._ask = ask
         self._answers: SimpleQueue[Outcome] = SimpleQueue()
-        self._deferred: Deferred[Any] | None = None
         self._given_up = False
 
     def begin(self) -> None:
@@ -54,9 +53,10 @@ class Question:
         except Exception as error:
             self._answers.put(Outcome(error=error))
             return
-        self._deferred = Deferred.fromCoroutine(found) if iscoroutine(found) else found
-        if isinstance(self._deferred, Deferred):
-            self._deferred.addCallbacks(self._answered, self._failed)
+        if iscoroutine(found):
+            found = Deferred.fromCoroutine(found)
+        if isinstance(found, Deferred):
+            found.addCallbacks(self._answered, self._failed)
         else:
             self._answers.put(Outcome(found))
 
@@ -68,10 +68,8 @@ class Question:
         self._answers.put(Outcome(error=failure.value))
 
     def give_up(self) -> None:
-        """In the reactor: nobody waits any more."""
+        """In the reactor: nobody waits any more. What has begun goes on to its end, for half of it may be worse."""
         self._given_up = True
-        if isinstance(self._deferred, Deferred):
-            self._deferred.cancel()
 
     def wake(self) -> None:
         """In the reactor: the thread has been interrupted."""

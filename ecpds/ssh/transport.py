@@ -12,7 +12,8 @@ ends the connection; and a client that doesn't read its replies isn't read eithe
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from twisted.conch.error import ConchError
 from twisted.conch.ssh.common import NS, getNS
@@ -31,14 +32,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ecpds.interfaces import IWatch
+from ecpds.config import Limits
+from ecpds.interfaces import ITimeouts, IWatch
 from ecpds.ssh.algorithms import CIPHERS, COMPRESSIONS, KEY_EXCHANGES, MACS, STRICT_CLIENT, STRICT_SERVER, USER_KEYS
 from ecpds.ssh.authorized import shown
 from ecpds.ssh.fields import Fields
 from ecpds.ssh.rules import OutOfOrder, Phase, Rules
-
-if TYPE_CHECKING:
-    from ecpds.ssh.server import SshServer
 
 VERSION = b"SSH-2.0-ecpds"
 
@@ -60,6 +59,21 @@ UNREADABLE = (struct.error, IndexError, KeyError, TypeError, ValueError, ConchEr
 USERAUTH = b"ssh-userauth"
 
 
+class Server(Protocol):
+    """What a connection needs of the factory that made it. `idle` is seconds, `seconds` the clock."""
+
+    limits: Limits
+    timeouts: ITimeouts
+    idle: float
+    seconds: Callable[[], float]
+
+    def login_service(self) -> SSHService:
+        """What sees to the login of one connection."""
+
+    def left(self, connection: SshConnection) -> None:
+        """The connection has ended."""
+
+
 class Ledger:
     """What has crossed under the present keys."""
 
@@ -71,7 +85,7 @@ class Ledger:
 
 @implementer(IPushProducer)
 class SshConnection(SSHServerTransport):
-    """One connection. `server` is the factory that made it, with the limits, the clock and the way to log in."""
+    """One connection. `server` is the factory that made it, which also has the host key as conch wants it."""
 
     log = Logger()
     transport: Any
@@ -82,7 +96,7 @@ class SshConnection(SSHServerTransport):
     supportedMACs = MACS
     supportedCompressions = COMPRESSIONS
 
-    def __init__(self, server: SshServer, address: str) -> None:
+    def __init__(self, server: Server, address: str) -> None:
         self.factory: Any = server
         self.address = address
         self.rules = Rules()
