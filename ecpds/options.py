@@ -72,7 +72,8 @@ def pattern(text: str) -> Any:
     try:
         return re2.compile(text, wanted)
     except (re2.error, UnicodeEncodeError) as error:
-        reason = error.args[0].decode("utf-8", "replace") if isinstance(error, re2.error) else "not valid Unicode"
+        # What RE2 says ends in a part of the pattern, unescaped.
+        reason = error.args[0].partition(b":")[0].decode("ascii") if isinstance(error, re2.error) else "not valid Unicode"
         raise InvalidRequest(f"pattern {text!a}: {reason}; allowed: the syntax of RE2") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol
 
 import click
 
-from ecpds.admin.kinds import FILE, PAIRS, PASSWORD, WORDS, Kind
+from ecpds.admin.kinds import FILE, FLAG, PAIRS, PASSWORD, WORDS, Kind
 from ecpds.admin.verbs import VERBS, Argument, Verb
 from ecpds.errors import Refusal
 
@@ -70,13 +70,14 @@ class KindType(click.ParamType):  # type: ignore[type-arg]
 
 def parameter(argument: Argument) -> click.Parameter:
     """An argument of the table as an argument or option of a command."""
-    if argument.kind is PASSWORD:
+    if argument.kind in (PASSWORD, FLAG):
         return click.Option([argument.option, argument.name], is_flag=True, help=argument.help)
     kind: Any = click.Choice(argument.choices) if argument.choices else KindType(argument.kind)
     if argument.kind is FILE:
         kind = click.File("r", encoding="utf-8")
     if argument.positional:
-        return click.Argument([argument.name], type=kind, metavar=None if argument.choices else shown_name(argument))
+        metavar = None if argument.choices else shown_name(argument)
+        return click.Argument([argument.name], type=kind, required=argument.required, metavar=metavar)
     repeated = argument.kind.repeated
     metavar = "KEY=VALUE" if argument.kind is PAIRS else None
     return click.Option([argument.option, argument.name], type=kind, multiple=repeated, metavar=metavar, help=argument.help)
@@ -90,8 +91,10 @@ def json_value(argument: Argument, value: Any, wanted: Mapping[str, Any]) -> Any
     """What goes to the node for what click has read; None for what was not given."""
     if argument.kind is PASSWORD:
         return read_password(bool(value), wanted)
+    if argument.kind is FLAG:
+        return value or None
     if argument.kind is FILE:
-        return read_file(value)
+        return None if value is None else read_file(value)
     if argument.kind is WORDS:
         return [word for words in value for word in words] if value else None
     if argument.kind is PAIRS:

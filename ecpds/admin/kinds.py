@@ -57,6 +57,13 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def yes_or_no(text: str) -> bool:
+    """Raises `ValueError`."""
+    if text not in ("yes", "no"):
+        raise ValueError(f"{text!r}; allowed: {SWITCH.allowed}")
+    return text == "yes"
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -83,4 +90,6 @@ SECONDS = Kind("seconds", "a time such as 30d, 12h, 45m or 90 (seconds)", _is_se
 WORDS = Kind("words", "words, separated by commas", _is_words, lambda text: [word for word in text.split(",") if word], True)
 PAIRS = Kind("pairs", "KEY=VALUE", _is_pairs, pair, True)
 PASSWORD = Kind("password", "text", _is_text, str)
+SWITCH = Kind("switch", "yes or no", lambda value: isinstance(value, bool), yes_or_no)
+FLAG = Kind("flag", "true or false", lambda value: isinstance(value, bool), yes_or_no)
 FILE = Kind("file", "the text of a file", _is_text, str)

@@ -81,13 +81,17 @@ def json_value(argument: Argument, value: Any) -> Any:
 
 
 def signature(verb: Verb) -> Signature:
-    required = [Parameter(argument.name, Parameter.POSITIONAL_OR_KEYWORD) for argument in verb.arguments if argument.positional]
+    first = [
+        Parameter(argument.name, Parameter.POSITIONAL_OR_KEYWORD, default=Parameter.empty if argument.required else None)
+        for argument in verb.arguments
+        if argument.positional
+    ]
     options = [
         Parameter(parameter_name(argument), Parameter.KEYWORD_ONLY, default=None)
         for argument in verb.arguments
         if not argument.positional
     ]
-    return Signature([*required, *options])
+    return Signature([*first, *options])
 
 
 def documentation(verb: Verb) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from ecpds.admin.kinds import FILE, NUMBER, PAIRS, PASSWORD, SECONDS, TEXT, WORDS, Kind
+from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS, Kind
 from ecpds.errors import InvalidRequest
 from ecpds.model import MODES, PERMISSIONS
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # the command line knows the façade's methods by name, and s
 class Argument:
     """One argument: its name in JSON and in the façade, its kind, and how a command line has it.
 
-    A positional argument is required. `flag` is the option's name without dashes, where it is not the argument's.
+    A positional argument is required unless it is `optional`. `flag` is the option's name without dashes, where it is not
+    the argument's.
     """
 
     name: str
@@ -28,6 +29,11 @@ class Argument:
     positional: bool = False
     flag: str = ""
     choices: tuple[str, ...] = ()
+    optional: bool = False
+
+    @property
+    def required(self) -> bool:
+        return self.positional and not self.optional
 
     @property
     def option(self) -> str:
@@ -61,7 +67,7 @@ class Verb:
         for argument in self.arguments:
             if given.get(argument.name) is not None:
                 argument.kind.check(argument.name, given[argument.name])
-            elif argument.positional:
+            elif argument.required:
                 raise InvalidRequest(f"{self.name} needs {argument.name}")
         return {name: value for name, value in given.items() if value is not None}
 
@@ -70,6 +76,21 @@ def _name(name: str, help: str) -> Argument:
     return Argument(name, TEXT, help, positional=True)
 
 
+_KEEPING = (
+    Argument("copies", NUMBER, "how many movers keep each file"),
+    Argument("group", TEXT, "the transfer group that stores it"),
+    Argument("lifetime", SECONDS, "how long files are kept, such as 30d"),
+    Argument("options", PAIRS, "digests=sha256,md5, digest_when=inline or after, or one of `option list`", flag="option"),
+)
+_MODE = Argument("mode", TEXT, "how the user logs in", choices=MODES)
+_ENABLED = Argument("enabled", SWITCH, "yes or no")
+_DESTINATIONS = Argument("destinations", WORDS, "a destination that may be seen", flag="destination")
+_PERMISSIONS = Argument("permissions", WORDS, f"any of {','.join(PERMISSIONS)}", flag="permission")
+_POLICIES = Argument("policies", WORDS, "a policy; the first that sets an option wins", flag="policy")
+_OPTIONS = Argument("options", PAIRS, "portal.KEY=VALUE; `option list` has them all", flag="option")
+_COMMENT = Argument("comment", TEXT, "what records say of the user")
+_ACTION = Argument("action", TEXT, "what to do", positional=True, choices=("add", "rm", "list"))
+
 VERBS = (
     Verb(
         ("destination", "add"),
@@ -77,11 +98,24 @@ VERBS = (
         lambda operator: operator.add_destination,
         (
             _name("name", "the destination's name"),
-            Argument("copies", NUMBER, "how many movers keep each file"),
-            Argument("group", TEXT, "the transfer group that stores it"),
-            Argument("lifetime", SECONDS, "how long files are kept, such as 30d"),
-            Argument("options", PAIRS, "digests=sha256,md5, digest_when=inline or after, or any other", flag="option"),
+            *_KEEPING,
         ),
+    ),
+    Verb(
+        ("destination", "set"),
+        "Change a destination; what is not named stays.",
+        lambda operator: operator.set_destination,
+        (
+            _name("name", "the destination's name"),
+            *_KEEPING,
+            Argument("unset", WORDS, "an option to take away; also lifetime, group"),
+        ),
+    ),
+    Verb(
+        ("destination", "rm"),
+        "Remove a destination that is empty.",
+        lambda operator: operator.remove_destination,
+        (_name("name", "the destination's name"), Argument("force", FLAG, "remove what is in it, too")),
     ),
     Verb(
         ("destination", "list"),
@@ -103,11 +137,44 @@ VERBS = (
         (
             _name("login", "the name to log in with"),
             Argument("password", PASSWORD, "read the password from standard input", flag="password-stdin"),
-            Argument("mode", TEXT, "how the user logs in", choices=MODES),
-            Argument("destinations", WORDS, "a destination that the user may see", flag="destination"),
+            _MODE,
+            _DESTINATIONS,
             Argument("permissions", WORDS, f"any of {','.join(PERMISSIONS)}; all if not given", flag="permission"),
-            Argument("options", PAIRS, "portal.KEY=VALUE", flag="option"),
+            _POLICIES,
+            _OPTIONS,
+            _COMMENT,
         ),
+    ),
+    Verb(
+        ("user", "set"),
+        "Change a user; what is not named stays.",
+        lambda operator: operator.set_user,
+        (
+            _name("login", "the user's name"),
+            _MODE,
+            _ENABLED,
+            _DESTINATIONS,
+            _PERMISSIONS,
+            _POLICIES,
+            _OPTIONS,
+            Argument("unset", WORDS, "an option to take away; also password"),
+            _COMMENT,
+        ),
+    ),
+    Verb(
+        ("user", "passwd"),
+        "Give a user a new password.",
+        lambda operator: operator.set_password,
+        (
+            _name("login", "the user's name"),
+            Argument("password", PASSWORD, "read the password from standard input", flag="password-stdin"),
+        ),
+    ),
+    Verb(
+        ("user", "rm"),
+        "Remove a user. Its files stay.",
+        lambda operator: operator.remove_user,
+        (_name("login", "the user's name"),),
     ),
     Verb(
         ("user", "list"),
@@ -124,14 +191,74 @@ VERBS = (
     ),
     Verb(
         ("user", "key"),
-        "Add an SSH public key to a user.",
+        "Add an SSH public key to a user, remove it, or list them.",
         lambda operator: operator.change_key,
         (
             _name("login", "the user's name"),
-            Argument("action", TEXT, "what to do", positional=True, choices=("add",)),
-            Argument("key", FILE, "a file with one public key, as ssh-keygen writes it", positional=True, flag="pubkeyfile"),
+            _ACTION,
+            Argument("key", FILE, "a file with one public key, as ssh-keygen writes it", True, "pubkeyfile", optional=True),
         ),
     ),
+    Verb(
+        ("user", "s3key"),
+        "Add an S3 access key to a user, remove it, or list them. The secret is shown this once.",
+        lambda operator: operator.change_access_key,
+        (
+            _name("login", "the user's name"),
+            _ACTION,
+            Argument("id", TEXT, "the access key id, to remove it", positional=True, optional=True),
+            Argument("life", SECONDS, "how long the key is good, such as 30d; for ever if not given", flag="expires"),
+            _PERMISSIONS,
+            _DESTINATIONS,
+        ),
+        many=True,
+    ),
+    Verb(
+        ("policy", "add"),
+        "Add a policy: destinations, permissions and options that are given to many users.",
+        lambda operator: operator.add_policy,
+        (
+            _name("name", "the policy's name"),
+            _DESTINATIONS,
+            Argument("permissions", WORDS, "what may be done there; the users' own if not given", flag="permission"),
+            _OPTIONS,
+            _COMMENT,
+        ),
+    ),
+    Verb(
+        ("policy", "list"),
+        "List the policies.",
+        lambda operator: operator.list_policies,
+        many=True,
+        columns=("name", "enabled", "destinations", "permissions", "options", "comment"),
+    ),
+    Verb(
+        ("policy", "show"),
+        "Show one policy.",
+        lambda operator: operator.show_policy,
+        (_name("name", "the policy's name"),),
+    ),
+    Verb(
+        ("policy", "set"),
+        "Change a policy; what is not named stays.",
+        lambda operator: operator.set_policy,
+        (
+            _name("name", "the policy's name"),
+            _ENABLED,
+            _DESTINATIONS,
+            _PERMISSIONS,
+            _OPTIONS,
+            Argument("unset", WORDS, "an option to take away; also permissions"),
+            _COMMENT,
+        ),
+    ),
+    Verb(
+        ("policy", "rm"),
+        "Remove a policy that no user has.",
+        lambda operator: operator.remove_policy,
+        (_name("name", "the policy's name"), Argument("force", FLAG, "take it from its users")),
+    ),
+    Verb(("option", "list"), "List the options there are.", lambda operator: operator.list_options, many=True),
     Verb(
         ("file", "show"),
         "Show a file: its id, size, digests, and where its copies are.",

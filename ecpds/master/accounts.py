@@ -19,7 +19,11 @@ from ecpds.master.reader import Reader
 from ecpds.master.rights import Rights, names_of
 from ecpds.master.users import Account
 from ecpds.master.writer import Writer
-from ecpds.model import Identity
+from ecpds.model import Identity, Origin
+from ecpds.options import path_allowed
+
+EXCLUDED = "portal.excludeProtocols"
+NOTE = "portal.updateLastLoginInformation"
 
 REMEMBERED = 10_000
 """Accounts that are remembered at most."""
@@ -52,7 +56,7 @@ class Accounts:
         self._noted: dict[int, float] = {}
         self._changes = 0
 
-    async def login(self, login: str, password: str) -> Identity:
+    async def login(self, login: str, password: str, origin: Origin) -> Identity:
         """Raises `LoginFailed`, the same and as late for an unknown user; `NotPermitted` with the reason in its detail.
 
         Only who has the right password learns that the account is disabled or may go nowhere.
@@ -64,9 +68,9 @@ class Accounts:
             account = await self._named(login)
             if account is None or not right:
                 raise LoginFailed(reason=_reason(account))
-        return self._logged_in(account)
+        return self._logged_in(account, origin)
 
-    async def login_with_key(self, login: str, key: bytes) -> Identity:
+    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
         """Raises as `login` does."""
         account = await self._named(login)
         if account is None:
@@ -75,14 +79,17 @@ class Accounts:
             blob = base64.b64encode(key).decode("ascii")
             if account.mode != "standard" or not account.has_key(blob):
                 raise LoginFailed(reason="Public key authentication failed")
-        return self._logged_in(account)
+        return self._logged_in(account, origin)
 
-    async def login_with_signature(self, access_key_id: str, date: str, region: str, service: str) -> tuple[Identity, bytes]:
+    async def login_with_signature(
+        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[Identity, bytes]:
         """Raises as `login` does; `Unavailable` where the secret can't be opened."""
         stored = await self._access_key(access_key_id)
         if stored is None or self._expired(stored):
             raise LoginFailed(reason="Not found" if stored is None else "Access key expired")
         identity = self._identity(await self._account(stored.user), stored)
+        _check_door(identity, origin)
         try:
             secret = self._vault.open(stored.sealed, access.purpose(stored.user, access_key_id))
         except Sealed as error:
@@ -99,10 +106,13 @@ class Accounts:
             raise NotPermitted("the access key is no longer valid")
         return self._identity(await self._account(stored.user), stored)
 
-    async def authorise(self, user: int, permission: str, destination: str) -> None:
-        """Raises `NotPermitted` unless the user, as it is now, may do that there."""
+    async def authorise(self, user: int, permission: str, destination: str, path: str) -> None:
+        """Raises `NotPermitted` unless the user, as it is now, may do that to `path` in the destination."""
         account = await self._account(user)
-        if not account.enabled or permission not in account.rights.by_destination.get(destination, ()):
+        rights = account.rights
+        if not account.enabled or permission not in rights.by_destination.get(destination, ()):
+            raise NotPermitted
+        if not path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}"):
             raise NotPermitted
 
     def forget(self, login: str) -> None:
@@ -121,9 +131,11 @@ class Accounts:
         self._ids.clear()
         self._keys.clear()
 
-    def _logged_in(self, account: Account) -> Identity:
+    def _logged_in(self, account: Account, origin: Origin) -> Identity:
         identity = self._identity(account)
-        self._note(account)
+        _check_door(identity, origin)
+        if identity.options.get(NOTE) != "false":
+            self._note(account)
         return identity
 
     def _identity(self, account: Account, stored: StoredKey | None = None) -> Identity:
@@ -213,6 +225,13 @@ def _reason(account: Account | None) -> str:
     if account is None:
         return "Not found"
     return "Password authentication failed" if account.password else "Password not set"
+
+
+def _check_door(identity: Identity, origin: Origin) -> None:
+    """Whether the user may come in by that door."""
+    excluded = identity.options.get(EXCLUDED, "").split(",")
+    if origin.protocol in map(str.strip, excluded):
+        raise NotPermitted(f"Not by {origin.protocol}")
 
 
 def _check_usable(account: Account, rights: Rights) -> None:

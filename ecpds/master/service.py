@@ -146,15 +146,15 @@ class Master:
         return [(each.name, each.options.get(ROOTDIR, "").strip("/")) for each in known]
 
     async def login(self, login: str, password: str, origin: Origin) -> Identity:
-        return await self.accounts.login(login, password)
+        return await self.accounts.login(login, password, origin)
 
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
-        return await self.accounts.login_with_key(login, key)
+        return await self.accounts.login_with_key(login, key, origin)
 
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[Identity, bytes]:
-        return await self.accounts.login_with_signature(access_key_id, date, region, service)
+        return await self.accounts.login_with_signature(access_key_id, date, region, service, origin)
 
     async def renew(self, identity: Identity) -> Identity:
         return await self.accounts.renew(identity)
@@ -209,7 +209,7 @@ class Master:
         await self.multiparts.abort(user, destination, path, upload)
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
-        await self.accounts.authorise(request.user_id, "put", request.destination)
+        await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
         destination = self.destination(request.destination)
         self._check_announced(request)
         await self.multiparts.check(request)
@@ -237,7 +237,7 @@ class Master:
         if room.parent is None:
             above = tree.split(request.path)[0]
             await self.reader.ask(lambda session: tree.nearest(session, destination, above))
-            await self.accounts.authorise(request.user_id, "mkdir", request.destination)
+            await self.accounts.authorise(request.user_id, "mkdir", request.destination, above)
 
     async def stored(self, receipt: Receipt) -> None:
         upload = self.uploads.get(receipt.segment)
@@ -258,6 +258,31 @@ class Master:
             self._give_up(upload, Unavailable("the upload was abandoned"))
 
     async def _commit(self, upload: Upload) -> None:
+    async def keep(self, allocation: int) -> None:
+        upload = self.uploads.get(allocation)
+        if upload is None or upload.committing:
+            raise Unavailable("the upload is not known here any more")
+        part = await self.multiparts.keep(upload.request)
+        upload.request = evolve(upload.request, part=part, size=None, expected={})
+
+    async def kept(self, user: int, destination: str, path: str) -> Partial:
+        return await self.multiparts.kept(user, destination, path)
+
+    async def add_digests(self, destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:
+        place = self.destination(destination).id
+        await self.change(
+            lambda session: changes.add_digests(session, place, path, file, digests), lambda _: self._cache.drop(place, path)
+        )
+
+    async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry:
+        await self.accounts.authorise(user, "mtime", destination, path)
+        if not isfinite(mtime):
+            raise InvalidRequest("that is no time")
+        place = self.destination(destination).id
+        return await self.change(
+            lambda session: changes.set_mtime(session, place, path, mtime), lambda _: self._cache.drop(place, path)
+        )
+
         request, destination = upload.request, upload.destination
         try:
             now = self.clock.seconds()
@@ -308,17 +333,17 @@ class Master:
         return changed
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
-        await self.accounts.authorise(user, "mkdir", destination)
+        await self.accounts.authorise(user, "mkdir", destination, path)
         place, now = self.destination(destination).id, self.clock.seconds()
         return await self.writer.run(lambda session: changes.make_directory(session, place, path, now))
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
-        await self.accounts.authorise(user, "rmdir", destination)
+        await self.accounts.authorise(user, "rmdir", destination, path)
         place = self.destination(destination).id
         await self.writer.run(lambda session: changes.remove_directory(session, place, path))
 
     async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
-        await self.accounts.authorise(user, "delete", destination)
+        await self.accounts.authorise(user, "delete", destination, path)
         return await self.delete_file(destination, path, condition)
 
     async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
@@ -329,7 +354,8 @@ class Master:
         )
 
     async def rename(self, user: int, destination: str, source: str, target: str) -> Entry:
-        await self.accounts.authorise(user, "rename", destination)
+        for path in (source, target):
+            await self.accounts.authorise(user, "rename", destination, path)
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
 
         def forget(renamed: Entry) -> None:

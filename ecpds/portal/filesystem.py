@@ -174,7 +174,7 @@ class FileSystem:
             await self._master.abandon(allocation.id)
             raise
         record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
-        return Upload(self._master, handle, record)
+        return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
 
     @recorded("mkdir")
     async def make_directory(self, path: str) -> Entry:

@@ -13,19 +13,18 @@ from attrs import asdict
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ecpds.errors import InvalidRequest, IsADirectory, NotFound, Unavailable
+from ecpds.errors import IsADirectory, NotFound, Unavailable
 from ecpds.events import timestamp
 from ecpds.interfaces import IMaster, IMoverControl, IOperations
-from ecpds.model import MODES, PERMISSIONS, Destination, Entry, NewUser, UserRecord, VolumeUse
+from ecpds.model import Destination, DestinationChange, Entry, VolumeUse
+from ecpds.portal.operator_users import Object, UsersOperator, plain
 from ecpds.portal.paths import CanonicalPath, canonical
 
 PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
 
-Object = dict[str, Any]
 
-
-class Operator:
+class Operator(UsersOperator):
     """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn."""
 
     def __init__(
@@ -36,7 +35,7 @@ class Operator:
         clock: IReactorTime,
         facts: Callable[[], Mapping[str, Any]],
     ) -> None:
-        self._operations = operations
+        super().__init__(operations)
         self._master = master
         self._movers = movers
         self._clock = clock
@@ -52,9 +51,7 @@ class Operator:
     ) -> Object:
         """The options `digests` (comma-separated) and `digest_when` are the destination's own; others are kept as given."""
         others = dict(options or {})
-        digests = others.pop("digests", "sha256")
-        when = others.pop("digest_when", "inline")
-        kept = tuple(dict.fromkeys(digest.strip() for digest in digests.split(",") if digest.strip()))
+        kept, when = _digests(others.pop("digests", "sha256")), others.pop("digest_when", "inline")
         new = Destination(0, name, copies, group, lifetime, kept, when, others, self._clock.seconds())
         return shown_destination(await self._operations.add_destination(new))
 
@@ -65,35 +62,25 @@ class Operator:
     async def show_destination(self, name: str) -> Object:
         return shown_destination(await self._operations.destination(name))
 
-    async def add_user(
+    async def set_destination(
         self,
-        login: str,
-        password: str | None = None,
-        mode: str = "standard",
-        destinations: Sequence[str] = (),
-        permissions: Sequence[str] | None = None,
+        name: str,
+        copies: int | None = None,
+        group: str | None = None,
+        lifetime: float | None = None,
         options: Mapping[str, str] | None = None,
+        unset: Sequence[str] = (),
     ) -> Object:
-        """No permissions said (None) means all. Raises `InvalidRequest` for a mode or a permission that there is not."""
-        _check_known("mode", [mode], MODES)
-        _check_known("permission", permissions or (), PERMISSIONS)
-        if password == "":
-            raise InvalidRequest("the password is empty")
-        wanted = PERMISSIONS if permissions is None else tuple(name for name in PERMISSIONS if name in permissions)
-        new = NewUser(login, password, mode, tuple(dict.fromkeys(destinations)), wanted, dict(options or {}))
-        return shown_user(await self._operations.add_user(new))
+        """Options are added to those that are set; `unset` names options that go, or `lifetime` or `group`."""
+        others = dict(options or {})
+        digests, when = others.pop("digests", None), others.pop("digest_when", None)
+        kept = None if digests is None else _digests(digests)
+        change = DestinationChange(copies, group, lifetime, kept, when, others, tuple(unset))
+        return shown_destination(await self._operations.change_destination(name, change))
 
-    async def list_users(self) -> AsyncIterator[Object]:
-        for user in await self._operations.users():
-            yield shown_user(user)
-
-    async def show_user(self, login: str) -> Object:
-        return shown_user(await self._operations.user(login))
-
-    async def change_key(self, login: str, action: str, key: str) -> Object:
-        """`add` is the only action there is."""
-        _check_known("action", [action], ("add",))
-        return shown_user(await self._operations.add_key(login, key.strip()))
+    async def remove_destination(self, name: str, force: bool = False) -> Object:
+        """Returns what it was. One with files goes only with `force`, and they with it."""
+        return shown_destination(await self._operations.remove_destination(name, force))
 
     async def show_file(self, path: str) -> Object:
         name = _inside(path)
@@ -186,23 +173,17 @@ def shown_file(destination: str, entry: Entry) -> Object:
 
 
 def shown_destination(destination: Destination) -> Object:
-    shown = asdict(destination, value_serializer=_plain)
+    shown = asdict(destination, value_serializer=plain)
     return {**shown, "created": timestamp(destination.created)}
-
-
-def shown_user(user: UserRecord) -> Object:
-    seen = None if user.last_login is None else timestamp(user.last_login)
-    return {**asdict(user, value_serializer=_plain), "created": timestamp(user.created), "last_login": seen}
 
 
 def shown_volume(volume: VolumeUse) -> Object:
     return asdict(volume)
 
 
-def _plain(_: Any, __: Any, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value
+def _digests(text: str) -> tuple[str, ...]:
+    """`sha256, md5`, each once."""
+    return tuple(dict.fromkeys(digest.strip() for digest in text.split(",") if digest.strip()))
 
 
 def _inside(path: str) -> CanonicalPath:
@@ -211,9 +192,3 @@ def _inside(path: str) -> CanonicalPath:
     if len(name.segments) < 2:
         raise IsADirectory
     return name
-
-
-def _check_known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
-    for word in given:
-        if word not in known:
-            raise InvalidRequest(f"{what} {word!r}; allowed: {', '.join(known)}")

@@ -33,12 +33,16 @@ class CountedSource:
 
 @implementer(IUpload)
 class Upload:
-    """One allocation, on its way into the copy that `handle` writes. It is open, then committing, then ended."""
+    """One allocation, on its way into the copy that `handle` writes. It is open, then committing, then ended.
+
+    `path` is what the user calls it.
+    """
 
     log = Logger()
 
-    def __init__(self, master: IMaster, handle: IWriteHandle, record: TransferRecord) -> None:
+    def __init__(self, master: IMaster, handle: IWriteHandle, record: TransferRecord, path: str) -> None:
         self._master = master
+        self._path = path
         self._handle = handle
         self._record = record
         self._announced = record.size
@@ -62,7 +66,7 @@ class Upload:
             raise
         self._record.size = entry.size
         self._record.end()
-        return evolve(entry, path=str(self._record.path))
+        return evolve(entry, path=self._path)
 
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._committing and not self._record.ended:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.admin.kinds import FILE, NUMBER, PAIRS, PASSWORD, SECONDS, TEXT, WORDS, duration, pair, whole
+from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS, duration, pair, whole
 from ecpds.admin.verbs import BY_PATH, VERBS, Verb
 from ecpds.errors import InvalidRequest
 from ecpds.portal.operator import Operator
@@ -22,6 +22,8 @@ GOOD: dict[str, Any] = {
     SECONDS.name: 1.5,
     WORDS.name: ["a", "b"],
     PAIRS.name: {"key": "value"},
+    SWITCH.name: False,
+    FLAG.name: True,
 }
 
 BAD: dict[str, list[Any]] = {
@@ -32,6 +34,8 @@ BAD: dict[str, list[Any]] = {
     SECONDS.name: [0, -1, True, "30d", float("nan"), float("inf"), [], {}],
     WORDS.name: ["a,b", [1], {}, 1],
     PAIRS.name: [{"key": 1}, {"key": None}, [], "a=b"],
+    SWITCH.name: [0, 1, "yes", [], {}],
+    FLAG.name: [0, 1, "true", [], {}],
 }
 
 
@@ -46,7 +50,7 @@ class TableTests(SynchronousTestCase):
             parameters = dict(list(inspect.signature(method).parameters.items())[1:])
             self.assertEqual([argument.name for argument in verb.arguments], list(parameters), verb.name)
             needed = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
-            self.assertEqual([argument.name for argument in verb.arguments if argument.positional], needed, verb.name)
+            self.assertEqual([argument.name for argument in verb.arguments if argument.required], needed, verb.name)
             self.assertEqual(inspect.isasyncgenfunction(method), verb.many, verb.name)
 
     def test_each_is_there_once_and_has_help(self) -> None:
@@ -71,7 +75,7 @@ class TableTests(SynchronousTestCase):
             self.refuse(verb, {**good(verb), "colour": "red"}, "colour")
             for argument in verb.arguments:
                 without = {name: value for name, value in good(verb).items() if name != argument.name}
-                if argument.positional:
+                if argument.required:
                     self.refuse(verb, without, argument.name)
                     self.refuse(verb, {**without, argument.name: None}, argument.name)
                 else:

@@ -1,0 +1,109 @@
+"""Options: each has a type that good values fit and bad ones don't, and patterns can't be made to take for ever."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ecpds import options
+from ecpds.errors import InvalidRequest
+from ecpds.model import PERMISSIONS
+from ecpds.options import DESTINATION_OPTIONS, USER_OPTIONS, check_destination_options, check_user_options, path_allowed
+
+DOCS = Path(options.__file__).parent.parent / "docs"
+
+GOOD: dict[str, list[str]] = {
+    "text": ["", "x", "é \u65e5"],
+    "pattern": [".*", "/demo/(a|b)/[^/]+", r"/\pL+"],
+    "name": ["a", "/data", "a b", "é"],
+    "destination": ["demo", "a.b-c_1"],
+    "number": ["0", "12"],
+    "size": ["0", "10M", "2G"],
+    "period": ["30d", "90"],
+    "words": ["ftp", "s3,https", "New York, France"],
+    "schedule": ["08:00-20:00=5", "08:00-20:00=5,20:00-23:59=50"],
+}
+
+BAD: dict[str, list[str]] = {
+    "text": ["a\nb", "\x1b[2J", "\u2028", "x" * 5000],
+    "pattern": ["(", "(?=a)", r"(a)\1", "a{2000}", "((a{100}){100}){100}", "x" * 501, "[[:alpha:]", "\ud800"],
+    "name": ["", "/", "a/b", "..", ".", "a" * 256],
+    "destination": ["", "a/b", "-x", "a b"],
+    "number": ["", "-1", "1.5", "many", "\u0664"],
+    "size": ["", "-1", "1X"],
+    "period": ["", "1y", "d"],
+    "words": ["", "a,,b", "a;b"],
+    "schedule": ["", "8-20=5", "24:00-25:00=1"],
+}
+
+HOSTILE = [
+    "(a*)*b",
+    "(a|a)*b",
+    "(a|aa)+$",
+    "(.*)*(.*)*(.*)*x",
+    "(([a-z])+.)+[A-Z]([a-z])+$",
+    "a?" * 160 + "a" * 160,
+    "(.?){400}b",
+]
+
+
+class TypeTests(SynchronousTestCase):
+    def test_every_option(self) -> None:
+        for known, check in ((USER_OPTIONS, check_user_options), (DESTINATION_OPTIONS, check_destination_options)):
+            for option in known:
+                choices = option.type.allowed.split(" or ") if option.type.name == "choice" else []
+                for text in choices or GOOD[option.type.name]:
+                    check({option.name: text})
+                for text in ["neither"] if choices else BAD[option.type.name]:
+                    error = self.assertRaises(InvalidRequest, check, {option.name: text})
+                    self.assertTrue(str(error).isprintable(), repr(str(error)))
+
+    def test_one_that_is_not_known(self) -> None:
+        for name in ("portal.colour", "", "portal.sort\nINH", "incoming.rootdir"):
+            error = self.assertRaises(InvalidRequest, check_user_options, {name: "x"})
+            self.assertTrue(str(error).isprintable())
+
+    def test_each_permission_has_its_pattern(self) -> None:
+        names = {option.name for option in USER_OPTIONS}
+        self.assertEqual(len(names), len(USER_OPTIONS))
+        for permission in PERMISSIONS:
+            self.assertIn(f"portal.{permission}PathPermRegex", names)
+
+    def test_the_page_is_what_the_table_says(self) -> None:
+        self.assertEqual((DOCS / "options.md").read_text(), options.page(), "python -m ecpds.options > docs/options.md")
+
+
+class PatternTests(SynchronousTestCase):
+    def test_the_whole_path_must_match(self) -> None:
+        narrowed = {"portal.getPathPermRegex": "/demo/(a|b)"}
+        for path, allowed in (
+            ("/demo/a", True),
+            ("/demo/b", True),
+            ("/demo/ab", False),
+            ("x/demo/a", False),
+            ("/demo/a\n", False),
+        ):
+            self.assertEqual(path_allowed(narrowed, "get", path), allowed, path)
+            self.assertTrue(path_allowed(narrowed, "put", path))
+
+    @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=50))
+    def test_any_text_is_a_pattern_or_is_refused(self, text: str) -> None:
+        try:
+            check_user_options({"portal.getPathPermRegex": text})
+        except InvalidRequest as refusal:
+            self.assertTrue(str(refusal).isprintable())
+        else:
+            path_allowed({"portal.getPathPermRegex": text}, "get", "/demo/" + text)
+
+    def test_none_takes_long(self) -> None:
+        paths = ["/demo/" + "a" * 1000, "a" * 1024, "/" + "a/" * 500 + "!"]
+        for text in HOSTILE:
+            check_user_options({"portal.getPathPermRegex": text})
+            began = time.process_time()
+            for path in paths:
+                path_allowed({"portal.getPathPermRegex": text}, "get", path)
+            self.assertLess(time.process_time() - began, 0.5, text)
