@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ecpds.admin.manhole_editor import BACKSPACE, CTRL_C, CTRL_D, CTRL_L, ENTER, TAB, Keys, Line
+from ecpds.admin.manhole_editor import CTRL_C, CTRL_D, CTRL_L, ENTER, TAB, Keys, Line
 from ecpds.admin.manhole_interpreter import Interpreter
 from ecpds.admin.manhole_output import Output
 from ecpds.admin.manhole_runner import Runner
@@ -127,7 +127,7 @@ class Console:
         elif key == CTRL_L:
             self._write("\x1b[H\x1b[2J")
         else:
-            self._line.press(BACKSPACE if key == "\x08" else key)
+            self._line.press(key)
 
     def _interrupt(self) -> None:
         self._waiting.clear()

@@ -19,13 +19,13 @@ from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 
-from ecpds.admin.manhole_output import Output, rendered
+from ecpds.admin.manhole_output import Output, harmless, rendered
 from ecpds.admin.manhole_verbs import Ask, Function
 from ecpds.errors import Refusal
 
 FILE = "<console>"
 
-RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 _DOTTED = re.compile(r"(?:[^\W\d]\w*\.)*(?:[^\W\d]\w*)?$")
 
@@ -116,7 +116,9 @@ class Interpreter:
                 self._output.put(rendered(value, self._width(), self._colours()))
 
     def _say(self, sentence: str) -> None:
-        self._output.print(" ".join(sentence.split()) + "\n")
+        """A refusal."""
+        text = harmless(" ".join(sentence.split()))
+        self._output.put(f"{RED}{text}{PLAIN}\n" if self._colours() else f"{text}\n")
 
     # The names that are ours
 

@@ -13,10 +13,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.pretty import pretty_repr
+from rich.theme import Theme
 from twisted.internet.interfaces import IReactorFromThreads
 
 from ecpds.admin.manhole_verbs import Record, Rows
 from ecpds.admin.show import show_list, show_one
+
+THEME = Theme({"bold": "bold cyan"})
+"""The names of columns and fields stand out."""
 
 MOST_ITEMS = 1000
 """Items of one container that are shown."""
@@ -89,6 +93,7 @@ def _table(value: Rows | Record, width: int, colours: bool) -> str:
         highlight=False,
         markup=False,
         legacy_windows=False,
+        theme=THEME,
         _environ={},
     )
     if isinstance(value, Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from attrs import evolve
@@ -57,7 +58,15 @@ class Commands(InMemory):
     def test_tables(self) -> None:
         self.assertRegex(self.type("users()\r"), "login +mode.*\nann +standard +yes")
         self.assertIn("(the first 10; there are more)", self.type("events()\r"))
-        self.assertIn("\x1b[1m", self.terminal.written.decode())
+        self.assertIn("\x1b[1;36mType", self.terminal.written.decode())
+
+    def test_a_terminal_without_colours(self) -> None:
+        self.terminal = MemoryTerminal("dumb", 40)
+        self.console = self.make_console(InlineThreads(), InlineReactor())
+        for typed in ("users()\r", 'file("/demo/a")\r'):
+            self.type(typed)
+            self.assertNotIn(b"m", b"".join(re.findall(rb"\x1b\[[0-9;]*([A-Za-z])", self.terminal.written)))
+            self.assertLessEqual(max(map(len, self.terminal.text.split("\n"))), 80)
 
     def test_help(self) -> None:
         shown = self.type("help()\r")
