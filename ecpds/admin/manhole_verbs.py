@@ -20,7 +20,12 @@ Ask = Callable[[Callable[[], Any]], Any]
 
 LISTS, SHOWS = ("list", "ls"), "show"
 
-NAMES: dict[tuple[str, ...], str] = {("user", "key"): "user_key", ("mover", "drain"): "drain", ("mover", "undrain"): "undrain"}
+NAMES: dict[tuple[str, ...], str] = {
+    ("user", "key"): "user_key",
+    ("user", "s3key"): "user_s3key",
+    ("mover", "drain"): "drain",
+    ("mover", "undrain"): "undrain",
+}
 """The names that read better than those of the rule."""
 
 
@@ -62,8 +67,9 @@ def function_name(words: Sequence[str]) -> str:
 
 
 def parameter_name(argument: Argument) -> str:
-    """As the command line calls it, where it may be given several times; what a flag reads from elsewhere has its own name."""
-    return argument.flag.replace("-", "_") if argument.flag and argument.kind.repeated else argument.name
+    """As the command line calls it; what a flag there reads from a file or a terminal has its own name, for it is given here."""
+    read_elsewhere = argument.kind in (FILE, PASSWORD)
+    return argument.flag.replace("-", "_") if argument.flag and not read_elsewhere else argument.name
 
 
 def json_value(argument: Argument, value: Any) -> Any:
@@ -82,7 +88,9 @@ def json_value(argument: Argument, value: Any) -> Any:
 
 def signature(verb: Verb) -> Signature:
     first = [
-        Parameter(argument.name, Parameter.POSITIONAL_OR_KEYWORD, default=Parameter.empty if argument.required else None)
+        Parameter(
+            parameter_name(argument), Parameter.POSITIONAL_OR_KEYWORD, default=Parameter.empty if argument.required else None
+        )
         for argument in verb.arguments
         if argument.positional
     ]

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.admin.kinds import PASSWORD
+from ecpds.admin.kinds import FILE, PASSWORD, SECONDS
 from ecpds.admin.manhole_verbs import Function, Record, Rows, function_name, functions, parameter_name, secrets_of
-from ecpds.admin.verbs import VERBS
+from ecpds.admin.verbs import VERBS, Argument
 from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, Refusal
 from tests.admin.manhole_support import RecordingOperator
 
@@ -37,6 +37,7 @@ class Verbs(SynchronousTestCase):
             ("policy list", "policies"),
             ("mover drain", "drain"),
             ("user key", "user_key"),
+            ("user s3key", "user_s3key"),
             ("status", "status"),
         ):
             self.assertEqual(function_name(words.split()), name)
@@ -60,6 +61,11 @@ class Verbs(SynchronousTestCase):
                 )
             ],
         )
+
+    def test_a_flag_s_name_is_the_argument_s(self) -> None:
+        self.assertEqual(parameter_name(Argument("life", SECONDS, flag="expires")), "expires")
+        self.assertEqual(parameter_name(Argument("key", FILE, flag="pubkeyfile")), "key")
+        self.assertEqual(parameter_name(Argument("password", PASSWORD, flag="password-stdin")), "password")
 
     def test_a_list_is_bounded(self) -> None:
         found = self.functions["events"](type="DEA")
