@@ -67,7 +67,7 @@ def function_name(words: Sequence[str]) -> str:
 
 
 def parameter_name(argument: Argument) -> str:
-    """As the command line calls it; what a flag there reads from a file or a terminal has its own name, for it is given here."""
+    """As the command line calls it; what a flag there reads from a file or a terminal has its own name."""
     read_elsewhere = argument.kind in (FILE, PASSWORD)
     return argument.flag.replace("-", "_") if argument.flag and not read_elsewhere else argument.name
 

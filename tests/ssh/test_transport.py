@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import ClassVar
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.conch.ssh.common import NS, getNS
 from twisted.conch.ssh.transport import SSHClientTransport
 from twisted.internet.defer import Deferred
@@ -127,6 +129,40 @@ class BeforeTheKeys(SshTestCase):
         self.connection.dataReceived(b"x" * 100_000)
         self.assertEqual(len(self.wire.value()), before)
         self.assertLess(len(self.connection.buf), 100)
+
+
+class AnyBytes(SshTestCase):
+    """Whatever comes, the worst is that the connection ends, and nothing of ours fails."""
+
+    def begin(self) -> None:
+        self.lose()
+        self.connection, self.wire = self.connect()
+        self.connection.dataReceived(VERSION)
+
+    @given(st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 20, 21, 30, 34, 50]), st.binary(max_size=300)), max_size=4))
+    def test_in_the_clear(self, messages: list[tuple[int, bytes]]) -> None:
+        self.begin()
+        self.send_clear(KEXINIT, self.kexinit())
+        for message, payload in messages:
+            self.send_clear(message, payload)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @given(st.binary(max_size=400))
+    def test_before_any_packet(self, data: bytes) -> None:
+        self.begin()
+        self.connection.dataReceived(data)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @settings(max_examples=50)
+    @given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=60)), max_size=4))
+    def test_after_the_login(self, messages: list[tuple[int, bytes]]) -> None:
+        self.lose()
+        self.connection, self.wire = self.connect()
+        self.log_in()
+        for message, payload in messages:
+            if not self.wire.disconnecting and message != 20:
+                self.send(message, payload)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class Sizes(SshTestCase):
