@@ -110,6 +110,11 @@ class Exchange:
         for question in self._questions.values():
             self._put(question.item)
 
+    def forget_asker(self) -> None:
+        """Who is at the other end now has not asked anything yet, and counts from the beginning."""
+        self._answers = {}
+        self._forgotten = 0
+
     def disconnected(self) -> None:
         """Answers that were not sent are asked for again."""
         self._sender = None
@@ -146,15 +151,18 @@ class Exchange:
         if self._working >= OUTSTANDING:
             ready.append(refused(item.id, Unavailable("too much was asked at once")))
             return
-        self._answers[item.id] = None
+        answers = self._answers
+        answers[item.id] = None
         self._working += 1
         at_once: list[Item] | None = ready
 
         def done(result: bytes | Failure) -> None:
             answer = self._answer(item, result)
             self._working -= 1
-            if item.id in self._answers:
-                self._answers[item.id] = answer
+            if answers is not self._answers:
+                return  # Who asked is not there any more, and another may use the same number.
+            if item.id in answers:
+                answers[item.id] = answer
             if at_once is not None:
                 at_once.append(answer)
             elif self._sender is not None:

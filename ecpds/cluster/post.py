@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
@@ -28,7 +28,7 @@ from twisted.spread.pb import Broker, Referenceable
 from zope.interface import implementer
 
 from ecpds.cluster.authority import Peer, connected_peer
-from ecpds.errors import InvalidRequest, Refusal
+from ecpds.errors import ConnectionLost, InvalidRequest, Refusal
 
 ROOT = "ecpds"
 """The name of the one object that each end offers."""
@@ -96,6 +96,8 @@ class Post(Referenceable):
 
     def send(self, batch: bytes) -> Deferred[bytes]:
         """As `exchange.Sender`."""
+        if self._broker.disconnected:
+            return fail(ConnectionLost())
         remote = self._broker.remoteForName(ROOT)  # type: ignore[no-untyped-call]
         sent: Deferred[bytes] = remote.callRemote("exchange", batch)
         return sent
@@ -135,7 +137,7 @@ def make_broker(peer: Peer, client: bool, ready: Callable[[Post], None]) -> Brok
 class Gate(Protocol):
     """A connection until its TLS is agreed on; then what `enter` makes of who is there, for good.
 
-    `enter` returns the protocol for a peer, or for None: a stranger. What it refuses is cut.
+    `enter` returns the protocol for a peer, or for None: a stranger. What it refuses is cut. `on_lost` is called at the end.
     """
 
     transport: Any
@@ -144,6 +146,7 @@ class Gate(Protocol):
     def __init__(self, clock: IReactorTime, enter: Callable[[Peer | None], Any]) -> None:
         self._clock = clock
         self._enter = enter
+        self.on_lost: Callable[[], None] = lambda: None
         self._inner: Any = None
         self._late: IDelayedCall | None = None
 
@@ -172,6 +175,7 @@ class Gate(Protocol):
         if self._inner is not None:
             inner, self._inner = self._inner, None
             inner.connectionLost(reason)
+        self.on_lost()
 
     def _no_longer_late(self) -> None:
         if self._late is not None and self._late.active():

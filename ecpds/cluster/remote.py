@@ -14,13 +14,17 @@ from ecpds.interfaces import IMaster
 from ecpds.model import (
     Allocation,
     AllocationRequest,
+    Completion,
     Condition,
     Entry,
     Identity,
+    KeyPage,
+    MultipartUpload,
     Origin,
     Page,
     Receipt,
     StoredSegment,
+    UploadPart,
 )
 
 
@@ -49,6 +53,37 @@ class RemoteMaster(Remote):
 
     @call(repeatable=True)
     async def list(self, destination: str, path: str, after: str | None, limit: int) -> Page: ...
+
+    @call(repeatable=True)
+    async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage: ...
+
+    @call
+    async def create_upload(self, request: AllocationRequest) -> int: ...
+
+    @call(repeatable=True)
+    async def upload(self, destination: str, path: str, upload: int) -> MultipartUpload: ...
+
+    @call(repeatable=True)
+    async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> tuple[UploadPart, ...]: ...
+
+    @call(repeatable=True)
+    async def multipart_uploads(
+        self, destination: str, prefix: str, after: str, after_id: int, limit: int
+    ) -> tuple[MultipartUpload, ...]: ...
+
+    @call
+    async def complete_upload(
+        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
+    ) -> Entry: ...
+
+    @call
+    async def abort_upload(self, user: int, destination: str, path: str, upload: int) -> None: ...
+
+    @call
+    async def keep(self, allocation: int) -> None: ...
+
+    @call(repeatable=True)
+    async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry: ...
 
     @call
     async def allocate(self, request: AllocationRequest) -> Allocation: ...

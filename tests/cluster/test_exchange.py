@@ -25,7 +25,7 @@ from ecpds.cluster.codec import (
     refusal_of,
     refused,
 )
-from ecpds.cluster.exchange import OUTSTANDING
+from ecpds.cluster.exchange import OUTSTANDING, Exchange
 from ecpds.errors import InvalidRequest, NotFound, NotSupported, QuotaExceeded, Unavailable, refusals
 from tests.cluster.support import Conversation
 
@@ -152,6 +152,24 @@ class Exchanging(SynchronousTestCase):
         self.talk.pump()
         self.successResultOf(again)
         self.assertEqual(self.begun, [encode(2)])
+
+    def test_another_who_counts_from_the_beginning(self) -> None:
+        old = self.ask("hold", "old")
+        self.talk.pump()
+        self.talk.cut()
+        new = Exchange(self.talk.clock, {})
+        self.talk.near = new
+        self.talk.far.forget_asker()
+        self.talk.connect()
+        asked = self.ask("hold", "new")
+        self.talk.pump()
+        self.held[encode("old")].callback(encode("for the old one"))
+        self.talk.pump()
+        self.assertNoResult(asked)
+        self.held[encode("new")].callback(encode("for the new one"))
+        self.talk.pump()
+        self.assertEqual(decode(self.successResultOf(asked), str), "for the new one")
+        self.assertNoResult(old)
 
     def test_large_ones_are_cut_into_batches(self) -> None:
         asked = [self.ask("echo", b"x" * 200_000) for _ in range(9)]

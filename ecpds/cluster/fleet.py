@@ -1,0 +1,192 @@
+"""What the nodes of a fleet say to each other beside the Master's own calls, and leave for each to use the others' bytes.
+
+A node tells the Master how it is every two seconds, and what it recorded. The Master asks a mover to delete.
+"""
+
+# mypy: disable-error-code="empty-body"
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+from attrs import evolve
+from zope.interface import classImplements, implementer
+
+from ecpds.cluster.calls import Asker, Remote, call
+from ecpds.cluster.tickets import Pass, TicketOffice
+from ecpds.errors import NotPermitted, Unavailable
+from ecpds.events import Event
+from ecpds.interfaces import IEventSink, IMaster, IMoverControl
+from ecpds.model import Allocation, AllocationRequest, Copy, Entry, Placement, Receipt, Segment, StoredSegment, VolumeUse
+
+Address = tuple[str, int]
+
+
+class NodeState(msgspec.Struct, array_like=True, frozen=True):
+    """How a node is: its volumes, and how many reads of each, and uploads, are under way."""
+
+    volumes: tuple[VolumeUse, ...]
+    reads: dict[int, int]
+    writes: int
+
+
+class WireEvent(msgspec.Struct, array_like=True, frozen=True):
+    """A record. Its fields are JSON, in ASCII, for they may hold text that no Unicode is."""
+
+    type: str
+    time: float
+    fields: str
+
+
+def wire_event(event: Event) -> WireEvent:
+    return WireEvent(event.type, event.time, json.dumps(dict(event.fields), default=str))
+
+
+class FleetCalls(Remote):
+    """What a node tells the Master."""
+
+    prefix = "fleet."
+
+    @call(repeatable=True)
+    async def beat(self, state: NodeState) -> None: ...
+
+    @call(repeatable=True)
+    async def record(self, events: Sequence[WireEvent]) -> None: ...
+
+
+class MoverCalls(Remote):
+    """What the Master asks of a mover."""
+
+    prefix = "mover."
+
+    @call(repeatable=True)
+    async def delete(self, segments: Sequence[StoredSegment]) -> None: ...
+
+
+class Member:
+    """A node as the Master knows it: what it said last."""
+
+    def __init__(self, name: str, link: Asker) -> None:
+        self.name = name
+        self.group = "default"
+        self.roles: tuple[str, ...] = ()
+        self.address: Address = ("", 0)
+        self.state = NodeState((), {}, 0)
+        self.calls = MoverCalls(link)
+
+
+@implementer(IMoverControl)
+class RemoteMoverControl:
+    """A mover at the other end of a link. How full it is, is what it said last."""
+
+    def __init__(self, member: Member, present: Callable[[], bool]) -> None:
+        self.name = member.name
+        self._member = member
+        self._present = present
+
+    async def delete(self, segments: Sequence[StoredSegment]) -> None:
+        """Raises `Unavailable` while the mover is not there: the Master asks again."""
+        self._check()
+        await self._member.calls.delete(segments)
+
+    async def volumes(self) -> Sequence[VolumeUse]:
+        self._check()
+        return self._member.state.volumes
+
+    def _check(self) -> None:
+        if not self._present():
+            raise Unavailable(f"mover {self.name} is not there")
+
+
+class FleetDesk:
+    """Answers the `FleetCalls` of one member."""
+
+    def __init__(self, member: Member, sink: IEventSink, heard: Callable[[str], None]) -> None:
+        self._member = member
+        self._sink = sink
+        self._heard = heard
+
+    async def beat(self, state: NodeState) -> None:
+        self._member.state = state
+        self._heard(self._member.name)
+
+    async def record(self, events: Sequence[WireEvent]) -> None:
+        for event in events:
+            self._sink.record(Event(event.type, event.time, json.loads(event.fields)))
+
+
+class Leave:
+    """Tickets for one node: for each place that is another mover's, and is there."""
+
+    def __init__(self, office: TicketOffice, holder: str, address: Callable[[str], Address | None]) -> None:
+        self._office = office
+        self._holder = holder
+        self._address = address
+
+    def to_write(self, allocation: Allocation, size: int | None) -> Allocation:
+        def leave(place: Placement) -> Placement:
+            mover, volume = place.mover, place.volume
+            ticket = self._packed(
+                mover,
+                lambda: self._office.to_write(allocation.id, mover, volume, self._holder, allocation.digests, size),
+            )
+            return evolve(place, ticket=ticket)
+
+        return evolve(allocation, placements=tuple(leave(place) for place in allocation.placements))
+
+    def to_read(self, entry: Entry) -> Entry:
+        if entry.file is None:
+            return entry
+        segments = tuple(
+            evolve(segment, copies=tuple(self._copy(segment, copy) for copy in segment.copies))
+            for segment in entry.file.segments
+        )
+        return evolve(entry, file=evolve(entry.file, segments=segments))
+
+    def _copy(self, segment: Segment, copy: Copy) -> Copy:
+        def sign() -> bytes:
+            return self._office.to_read(segment.id, copy.mover, copy.volume, self._holder, segment.length)
+
+        return evolve(copy, ticket=self._packed(copy.mover, sign))
+
+    def _packed(self, mover: str, sign: Callable[[], bytes]) -> bytes:
+        address = None if mover == self._holder else self._address(mover)
+        return b"" if address is None else msgspec.msgpack.encode(Pass(*address, sign()))
+
+
+class MasterFor:
+    """The Master as one node may use it: with tickets, and speaking of its own copies only. All else goes through."""
+
+    def __init__(self, master: IMaster, node: str, leave: Leave) -> None:
+        self._master = master
+        self._node = node
+        self._leave = leave
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._master, name)
+
+    async def allocate(self, request: AllocationRequest) -> Allocation:
+        return self._leave.to_write(await self._master.allocate(request), request.size)
+
+    async def resolve(self, destination: str, path: str) -> Entry:
+        return self._leave.to_read(await self._master.resolve(destination, path))
+
+    async def stored(self, receipt: Receipt) -> None:
+        self._own(receipt.mover)
+        await self._master.stored(receipt)
+
+    async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
+        self._own(mover)
+        dead: Collection[int] = await self._master.mark_dead(mover, found)
+        return dead
+
+    def _own(self, mover: str) -> None:
+        if mover != self._node:
+            raise NotPermitted(f"node {self._node} speaks for mover {mover}")
+
+
+# Said so, not declared: what `__getattr__` passes on can't be seen in the class.
+classImplements(MasterFor, IMaster)
