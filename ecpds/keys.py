@@ -27,6 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 
 from ecpds.config import Config, ConfigError
+from ecpds.folders import make_folder, sync_folder
 
 LIFE = timedelta(days=3650)
 
@@ -34,12 +35,12 @@ LIFE = timedelta(days=3650)
 def keys_folder(config: Config) -> Path:
     """`HOME/keys`, made when missing, 0700."""
     folder = config.path("keys")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
     return folder
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, whole or not at all; it is durable on return."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -47,6 +48,7 @@ def write_secret(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(descriptor)
     temporary.rename(path)
+    sync_folder(path.parent)
 
 
 def door_certificate(config: Config, now: datetime) -> tuple[Path, Path]:

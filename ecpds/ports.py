@@ -31,7 +31,10 @@ class Ports:
 
     def write(self) -> None:
         temporary = self._file.with_name(self._file.name + ".new")
-        temporary.write_text(json.dumps({"pid": os.getpid(), **self.numbers}) + "\n")
+        with temporary.open("w") as file:
+            file.write(json.dumps({"pid": os.getpid(), **self.numbers}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave an empty file under the name
         temporary.rename(self._file)
 
     def remove_own(self) -> None:

@@ -34,6 +34,7 @@ from ecpds.admission import Admission
 from ecpds.config import Config, ConfigError, load
 from ecpds.errors import Refusal
 from ecpds.events import timestamp
+from ecpds.folders import make_folder
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IChannel
@@ -156,7 +157,7 @@ class Node:
         limits = config.limits
         sys.setswitchinterval(SWITCH_INTERVAL)
         raise_descriptor_limit()
-        config.home.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_folder(config.home, 0o750)
         self.ports = Ports(config.path("ports.json"))
         self.threads = PoolThreads(reactor, "disk", limits.disk_threads)
         self.digest_threads = PoolThreads(reactor, "digest", limits.digest_threads)

@@ -9,7 +9,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 PACKAGE = Path(__file__).parent.parent / "ecpds"
 
-GROUND = {"config", "errors", "model", "interfaces", "keys", "events", "options", "threads", "timeouts", "admission", "ports"}
+GROUND = {
+    "config",
+    "errors",
+    "model",
+    "interfaces",
+    "keys",
+    "events",
+    "folders",
+    "options",
+    "threads",
+    "timeouts",
+    "admission",
+    "ports",
+}
 
 ARROWS: dict[str, set[str]] = {
     "protocols": {"portal", "http", "ssh", "wire"},

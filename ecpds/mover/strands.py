@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from ecpds.folders import sync_folder
 from ecpds.interfaces import IThreads
-from ecpds.mover.volumes import sync_folder
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Outcome = tuple[Any, BaseException | None]

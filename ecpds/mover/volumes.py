@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ecpds.errors import NoSpace, Unavailable
+from ecpds.folders import make_folder, sync_folder
 from ecpds.model import StoredSegment, VolumeUse
 
 FRESH = 1.0
@@ -46,15 +47,6 @@ def segment_of(path: str) -> int | None:
     return segment if segment >= 0 and segment_path(segment) == path else None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 class Volume:
     """One directory tree. Everything but `room`, `reserve` and `give_back` touches the disk and belongs on a thread."""
 
@@ -75,9 +67,10 @@ class Volume:
     def prepare(self) -> None:
         """Make the root when it is missing, and see how full it is."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
             if self._sync:
-                sync_folder(self.root.parent)
+                make_folder(self.root)
+            else:
+                self.root.mkdir(parents=True, exist_ok=True)
             self.look()
         except OSError as error:
             self.fail(error)
