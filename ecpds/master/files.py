@@ -34,25 +34,30 @@ _FILE_AT = Statement(
     .where(directory.c.destination == value("destination"), directory.c.path == value("parent"), entry.c.name == value("name"))
     .order_by(segment.c.number, copy.c.mover, copy.c.volume)
 )
-# Two walks of an index, merged: the engine reads a row of one of them for each that it returns.
+_directories_of_page = select(
+    directory.c.name.label("name"),
+    directory.c.created.label("made"),
+    null().label("id"),
+    null().label("size"),
+    null().label("mtime"),
+    null().label("created"),
+    null().label("digests"),
+    null().label("metadata"),
+).where(directory.c.parent == value("directory"), directory.c.name > value("after"))
+_files_of_page = (
+    select(entry.c.name, null(), *COLUMNS)
+    .select_from(entry.join(data_file, data_file.c.id == entry.c.data_file))
+    .where(entry.c.directory == value("directory"), entry.c.name > value("after"))
+)
+# Two walks of an index, merged: SQLite reads a row of one of them for each that it returns. PostgreSQL would sort all
+# there is, unless each walk has an end of its own.
 _PAGE = Statement(
-    limited(
+    limited(union_all(_directories_of_page, _files_of_page).order_by("name")),
+    postgresql=limited(
         union_all(
-            select(
-                directory.c.name.label("name"),
-                directory.c.created.label("made"),
-                null().label("id"),
-                null().label("size"),
-                null().label("mtime"),
-                null().label("created"),
-                null().label("digests"),
-                null().label("metadata"),
-            ).where(directory.c.parent == value("directory"), directory.c.name > value("after")),
-            select(entry.c.name, null(), *COLUMNS)
-            .select_from(entry.join(data_file, data_file.c.id == entry.c.data_file))
-            .where(entry.c.directory == value("directory"), entry.c.name > value("after")),
+            limited(_directories_of_page.order_by(directory.c.name)), limited(_files_of_page.order_by(entry.c.name))
         ).order_by("name")
-    )
+    ),
 )
 _ADD_FILE = Statement(insert_into(data_file))
 _ADD_SEGMENT = Statement(insert_into(segment))

@@ -32,6 +32,13 @@ SILENCE = 10
 STATEMENT = 60
 """Seconds that one statement may take."""
 
+WALKS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
+"""What the planner may not choose (enable_..., section 20.7.1) where it has another way.
+
+Every statement of ours is a look-up in an index, or a walk of one that ends early. A planner that meets small tables, or
+does not know the limit yet, would choose to read and sort all of them, and keep to that plan when they have grown.
+"""
+
 
 class PostgresqlEngine(Engine):
     """A catalogue in a database of its own. Its names compare as bytes, whatever the database's collation."""
@@ -77,6 +84,9 @@ class PostgresqlEngine(Engine):
             "tcp_keepalives_idle": f"{SILENCE}",
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
+            **{f"enable_{way}": "off" for way in WALKS},
+            # A plan whose ways are all forbidden counts as dear, and would be compiled for a fifth of a second.
+            "jit": "off",
         }
         connection = psycopg.connect(
             self._address,

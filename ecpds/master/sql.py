@@ -25,7 +25,7 @@ class ByteLength(FunctionElement[int]):
     inherit_cache = True
 
 
-@compiles(ByteLength, "sqlite")
+@compiles(ByteLength)
 def _byte_length_of_sqlite(element: ByteLength, compiler: SQLCompiler, **named: Any) -> str:
     return f"length(CAST({compiler.process(element.clauses, **named)} AS BLOB))"
 
@@ -38,17 +38,19 @@ def _byte_length_of_postgresql(element: ByteLength, compiler: SQLCompiler, **nam
 class Statement:
     """One statement, and its text in each dialect that has asked for it."""
 
-    __slots__ = ("_construct", "_prepared")
+    __slots__ = ("_construct", "_others", "_prepared")
 
-    def __init__(self, construct: ClauseElement) -> None:
+    def __init__(self, construct: ClauseElement, **others: ClauseElement) -> None:
+        """`others` take the construct's place in the dialects of their names."""
         self._construct = construct
+        self._others = others
         self._prepared: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def prepared(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         """The text, and the values that are the same each time."""
         found = self._prepared.get(dialect.name)
         if found is None:
-            compiled = self._construct.compile(dialect=dialect)
+            compiled = self._others.get(dialect.name, self._construct).compile(dialect=dialect)
             assert isinstance(compiled, SQLCompiler)
             constants = {name: bound.value for name, bound in compiled.binds.items() if not bound.required}
             found = self._prepared[dialect.name] = (str(compiled), constants)
@@ -56,7 +58,7 @@ class Statement:
 
 
 class Session:
-    """A driver's connection as the catalogue uses it: run a statement and fetch all its rows, so that no snapshot stays open."""
+    """A connection as the catalogue uses it: run a statement and fetch all of its rows, so that no snapshot stays open."""
 
     __slots__ = ("_cursor", "_dialect", "connection")
 

@@ -1,4 +1,4 @@
-"""The Master on SQLite keeps to the contract, and to what is its own."""
+"""The Master keeps to the contract, and to what is its own, on SQLite; tests/real/test_postgresql.py has it on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from tests.contracts.master import MasterContract
 from tests.master.support import MasterCase
 
 
-class SqliteMasterTests(MasterContract, MasterCase):
-    """In line, on a file."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.populate()
-        self.addCleanup(lambda: self.assertEqual(self.orphans(), []))
+class OnAnyEngine(MasterContract):
+    """The contract, and what is the Master's own."""
 
     def test_the_others_it_makes(self) -> None:
         verifyObject(IOperations, self.operations)
@@ -134,3 +129,12 @@ class SqliteMasterTests(MasterContract, MasterCase):
         self.now(self.put("/".join("abcdefghij")))
         self.assertEqual(self.sql("SELECT count(*) FROM directory WHERE destination = 1"), [(10,)])
         self.assertEqual(self.now(self.master.resolve("demo", "/".join("abcdefghij"))).size, 5)
+
+
+class SqliteMasterTests(OnAnyEngine, MasterCase):
+    """In line, on a file."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.populate()
+        self.addCleanup(lambda: self.assertEqual(self.orphans(), []))

@@ -13,13 +13,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.config import Limits
 from ecpds.interfaces import IEventSink, IFileSystem, IStore
 from ecpds.keys import Vault
-from ecpds.master.sqlite import SqliteEngine
+from ecpds.master.engine import Engine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import InlineWriter
 from ecpds.model import Destination, Identity, NewUser, Origin, UserRecord
 from ecpds.mover.control import LocalControl
+from ecpds.mover.digests import follower
 from ecpds.mover.store import LocalStore
+from ecpds.portal.digesting import Digesting
 from ecpds.portal.filesystem import Backing, FileSystem
 from ecpds.portal.operator import Operator
 from ecpds.portal.portal import Portal
@@ -34,7 +37,13 @@ ORIGIN = Origin("ftp", "192.0.2.1", NODE)
 class House:
     """Built by `test`, and taken down after it."""
 
-    def __init__(self, test: SynchronousTestCase, sink: IEventSink | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        test: SynchronousTestCase,
+        sink: IEventSink | None = None,
+        limits: Limits | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self._test = test
         self.home = Path(test.mktemp())
         self.clock = Clock()
@@ -42,7 +51,7 @@ class House:
         self.limits = limits or Limits()
         self.sink = sink or RecordingSink()
         threads = InlineThreads()
-        engine = SqliteEngine(self.home / "catalogue.sqlite", sync=False)
+        engine = engine or SqliteEngine(self.home / "catalogue.sqlite", sync=False)
         engine.open()
         writer, vault = InlineWriter(engine), Vault(b"k" * 32, Random(2))
         self.master = Master(engine, writer, threads, threads, self.limits, self.clock, Random(1), vault)
@@ -56,7 +65,8 @@ class House:
         self.master.register_mover(self.control)
         self.stores: dict[str, IStore] = {NODE: self.store}
         self.operations = Operations(self.master)
-        self.backing = Backing(self.master, self.stores, self.sink, self.clock.seconds, self.limits)
+        digesting = Digesting(threads, follower)
+        self.backing = Backing(self.master, self.stores, self.sink, self.clock.seconds, self.limits, digesting)
         self.portal = Portal(self.backing)
         facts: dict[str, Any] = {"node": NODE}
         self.operator = Operator(self.operations, self.master, {NODE: self.control}, self.clock, lambda: facts)

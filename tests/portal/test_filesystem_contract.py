@@ -12,9 +12,12 @@ class Maker(filesystem.FileSystemContract):
         self.house: House | None = None
         super().setUp()
 
+    def new_house(self) -> House:
+        return House(self, self.sink)
+
     def make(self, permissions: tuple[str, ...], destinations: tuple[str, ...]) -> IFileSystem:
         if self.house is None:
-            self.house = House(self, self.sink)
+            self.house = self.new_house()
             for name in filesystem.DESTINATIONS:
                 self.house.add_destination(name)
         count = len(self.house.now(self.house.operations.users()))
