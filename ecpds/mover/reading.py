@@ -1,4 +1,6 @@
-"""A segment on its way out: an open file, which stays readable when its name is gone."""
+"""A segment on its way out: what is small is read whole when it is opened, anything else is an open file. Either stays
+readable when its name is gone.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,89 @@ from pathlib import Path
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, InvalidRequest, Unavailable
-from ecpds.interfaces import IByteSink, IReadHandle
+from ecpds.interfaces import IByteSink, IReadHandle, IThreads
+from ecpds.transports.opening import open_at_once, read_at_once
+
+SMALL = 16384
+"""Bytes up to which a segment is held in memory: one TLS record, and so little that a slow client may keep it."""
+
+
+async def open_to_read(threads: IThreads, path: Path, length: int) -> IReadHandle:
+    """Open a copy of `length` bytes. Only what is not in the kernel's memory costs a thread.
+
+    Raises `Unavailable`, and `Corrupt` when it is shorter.
+    """
+    if length <= SMALL:
+        data = read_at_once(os.fsencode(path), length)
+        return HeldSegment(data if data is not None else await threads.run(read_segment, path, length))
+    fd = open_at_once(os.fsencode(path))
+    if fd is None:
+        fd = await threads.run(open_segment, path, length)
+    else:
+        _check_size(fd, length)
+    return ReadHandle(fd, length)
 
 
 def open_segment(path: Path, length: int) -> int:
     """Open a stored file that should have `length` bytes. Blocks. Raises `Unavailable`, and `Corrupt` when it has not."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        size = os.fstat(fd).st_size
     except FileNotFoundError:
         raise Unavailable("this copy is not there") from None
     except OSError as error:
         raise Unavailable(f"this copy can't be opened: {error.strerror}") from error
+    _check_size(fd, length)
+    return fd
+
+
+def read_segment(path: Path, length: int) -> memoryview:
+    """All of a small stored file. Blocks. Raises as `open_segment` does."""
+    fd = open_segment(path, length)
+    try:
+        data = os.pread(fd, length, 0)
+    except OSError as error:
+        raise Unavailable(f"this copy can't be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    if len(data) < length:
+        raise Corrupt(f"a copy has {len(data)} bytes of {length}")
+    return memoryview(data)
+
+
+def _check_size(fd: int, length: int) -> None:
+    """Close the file and refuse unless it has `length` bytes."""
+    try:
+        size = os.fstat(fd).st_size
+    except OSError as error:
+        os.close(fd)
+        raise Unavailable(f"this copy can't be opened: {error.strerror}") from error
     if size < length:
         os.close(fd)
         raise Corrupt(f"a copy has {size} bytes of {length}")
-    return fd
+
+
+def _check_span(offset: int, length: int, whole: int) -> None:
+    if offset < 0 or length < 0 or offset + length > whole:
+        raise InvalidRequest(f"bytes {offset} to {offset + length} of {whole}")
+
+
+@implementer(IReadHandle)
+class HeldSegment:
+    """A segment whose bytes are here: they go out in one write, with whatever must stand before them."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._open = True
+
+    async def send(self, sink: IByteSink, offset: int, length: int) -> None:
+        if not self._open:
+            raise Unavailable("it was closed")
+        _check_span(offset, length, len(self._data))
+        if length:
+            await sink.write(self._data[offset : offset + length])
+
+    def close(self) -> None:
+        self._open = False
 
 
 @implementer(IReadHandle)
@@ -39,8 +108,7 @@ class ReadHandle:
     async def send(self, sink: IByteSink, offset: int, length: int) -> None:
         if not self._open:
             raise Unavailable("it was closed")
-        if offset < 0 or length < 0 or offset + length > self._length:
-            raise InvalidRequest(f"bytes {offset} to {offset + length} of {self._length}")
+        _check_span(offset, length, self._length)
         self._sending += 1
         try:
             if length:

@@ -12,7 +12,7 @@ from ecpds.config import Limits
 from ecpds.errors import AlreadyExists, TooLarge, Unavailable
 from ecpds.interfaces import IReadHandle, IStore, IThreads, IWriteHandle
 from ecpds.model import Copy, Receipt
-from ecpds.mover.reading import ReadHandle, open_segment
+from ecpds.mover.reading import open_to_read
 from ecpds.mover.strands import FolderSyncs
 from ecpds.mover.volumes import Volume
 from ecpds.mover.writing import Means, WriteHandle
@@ -79,4 +79,4 @@ class LocalStore:
         if copy.mover != self.name:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         path = self.volume(copy.volume).path(segment)
-        return ReadHandle(await self.threads.run(open_segment, path, length), length)
+        return await open_to_read(self.threads, path, length)

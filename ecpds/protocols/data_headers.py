@@ -7,6 +7,7 @@ anything are shown in a browser; every other is a download. Either way the page 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from ecpds.http.message import Response, text_response
@@ -104,15 +105,19 @@ def digest(file: DataFile, want: str | None) -> list[Header]:
 
 def representation(name: str, file: DataFile, want: str | None) -> list[Header]:
     """All that a 200 or 206 says of a file. `want` is the request's Want-Repr-Digest."""
-    kind, shown = media_type(name)
     return [
-        ("Content-Type", kind),
-        ("Content-Disposition", disposition(name, shown)),
+        *_of_name(name),
         ("Accept-Ranges", "bytes"),
         SANDBOX,
         *validators(file),
         *digest(file, want),
     ]
+
+
+@lru_cache(1024)
+def _of_name(name: str) -> tuple[Header, ...]:
+    kind, shown = media_type(name)
+    return ("Content-Type", kind), ("Content-Disposition", disposition(name, shown))
 
 
 def href(path: str) -> str:

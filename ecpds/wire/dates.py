@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
-from email.utils import formatdate
+from functools import lru_cache
 
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _MONTH = f"(?P<month>{'|'.join(MONTHS)})"
@@ -21,7 +23,13 @@ _FORMS = (
 
 def http_date(seconds: float) -> str:
     """Seconds since the epoch as an IMF-fixdate; what is less than a second is cut off."""
-    return formatdate(int(seconds), usegmt=True)
+    return _fixdate(int(seconds))
+
+
+@lru_cache(1024)
+def _fixdate(seconds: int) -> str:
+    year, month, day, hour, minute, second, weekday, *_ = time.gmtime(seconds)
+    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 def parse_http_date(text: str) -> int | None:

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.config import Limits
-from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, NoSpace, Unavailable
+from ecpds.errors import AlreadyExists, ConnectionLost, Corrupt, Incomplete, NoSpace, Unavailable
 from ecpds.interfaces import IStore, IThreads
 from ecpds.model import Copy, Receipt
 from ecpds.mover import staging, strands, volumes
@@ -80,19 +80,33 @@ class LocalStoreTests(StoreContract, LocalCase):
         self.assertEqual(sink.value, b"still here")
 
     def test_closed_while_it_sends_it_sends_to_the_end(self) -> None:
-        self.put(1, b"0123456789")
-        handle = self.now(self.store.read(1, Copy("mover-1", 0), 10))
-        channel = MemoryChannel(window=4)
-        sending = Deferred.fromCoroutine(handle.send(channel, 0, 10))
+        self.put(1, LARGE)
+        handle = self.now(self.store.read(1, Copy("mover-1", 0), len(LARGE)))
+        channel = MemoryChannel(window=len(LARGE) // 2)
+        sending = Deferred.fromCoroutine(handle.send(channel, 0, len(LARGE)))
         handle.close()
         os.fstat(handle._fd)
-        self.assertEqual(channel.take(), b"0123")
-        channel.take()
-        channel.take()
+        self.assertEqual(channel.take(), LARGE[: len(LARGE) // 2])
+        while not sending.called:
+            channel.take()
         self.successResultOf(sending)
-        self.assertEqual(channel.all_written, b"0123456789")
+        self.assertEqual(channel.all_written, LARGE)
         with self.assertRaises(OSError):
             os.fstat(handle._fd)
+
+    def test_what_is_small_is_read_once_and_no_file_stays_open(self) -> None:
+        self.put(1, b"0123456789")
+        handle = self.now(self.store.read(1, Copy("mover-1", 0), 10))
+        (self.roots[0] / "0/000/1").write_bytes(b"another one")
+        sink = MemorySink()
+        self.now(handle.send(sink, 2, 5))
+        self.assertEqual(sink.value, b"23456")
+        handle.close()
+        self.refused(Unavailable, handle.send(sink, 0, 1))
+
+    def test_what_is_small_and_shorter_than_its_record_is_refused(self) -> None:
+        self.put(1, b"0123456789")
+        self.refused(Corrupt, self.store.read(1, Copy("mover-1", 0), 11))
 
     def test_another_processs_file_is_left(self) -> None:
         path = self.roots[0] / "0/000/1"
