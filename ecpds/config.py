@@ -129,6 +129,7 @@ class Cluster:
     interface: str = "127.0.0.1"
     advertise: str | None = None
     secret_file: str = "cluster.secret"
+    plain_stream: bool = False
 
 
 @frozen
@@ -285,6 +286,8 @@ class Limits:
     """Threads that ask the catalogue what takes long, or is asked of a server."""
     free_space: int = _natural(16777216)
     """Bytes of a volume that are never used."""
+    master_wait: float = _positive(10.0)
+    """How long a node goes on asking a Master that can't be reached."""
     history_page: int = _natural(10000)
     """Records that one question about the history may return."""
 
