@@ -13,23 +13,23 @@ in the middle can neither use it nor hear it twice. The secret is too long to be
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+import socket
+import struct
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from attrs import frozen
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from ecpds.cluster.authority import Authority, Credentials, Peer, new_key, signing_request
+from ecpds.cluster.authority import Authority, Credentials, Peer, new_key, signing_request, stranger_context
 from ecpds.cluster.codec import VERSION, decode
-from ecpds.errors import ConnectionLost, NotPermitted, NotSupported, Refusal, Stalled
+from ecpds.errors import ConnectionLost, InvalidRequest, NotPermitted, NotSupported, Refusal
 
 FRAME = 64 * 1024
 """Bytes of one frame at most."""
@@ -41,6 +41,11 @@ LABEL = b"EXPORTER-Channel-Binding"
 """The label of tls-exporter, RFC 9266."""
 
 NODE, MASTER = b"node", b"master"
+
+WAITS = (0.25, 0.5, 1.0, *[2.0] * 28)
+"""Seconds between the attempts to join, for a Master that is started at the same time: a minute in all."""
+
+TIMEVAL = struct.Struct("ll")
 
 
 class Application(msgspec.Struct, array_like=True, tag="join", frozen=True):
@@ -105,15 +110,16 @@ class Gatekeeper:
         return peer, msgspec.structs.replace(unproved, proof=proof)
 
 
-class Framed(Int32StringReceiver):
-    """Frames with a deadline; whatever is wrong ends the connection."""
+class MasterJoining(Int32StringReceiver):
+    """One application, one answer, with a deadline; whatever is wrong ends the connection."""
 
     MAX_LENGTH = FRAME
     transport: Any
     log = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, gatekeeper: Gatekeeper) -> None:
         self._clock = clock
+        self._gatekeeper = gatekeeper
         self._late: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -129,14 +135,6 @@ class Framed(Int32StringReceiver):
     def say(self, message: msgspec.Struct) -> None:
         self.sendString(msgspec.msgpack.encode(message))  # type: ignore[no-untyped-call]
 
-
-class MasterJoining(Framed):
-    """One application, one answer."""
-
-    def __init__(self, clock: IReactorTime, gatekeeper: Gatekeeper) -> None:
-        super().__init__(clock)
-        self._gatekeeper = gatekeeper
-
     def stringReceived(self, string: bytes) -> None:
         address = self.transport.getPeer().host
         try:
@@ -151,48 +149,62 @@ class MasterJoining(Framed):
         self.transport.loseConnection()
 
 
-@implementer(IHandshakeListener)
-class NodeJoining(Framed):
-    """Asks, and checks who answers. `joined` fires with the credentials and the fleet's identity."""
+def join(address: tuple[str, int], secret: bytes, name: str) -> tuple[Credentials, dict[str, bytes]]:
+    """Join by the Master at `address`: the node's credentials and the fleet's identity. Blocks: before the reactor runs.
 
-    def __init__(self, clock: IReactorTime, secret: bytes, name: str) -> None:
-        super().__init__(clock)
-        self.joined: Deferred[tuple[Credentials, dict[str, bytes]]] = Deferred()
-        self._secret = secret
-        self._pem, self._key = new_key()
-        self._request = signing_request(name, self._key)
+    Raises `NotPermitted` where either end does not know the secret, or the name is taken; `ConnectionLost` where nobody
+    answers in time.
+    """
+    pem, key = new_key()
+    request = signing_request(name, key)
+    try:
+        with socket.create_connection(address, PATIENCE) as sock:
+            sock.settimeout(None)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL.pack(int(PATIENCE), 0))
+            connection = SSL.Connection(stranger_context(), sock)
+            connection.set_connect_state()
+            connection.do_handshake()
+            binding = channel_binding(connection)
+            _send(connection, Application(VERSION, request, prove(secret, NODE, binding, request)))
+            answer: Admission | Denial = decode(_receive(connection), Admission | Denial)
+    except (OSError, SSL.Error) as error:
+        raise ConnectionLost(str(error)) from error
+    if isinstance(answer, Denial):
+        raise NotPermitted(f"the fleet says: {answer.reason[:1000]}")
+    if not hmac.compare_digest(answer.proof, prove(secret, MASTER, binding, *_said(answer))):
+        raise NotPermitted("who answers does not know the fleet's secret")
+    return Credentials(answer.certificate, pem, answer.authority), answer.identity
 
-    def handshakeCompleted(self) -> None:
-        """The channel has its keys: only now there is something to bind a proof to."""
-        binding = channel_binding(self.transport.getHandle())
-        proof = prove(self._secret, NODE, binding, self._request)
-        self.say(Application(VERSION, self._request, proof))
 
-    def stringReceived(self, string: bytes) -> None:
-        try:
-            outcome: tuple[Credentials, dict[str, bytes]] | Refusal = self._heard(decode(string, Admission | Denial))
-        except Refusal as refusal:
-            outcome = refusal
-        self._end(outcome)
-        self.transport.loseConnection()
+def _send(connection: SSL.Connection, message: Application) -> None:
+    data = msgspec.msgpack.encode(message)
+    connection.sendall(len(data).to_bytes(4) + data)
 
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        late = self._late is not None and not self._late.active()
-        super().connectionLost(reason)
-        self._end(Stalled("the Master did not answer") if late else ConnectionLost())
 
-    def _heard(self, answer: Admission | Denial) -> tuple[Credentials, dict[str, bytes]]:
-        if isinstance(answer, Denial):
-            raise NotPermitted(f"the fleet says: {answer.reason[:1000]}")
-        binding = channel_binding(self.transport.getHandle())
-        if not hmac.compare_digest(answer.proof, prove(self._secret, MASTER, binding, *_said(answer))):
-            raise NotPermitted("who answers does not know the fleet's secret")
-        return Credentials(answer.certificate, self._pem, answer.authority), answer.identity
+def _receive(connection: SSL.Connection) -> bytes:
+    length = int.from_bytes(_exactly(connection, 4))
+    if length > FRAME:
+        raise InvalidRequest(f"a frame of {length} bytes")
+    return _exactly(connection, length)
 
-    def _end(self, outcome: tuple[Credentials, dict[str, bytes]] | Refusal) -> None:
-        if self.joined.called:
-            return
-        if isinstance(outcome, Refusal):
-            self.joined.errback(outcome)
-        else:
-            self.joined.callback(outcome)
+
+def _exactly(connection: SSL.Connection, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += connection.recv(length - len(data))
+    return data
+
+
+def join_any(
+    addresses: Sequence[tuple[str, int]], secret: bytes, name: str, sleep: Callable[[float], None]
+) -> tuple[Credentials, dict[str, bytes]]:
+    """Join by whichever Master answers first; ask for a minute. Raises `NotPermitted`, `ConnectionLost`."""
+    lost = ConnectionLost("no Master is named")
+    for wait in WAITS:
+        for address in addresses:
+            try:
+                return join(address, secret, name)
+            except ConnectionLost as failure:
+                lost = ConnectionLost(f"{address[0]} port {address[1]}: {failure.detail}")
+        sleep(wait)
+    raise lost

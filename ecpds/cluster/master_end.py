@@ -60,6 +60,8 @@ class MasterEnd:
         self.name = name
         self.membership = Membership()
         self.own_address = own_address
+        self.more: Callable[[Member], Mapping[str, Handler]] = lambda member: {}
+        """What else a member may ask."""
         self._incarnation = incarnation
         self._master = master
         self._sink = sink
@@ -190,6 +192,7 @@ class MasterEnd:
         member = Member(hello.name, exchange)
         table |= handlers(RemoteMaster, self.master_for(hello.name))
         table |= handlers(FleetCalls, FleetDesk(member, self._sink, self._heard))
+        table |= self.more(member)
         session = self._sessions[hello.name] = Session(hello.incarnation, member, exchange)
         if "mover" in hello.roles:
             present = lambda: self.standing(hello.name) is Standing.ALIVE  # noqa: E731

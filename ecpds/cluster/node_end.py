@@ -1,4 +1,4 @@
-"""A node's end of its link to the Master: joining once, connecting for ever, saying every two seconds how it is."""
+"""A node's end of its link to the Master: connecting for ever, saying every two seconds how it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-from attrs import frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -19,12 +18,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ecpds.cluster.authority import MASTER, Credentials, Peer, fleet_context, stranger_context
+from ecpds.cluster.authority import MASTER, Credentials, Peer, fleet_context
 from ecpds.cluster.calls import Handler
 from ecpds.cluster.codec import Refused, decode, refusal_of
 from ecpds.cluster.exchange import Exchange
-from ecpds.cluster.fleet import FleetCalls, NodeState, wire_event
-from ecpds.cluster.joining import NodeJoining
+from ecpds.cluster.fleet import Address, FleetCalls, NodeState, wire_event
 from ecpds.cluster.membership import BEAT
 from ecpds.cluster.post import Creator, Gate, Hello, Post, Welcome, make_broker
 from ecpds.cluster.reconnecting import Reconnecting, Waiting
@@ -39,14 +37,6 @@ SILENT = 5 * BEAT
 """Seconds without an answer to a heartbeat after which the link is thought dead."""
 
 
-@frozen
-class MasterAddress:
-    """Where a Master listens."""
-
-    host: str
-    port: int
-
-
 class NodeEnd:
     """`patience`: seconds that a call waits while no Master can be reached. `state` says how the node is."""
 
@@ -54,7 +44,7 @@ class NodeEnd:
 
     def __init__(
         self,
-        masters: tuple[MasterAddress, ...],
+        masters: tuple[Address, ...],
         hello: Hello,
         handlers: Mapping[str, Handler],
         state: Callable[[], Awaitable[NodeState]],
@@ -62,7 +52,8 @@ class NodeEnd:
         random: Random,
         patience: float,
     ) -> None:
-        self.ticket_key: bytes | None = None
+        self.welcomed: Callable[[bytes], None] = lambda key: None
+        """Called with the key that checks the Master's tickets, at each welcome."""
         self.met: Deferred[None] = Deferred()
         """Fires when the Master has welcomed this node the first time."""
         self._masters = deque(masters)
@@ -82,23 +73,6 @@ class NodeEnd:
         self._answered = 0.0
         self._loop = LoopingCall(self._beat)
         self._loop.clock = reactor
-
-    # Joining
-
-    async def join(self, secret: bytes) -> tuple[Credentials, dict[str, bytes]]:
-        """Ask each Master in turn, until one has answered. Raises `NotPermitted` where one refuses, `Unavailable`."""
-        failure: Refusal = Unavailable("no Master answers")
-        for _ in range(len(self._masters)):
-            protocol = NodeJoining(self._reactor, secret, self._hello.name)
-            try:
-                await self._endpoint(stranger_context()).connect(Factory.forProtocol(lambda: protocol))  # noqa: B023
-                return await protocol.joined
-            except NotPermitted:
-                raise
-            except Exception as error:
-                failure = Unavailable(f"{self._masters[0].host}: {error}")
-                self._masters.rotate(-1)
-        raise failure
 
     # Being connected
 
@@ -134,10 +108,8 @@ class NodeEnd:
         await self._fleet.record([wire_event(event) for event in events])
 
     def _endpoint(self, context: Any) -> Any:
-        address = self._masters[0]
-        return wrapClientTLS(
-            Creator(context), HostnameEndpoint(self._reactor, address.host.encode("idna"), address.port, timeout=CONNECTING)
-        )
+        host, port = self._masters[0]
+        return wrapClientTLS(Creator(context), HostnameEndpoint(self._reactor, host.encode("idna"), port, timeout=CONNECTING))
 
     def _connect(self) -> None:
         assert self._credentials is not None
@@ -164,7 +136,7 @@ class NodeEnd:
 
     def _could_not(self, failure: Failure) -> None:
         reason = failure.value.sentence if isinstance(failure.value, Refusal) else failure.getErrorMessage()
-        self.log.warn("no link to the Master at {host}: {reason}", host=self._masters[0].host, reason=reason)
+        self.log.warn("no link to the Master at {host}: {reason}", host=self._masters[0][0], reason=reason)
         self._masters.rotate(-1)
         self._machine.failed()
 
@@ -176,7 +148,7 @@ class NodeEnd:
             self._exchange.refuse_all(_restarted, unless_repeatable=True)
             self._exchange.forget_asker()
             self._master = welcome.incarnation
-        self.ticket_key = welcome.ticket_key
+        self.welcomed(welcome.ticket_key)
         self._post = post
         self._given_up = False
         if self._out_of_patience is not None and self._out_of_patience.active():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,9 +17,11 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from ecpds.cluster import joining
 from ecpds.cluster.authority import (
     MASTER,
     MEMBER,
@@ -35,10 +38,10 @@ from ecpds.cluster.authority import (
 from ecpds.cluster.calls import handlers
 from ecpds.cluster.codec import VERSION
 from ecpds.cluster.fleet import Member, MoverCalls, NodeState, RemoteMoverControl
-from ecpds.cluster.joining import Application, Gatekeeper, NodeJoining
+from ecpds.cluster.joining import NODE, Application, Gatekeeper, prove
 from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.membership import Standing
-from ecpds.cluster.node_end import EventForwarder, MasterAddress, NodeEnd
+from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Creator, Gate, Hello, make_broker
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.tickets import TicketOffice
@@ -93,6 +96,10 @@ class FakeMover:
         self.deleted += [each.segment for each in segments]
 
 
+def say_in_its_place(replayed: Application, send: Any, connection: Any, message: Application) -> None:
+    send(connection, replayed)
+
+
 class LinkCase(TestCase):
     timeout = 30  # type: ignore[assignment]
 
@@ -139,17 +146,22 @@ class LinkCase(TestCase):
         async def state() -> NodeState:
             return NodeState((VolumeUse(0, "/v", 100, 50),), {0: 2}, 1)
 
-        masters = (MasterAddress("127.0.0.1", port or self.port),)
+        masters = (("127.0.0.1", port or self.port),)
         made = NodeEnd(masters, hello, handlers(MoverCalls, self.mover), state, reactor, Random(1), 1.0)
         self.nodes = [*getattr(self, "nodes", ()), made]
         return made
 
     async def linked(self, name: str, incarnation: str = "1") -> NodeEnd:
         node = self.node(name, incarnation=incarnation)
-        credentials, _ = await node.join(SECRET)
+        credentials, _ = await self.join(name)
         node.start(credentials)
         await node.met
         return node
+
+    async def join(self, name: str, secret: bytes = SECRET, port: int = 0) -> tuple[Credentials, dict[str, bytes]]:
+        """As a node does it before its reactor runs."""
+        joined: Any = await deferToThread(joining.join, ("127.0.0.1", port or self.port), secret, name)
+        return joined
 
     async def until(self, happened: Any) -> None:
         while not happened():
@@ -165,21 +177,21 @@ class LinkCase(TestCase):
 
 class Joining(LinkCase):
     async def test_who_knows_the_secret_is_certified_and_given_the_identity(self) -> None:
-        credentials, identity = await self.node("mover-1").join(SECRET)
+        credentials, identity = await self.join("mover-1")
         self.assertEqual((credentials.peer, identity), (Peer("mover-1", MEMBER), {"door.crt": b"door"}))
         self.assertEqual(credentials.authority, self.authority.pem)
 
     async def test_who_does_not_gets_nothing(self) -> None:
-        refusal = await self.refusal(self.node("mover-1").join(b"x" * 43), NotPermitted)
+        refusal = await self.refusal(self.join("mover-1", b"x" * 43), NotPermitted)
         self.assertIn("does not know the fleet's secret", refusal.sentence)
 
     async def test_names_that_are_taken(self) -> None:
         await self.linked("mover-1")
         for name in ("master", "mover-1"):
-            await self.refusal(self.node(name).join(SECRET), NotPermitted)
+            await self.refusal(self.join(name), NotPermitted)
 
     async def test_a_name_that_is_none(self) -> None:
-        await self.refusal(self.node("../x").join(SECRET), NotPermitted)
+        await self.refusal(self.join("../x"), NotPermitted)
 
     async def test_a_stranger_in_the_Master_s_place_is_found_out(self) -> None:
         """It has another secret, hears the node's proof, and can make nothing of it."""
@@ -191,16 +203,13 @@ class Joining(LinkCase):
                 return self.admit_unproved(application, binding)
 
             def admit_unproved(self, application: Application, binding: bytes) -> Any:
-                from ecpds.cluster.joining import NODE, prove
-
                 proof = prove(self.secret, NODE, binding, application.request)
                 return super().admit(msgspec.structs.replace(application, proof=proof), binding)
 
         impostor = Impostor(b"y" * 43, self.authority, {}, utc_now, lambda peer: None)
         listening = reactor.listenTCP(0, self.master.factory(self.credentials, impostor), interface="127.0.0.1")
         try:
-            node = self.node("mover-1", listening.getHost().port)
-            refusal = await self.refusal(node.join(SECRET), NotPermitted)
+            refusal = await self.refusal(self.join("mover-1", port=listening.getHost().port), NotPermitted)
         finally:
             await listening.stopListening()
         self.assertIn("who answers does not know", refusal.sentence)
@@ -208,11 +217,9 @@ class Joining(LinkCase):
 
     async def replay(self, application: Application) -> None:
         """What was heard on one connection is worth nothing on another."""
-        protocol = NodeJoining(reactor, SECRET, "mover-1")
-        protocol.handshakeCompleted = lambda: protocol.say(application)  # type: ignore[method-assign]
-        endpoint = HostnameEndpoint(reactor, b"127.0.0.1", self.port)
-        await wrapClientTLS(Creator(stranger_context()), endpoint).connect(Factory.forProtocol(lambda: protocol))
-        await self.refusal(protocol.joined, NotPermitted)
+        self.patch(joining, "_send", partial(say_in_its_place, application, joining._send))
+        refusal = await self.refusal(self.join("mover-1"), NotPermitted)
+        self.assertIn("does not know the fleet's secret", refusal.sentence)
 
     async def test_malformed_applications(self) -> None:
         random = Random(3)
