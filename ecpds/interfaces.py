@@ -32,12 +32,13 @@ from ecpds.model import (
     NewUser,
     Origin,
     Page,
+    Partial,
     Policy,
     Receipt,
     StoredSegment,
-    UserChange,
     UploadPart,
     UserRecord,
+    UserChange,
     VolumeUse,
 )
 
@@ -132,6 +133,9 @@ class IUpload(Interface):
         """Give the bytes back; `reason` goes into the record. Does nothing after a commit or an abort."""
 
 
+    async def keep(reason: BaseException) -> None:
+        """As `abort`, but what came is kept privately for `limits.partial_life`: see `IFileSystem.resume_write`."""
+
 class IDownload(Interface):
     """One file on its way out, pinned: it stays as it was at the opening, whatever happens to the name."""
 
@@ -177,6 +181,27 @@ class IFileSystem(Interface):
         """
 
     async def make_directory(path: str) -> Entry:
+    async def kept(path: str) -> int:
+        """How many bytes this user has kept of an upload to `path` that broke off, 0 if none.
+
+        What is older than the file that is there by now does not count.
+        """
+
+    async def resume_write(path: str, offset: int) -> IUpload:
+        """Go on with what is kept, `offset` bytes of it; the commit publishes the whole.
+
+        Raises as `open_write` does, and `PreconditionFailed` unless just so many bytes are kept.
+        """
+
+    async def digest(path: str, name: str, offset: int = 0, length: int | None = None) -> str:
+        """A digest (of `model.DIGESTS`) of a file, or of `length` of its bytes from `offset` (None: all that are left).
+
+        That of a whole file is computed at most once. Raises `IsADirectory`, `NotSupported`, `Corrupt`.
+        """
+
+    async def set_mtime(path: str, mtime: float) -> Entry:
+        """Say when a file was modified. Raises `IsADirectory`."""
+
         """Raises `AlreadyExists`, and `NotFound` without a parent."""
 
     async def remove_directory(path: str) -> None:
@@ -213,9 +238,7 @@ class IObjects(Interface):
 
     async def parts(path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]: ...
 
-    async def uploads(
-        destination: str, prefix: str, after: str, after_id: int, limit: int
-    ) -> Sequence[MultipartUpload]:
+    async def uploads(destination: str, prefix: str, after: str, after_id: int, limit: int) -> Sequence[MultipartUpload]:
         """Those to paths with the prefix, behind a path and, of that path, an id."""
 
     async def complete(path: str, upload: int, completion: Completion, condition: Condition) -> Entry:
@@ -311,6 +334,18 @@ class IMaster(Interface):
         """
 
     async def make_directory(user: int, destination: str, path: str) -> Entry: ...
+    async def keep(allocation: int) -> None:
+        """The upload broke off: with its receipt it becomes a part of what is kept for its user. Raises `Unavailable`."""
+
+    async def kept(user: int, destination: str, path: str) -> Partial:
+        """What is kept of the user's upload to `path`; parts are allocated and completed as others are. Raises `NotFound`."""
+
+    async def add_digests(destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:
+        """Keep digests that were computed later. Does nothing where `path` no longer points at that data file."""
+
+    async def set_mtime(user: int, destination: str, path: str, mtime: float) -> Entry:
+        """Raises `NotFound`, `IsADirectory`."""
+
 
     async def remove_directory(user: int, destination: str, path: str) -> None: ...
 

@@ -180,6 +180,20 @@ class UploadPart:
 
 
 @frozen
+class Partial:
+    """What is kept of an upload that broke off, for its user alone: the parts in their order, and where each is stored."""
+
+    id: int
+    created: float
+    parts: tuple[UploadPart, ...]
+    segments: tuple[Segment, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+
+@frozen
 class Completion:
     """What an upload is to become: the parts in their order, and what is known of the whole."""
 

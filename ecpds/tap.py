@@ -49,8 +49,10 @@ from ecpds.model import Destination, NewUser, Origin
 from ecpds.mover.control import LocalControl
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
+from ecpds.mover.digests import follower
 from ecpds.portal.filesystem import Backing
 from ecpds.portal.operator import Operator
+from ecpds.portal.digesting import Digesting
 from ecpds.portal.portal import Portal
 from ecpds.portal.records import JsonLines, Tee
 from ecpds.ports import Ports
@@ -207,7 +209,14 @@ class Node:
         config = self.config
         self.journal = JsonLines(config.path("events"), self.threads, self.reactor)
         sink = Tee([self.journal, self.master.history, self.metrics])
-        backing = Backing(self.master, {config.node.name: self.store}, sink, self.reactor.seconds, config.limits)
+        backing = Backing(
+            self.master,
+            {config.node.name: self.store},
+            sink,
+            self.reactor.seconds,
+            config.limits,
+            Digesting(self.digest_threads, follower),
+        )
         self.portal = CountedPortal(Portal(backing), self.metrics.logged_in)
         movers = {config.node.name: self.control}
         self.operator = Operator(Operations(self.master), self.master, movers, self.reactor, self._facts)

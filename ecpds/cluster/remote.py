@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zope.interface import implementer
 
@@ -22,6 +22,7 @@ from ecpds.model import (
     MultipartUpload,
     Origin,
     Page,
+    Partial,
     Receipt,
     StoredSegment,
     UploadPart,
@@ -81,6 +82,12 @@ class RemoteMaster(Remote):
 
     @call
     async def keep(self, allocation: int) -> None: ...
+
+    @call(repeatable=True)
+    async def kept(self, user: int, destination: str, path: str) -> Partial: ...
+
+    @call(repeatable=True)
+    async def add_digests(self, destination: str, path: str, file: int, digests: Mapping[str, str]) -> None: ...
 
     @call(repeatable=True)
     async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry: ...

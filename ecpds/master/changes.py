@@ -5,6 +5,10 @@ A refusal undoes what its function has written by then, for each has a savepoint
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from attrs import evolve
+
 from ecpds.errors import (
     AlreadyExists,
     DirectoryNotEmpty,
@@ -56,6 +60,22 @@ def delete(session: Session, destination: int, path: str, condition: Condition, 
     files.drop(session, file.id, due)
     tree.prune(session, room.parent)
     return Entry(path, file.mtime, file)
+
+
+def set_mtime(session: Session, destination: int, path: str, mtime: float) -> Entry:
+    """Say when the file at `path` was modified."""
+    file = files.file_at(session, destination, path)
+    if file is None:
+        raise IsADirectory if tree.room(session, destination, path).is_directory else NotFound
+    files.set_mtime(session, file.id, mtime)
+    return Entry(path, mtime, evolve(file, mtime=mtime))
+
+
+def add_digests(session: Session, destination: int, path: str, id_: int, digests: Mapping[str, str]) -> None:
+    """Note digests of the file at `path`, if that is still the one; those that are known stay."""
+    file = files.file_at(session, destination, path)
+    if file is not None and file.id == id_:
+        files.set_digests(session, id_, {**digests, **file.digests})
 
 
 def make_directory(session: Session, destination: int, path: str, now: float) -> Entry:

@@ -60,6 +60,8 @@ _PAGE = Statement(
     ),
 )
 _ADD_FILE = Statement(insert_into(data_file))
+_SET_MTIME = Statement(update(data_file).where(data_file.c.id == value("file")).values(mtime=value("modified")))
+_SET_DIGESTS = Statement(update(data_file).where(data_file.c.id == value("file")).values(digests=value("known")))
 _ADD_SEGMENT = Statement(insert_into(segment))
 _ADD_COPY = Statement(insert_into(copy))
 _ADD_ENTRY = Statement(insert_into(entry))
@@ -138,6 +140,14 @@ def name(session: Session, directory_id: int, name: str, file: int, replaces: bo
         session.run(_POINT_ENTRY, in_directory=directory_id, named=name, new_file=file)
     else:
         session.run(_ADD_ENTRY, directory=directory_id, name=name, data_file=file)
+
+
+def set_mtime(session: Session, file: int, mtime: float) -> None:
+    session.run(_SET_MTIME, file=file, modified=mtime)
+
+
+def set_digests(session: Session, file: int, digests: Mapping[str, str]) -> None:
+    session.run(_SET_DIGESTS, file=file, known=packed(digests))
 
 
 def unname(session: Session, directory_id: int, name: str) -> None:

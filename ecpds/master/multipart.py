@@ -17,12 +17,29 @@ from ecpds.master import files, tree
 from ecpds.master.changes import check_room
 from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
-from ecpds.model import AllocationRequest, Completion, Condition, Copy, DataFile, Entry, MultipartUpload, Segment, UploadPart
+from ecpds.model import (
+    AllocationRequest,
+    Completion,
+    Condition,
+    Copy,
+    DataFile,
+    Entry,
+    MultipartUpload,
+    Partial,
+    Segment,
+    UploadPart,
+)
 
 Change = Callable[[Session], Entry]
 """A change of the catalogue that gives a file its name."""
 
 KIND = "multipart"
+
+PARTIAL = "partial"
+"""The kind of what is kept of an upload that broke off: it has one user, whom alone it is there for."""
+
+MOST_PARTS = 10_000
+"""Parts that one upload may have."""
 
 EXPIRED_AT_A_TIME = 100
 """Uploads that are given up in one transaction."""
@@ -36,9 +53,18 @@ _UPLOAD = Statement(
         upload.c.id == value("upload"),
         upload.c.destination == value("destination"),
         upload.c.path == value("path"),
-        upload.c.kind == KIND,
+        or_(upload.c.kind == KIND, upload.c.user == value("user")),
     )
 )
+_PARTIAL = Statement(
+    select(upload.c.id, upload.c.created).where(
+        upload.c.destination == value("destination"),
+        upload.c.path == value("path"),
+        upload.c.user == value("user"),
+        upload.c.kind == PARTIAL,
+    )
+)
+_EXTEND = Statement(update(upload).where(upload.c.id == value("upload")).values(expires=value("later")))
 _EXPIRED = Statement(limited(select(upload.c.id).where(upload.c.expires <= value("now")).order_by(upload.c.expires)))
 
 
@@ -91,7 +117,15 @@ _DROP_SEGMENT = Statement(delete(segment).where(segment.c.id == value("segment")
 _COPIES = Statement(select(copy.c.mover, copy.c.volume).where(copy.c.segment == value("segment")))
 
 
-def create(session: Session, id_: int, destination: int, request: AllocationRequest, now: float, expires: float) -> None:
+def create(
+    session: Session,
+    id_: int,
+    destination: int,
+    request: AllocationRequest,
+    now: float,
+    expires: float,
+    kind: str = KIND,
+) -> None:
     """Begin an upload of the file that is asked for."""
     session.run(
         _ADD,
@@ -99,16 +133,39 @@ def create(session: Session, id_: int, destination: int, request: AllocationRequ
         user=request.user_id,
         destination=destination,
         path=request.path,
-        kind=KIND,
+        kind=kind,
         created=now,
         expires=expires,
         metadata=files.packed(request.metadata),
     )
 
 
-def find(session: Session, destination: int, path: str, id_: int) -> MultipartUpload:
-    """Raises `NotFound`."""
-    row = session.row(_UPLOAD, upload=id_, destination=destination, path=path)
+def begin_partial(session: Session, id_: int, destination: int, request: AllocationRequest, now: float, expires: float) -> None:
+    """Keep an upload that broke off; what was kept before for the same user and path is given up."""
+    for old in session.rows(_PARTIAL, destination=destination, path=request.path, user=request.user_id):
+        _give_up(session, old[0])
+    create(session, id_, destination, request, now, expires, PARTIAL)
+
+
+def extend(session: Session, id_: int, expires: float) -> None:
+    """Keep an upload until then."""
+    session.run(_EXTEND, upload=id_, later=expires)
+
+
+def partial(session: Session, destination: int, path: str, user: int) -> Partial:
+    """What is kept for a user, unless the path has got a younger file. Raises `NotFound`."""
+    row = session.row(_PARTIAL, destination=destination, path=path, user=user)
+    file = files.file_at(session, destination, path)
+    if row is None or (file is not None and file.created >= row[1]):
+        raise NotFound("nothing is kept")
+    found = parts(session, row[0], 0, MOST_PARTS)
+    segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in found)
+    return Partial(row[0], row[1], found, segments)
+
+
+def find(session: Session, destination: int, path: str, id_: int, user: int = 0) -> MultipartUpload:
+    """An upload, or `user`'s own that broke off. Raises `NotFound`."""
+    row = session.row(_UPLOAD, upload=id_, destination=destination, path=path, user=user)
     if row is None:
         raise NotFound("no such upload")
     return _upload(row)
@@ -128,10 +185,10 @@ def parts(session: Session, id_: int, after: int, limit: int) -> tuple[UploadPar
     return tuple(_part(row) for row in session.rows(_PARTS, upload=id_, after=after, limit=limit))
 
 
-def add_part(session: Session, destination: int, path: str, part: tuple[int, int], file: DataFile) -> Entry:
+def add_part(session: Session, destination: int, path: str, part: tuple[int, int], file: DataFile, user: int = 0) -> Entry:
     """Record the stored segment of `file` as a part of an upload; one of the same number is replaced."""
     id_, number = part
-    find(session, destination, path, id_)
+    find(session, destination, path, id_, user)
     (stored,) = file.segments
     files.check_alive(session, stored.id)
     old = session.row(_PART, upload=id_, number=number)
@@ -155,12 +212,13 @@ def complete(
     condition: Condition,
     now: float,
     due: float,
+    user: int = 0,
 ) -> Entry:
     """Make a file of parts and give it its name. Raises `InvalidRequest` when a part isn't what it was any more."""
     done = _done_before(session, destination, path, id_)
     if done is not None:
         return done
-    found = find(session, destination, path, id_)
+    found = find(session, destination, path, id_, user)
     room = tree.room(session, destination, path)
     check_room(room, path, condition)
     for each in completion.parts:

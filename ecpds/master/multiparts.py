@@ -13,16 +13,14 @@ from ecpds.errors import InvalidRequest
 from ecpds.master import multipart
 from ecpds.master.accounts import Accounts
 from ecpds.master.ids import Ids
+from ecpds.master.multipart import MOST_PARTS
 from ecpds.master.reader import Reader
 from ecpds.master.shared import Shared
 from ecpds.master.writer import Writer
-from ecpds.model import AllocationRequest, Completion, Condition, Destination, Entry, MultipartUpload, UploadPart
+from ecpds.model import AllocationRequest, Completion, Condition, Destination, Entry, MultipartUpload, Partial, UploadPart
 
 LOOK = 60.0
 """Seconds between two looks for uploads whose time is over."""
-
-MOST_PARTS = 10_000
-"""Parts that one upload may have."""
 
 
 class IsMaster(Protocol):
@@ -74,11 +72,28 @@ class Multiparts:
             upload, number = request.part
             if not 1 <= number <= MOST_PARTS:
                 raise InvalidRequest(f"part {number}; allowed: 1 to {MOST_PARTS}")
-            await self.find(request.destination, request.path, upload)
+            await self.find(request.destination, request.path, upload, request.user_id)
 
-    async def find(self, destination: str, path: str, upload: int) -> MultipartUpload:
+    async def find(self, destination: str, path: str, upload: int, user: int = 0) -> MultipartUpload:
         place = self._master.destination(destination).id
-        return await self._master.reader.ask_on_thread(lambda session: multipart.find(session, place, path, upload))
+        return await self._master.reader.ask_on_thread(lambda session: multipart.find(session, place, path, upload, user))
+
+    async def keep(self, request: AllocationRequest) -> tuple[int, int]:
+        """Which part of what an upload that broke off is to be; its own, where it went on with one."""
+        master = self._master
+        place, now = master.destination(request.destination).id, master.clock.seconds()
+        expires = now + master.limits.partial_life
+        if request.part is not None:
+            id_, number = request.part
+            await master.writer.run(lambda session: multipart.extend(session, id_, expires))
+            return id_, number
+        new = await master.ids.take()
+        await master.writer.run(lambda session: multipart.begin_partial(session, new, place, request, now, expires))
+        return new, 1
+
+    async def kept(self, user: int, destination: str, path: str) -> Partial:
+        place = self._master.destination(destination).id
+        return await self._master.reader.ask_on_thread(lambda session: multipart.partial(session, place, path, user))
 
     async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
         await self.find(destination, path, upload)
@@ -102,7 +117,7 @@ class Multiparts:
         due = now + master.limits.ticket_life
         return await master.named(
             place,
-            lambda session: multipart.complete(session, place, path, upload, completion, condition, now, due),
+            lambda session: multipart.complete(session, place, path, upload, completion, condition, now, due, user),
         )
 
     async def abort(self, user: int, destination: str, path: str, upload: int) -> None:

@@ -7,7 +7,7 @@ the commit all of this is in memory: a Master that dies forgets the upload, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from random import Random
 from typing import TypeVar
@@ -53,6 +53,7 @@ from ecpds.model import (
     MultipartUpload,
     Origin,
     Page,
+    Partial,
     Receipt,
     StoredSegment,
     UploadPart,
@@ -257,7 +258,6 @@ class Master:
         if upload is not None and not upload.committing:
             self._give_up(upload, Unavailable("the upload was abandoned"))
 
-    async def _commit(self, upload: Upload) -> None:
     async def keep(self, allocation: int) -> None:
         upload = self.uploads.get(allocation)
         if upload is None or upload.committing:
@@ -283,6 +283,7 @@ class Master:
             lambda session: changes.set_mtime(session, place, path, mtime), lambda _: self._cache.drop(place, path)
         )
 
+    async def _commit(self, upload: Upload) -> None:
         request, destination = upload.request, upload.destination
         try:
             now = self.clock.seconds()
@@ -296,7 +297,7 @@ class Master:
             else:
                 part = request.part
                 entry = await self.writer.run(
-                    lambda session: multipart.add_part(session, destination, request.path, part, file)
+                    lambda session: multipart.add_part(session, destination, request.path, part, file, request.user_id)
                 )
         except Refusal as refusal:
             self._give_up(upload, refusal)

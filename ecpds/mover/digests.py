@@ -11,26 +11,31 @@ from ecpds.errors import DigestMismatch
 from ecpds.mover.staging import Hash
 
 
-class Crc32:
-    """A CRC of 32 bits with the face of a hashlib object."""
+class Crc:
+    """A CRC with the face of a hashlib object, and `width` hexadecimal digits."""
 
-    def __init__(self, compute: Callable[[memoryview, int], int]) -> None:
+    def __init__(self, compute: Callable[[memoryview, int], int], width: int) -> None:
         self._compute = compute
+        self._width = width
         self._value = 0
 
     def update(self, data: memoryview, /) -> None:
         self._value = self._compute(data, self._value)
 
     def hexdigest(self) -> str:
-        return f"{self._value:08x}"
+        return f"{self._value:0{self._width}x}"
 
 
-_CRCS: Mapping[str, Callable[[memoryview, int], int]] = {"crc32": checksums.crc32, "crc32c": checksums.crc32c}
+_CRCS: Mapping[str, tuple[Callable[[memoryview, int], int], int]] = {
+    "crc32": (checksums.crc32, 8),
+    "crc32c": (checksums.crc32c, 8),
+    "crc64nvme": (checksums.crc64nvme, 16),
+}
 
 
 def follower(name: str) -> Hash:
     """A digest of a name of `model.DIGESTS`, of nothing yet."""
-    return Crc32(_CRCS[name]) if name in _CRCS else hashlib.new(name, usedforsecurity=False)
+    return Crc(*_CRCS[name]) if name in _CRCS else hashlib.new(name, usedforsecurity=False)
 
 
 def check(found: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -6,7 +6,8 @@ next one goes on at the same byte, unless the socket itself failed: then nobody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -20,11 +21,17 @@ SPAN = 1 << 20
 """How much of a file a sink gets in one call: the record of a cut download is exact to so many bytes."""
 
 
+class Tally(Protocol):
+    """What counts bytes, such as a transfer's record."""
+
+    sent: int
+
+
 @implementer(IByteSink)
 class CountedSink:
     """A sink that adds what it has taken to a transfer's record, and remembers whether it failed."""
 
-    def __init__(self, sink: IByteSink, record: TransferRecord) -> None:
+    def __init__(self, sink: IByteSink, record: Tally) -> None:
         self._sink = sink
         self._record = record
         self.sent = 0
@@ -116,6 +123,16 @@ class SegmentReader:
         )
 
 
+def spans(segments: Sequence[SegmentReader], offset: int, end: int) -> Iterator[tuple[SegmentReader, int, int]]:
+    """Where the bytes from `offset` to `end` of some segments in a row are: a segment, an offset in it, and how many."""
+    start = 0
+    for segment in segments:
+        first, last = max(offset, start), min(end, start + segment.length)
+        if first < last:
+            yield segment, first - start, last - first
+        start += segment.length
+
+
 @implementer(IDownload)
 class Download:
     """One open file; its segments are open."""
@@ -128,13 +145,9 @@ class Download:
     async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
         counted = CountedSink(sink, self._record)
         end = self.entry.size if length is None else min(offset + length, self.entry.size)
-        start = 0
-        for segment in self._segments:
-            first, last = max(offset, start), min(end, start + segment.length)
-            if first < last:
-                await segment.send(counted, first - start, last - first)
-                self._record.place = segment.place
-            start += segment.length
+        for segment, first, count in spans(self._segments, offset, end):
+            await segment.send(counted, first, count)
+            self._record.place = segment.place
 
     def close(self, failure: BaseException | None = None) -> None:
         for segment in self._segments:

@@ -23,6 +23,7 @@ from ecpds.errors import (
     NotFound,
     NotPermitted,
     NotSupported,
+    PreconditionFailed,
     Refusal,
     TooLarge,
     Unavailable,
@@ -30,6 +31,7 @@ from ecpds.errors import (
 from ecpds.interfaces import IDownload, IEventSink, IFileSystem, IMaster, IStore, IUpload, IWriteHandle
 from ecpds.model import (
     ANYTHING,
+    DIGESTS,
     EMPTY,
     Allocation,
     AllocationRequest,
@@ -39,13 +41,16 @@ from ecpds.model import (
     Identity,
     Origin,
     Page,
+    Partial,
     Segment,
 )
 from ecpds.options import path_allowed
+from ecpds.portal.digesting import Digesting
 from ecpds.portal.download import Download, SegmentReader
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath, canonical
+from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Upload
 
 P = ParamSpec("P")
@@ -61,6 +66,7 @@ class Backing:
     sink: IEventSink
     now: Callable[[], float]
     limits: Limits
+    digesting: Digesting
 
     def store(self, mover: str) -> IStore:
         """Raises `Unavailable` for a mover that is not known here."""
@@ -167,14 +173,70 @@ class FileSystem:
         size, allowed = request.size, self._backing.limits.file_size
         if allowed and size is not None and size > allowed:
             raise TooLarge
+        allocation, handle = await self._allocate(request)
+        record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
+        return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
+
+    async def _allocate(self, request: AllocationRequest) -> tuple[Allocation, IWriteHandle]:
         allocation = await self._master.allocate(request)
         try:
-            handle = await self._open_copy(allocation, size)
+            return allocation, await self._open_copy(allocation, request.size)
         except BaseException:
             await self._master.abandon(allocation.id)
             raise
-        record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
-        return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
+
+    @recorded("put")
+    async def kept(self, path: str) -> int:
+        name = self._file(path, "put")
+        try:
+            found: Partial = await self._master.kept(self.identity.user_id, name.destination, name.inside)
+        except NotFound:
+            return 0
+        return found.size
+
+    @recorded("put")
+    async def resume_write(self, path: str, offset: int) -> IUpload:
+        name = self._file(path, "put")
+        kept: Partial = await self._master.kept(self.identity.user_id, name.destination, name.inside)
+        if offset != kept.size:
+            raise PreconditionFailed(f"{kept.size} bytes are kept")
+        part = (kept.id, len(kept.parts) + 1)
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, part=part)
+        allocation, handle = await self._allocate(request)
+        record = TransferRecord(self.journal, "upload", name, allocation.id, None, allocation.placements[0])
+        shown = self._names.shown(name.destination, name.inside)
+        return ResumedUpload(self._master, handle, record, shown, request, kept, allocation.digests, self._digests)
+
+    @recorded("get")
+    async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:
+        where = self._file(path, "get")
+        entry = await self._resolve(where)
+        if name not in DIGESTS:
+            raise NotSupported(f"the digest {name}")
+        if entry.file is None:
+            raise IsADirectory
+        end = entry.size if length is None else min(offset + length, entry.size)
+        whole = (offset, end) == (0, entry.size)
+        if whole and name in entry.file.digests:
+            return entry.file.digests[name]
+        found = await self._digests(entry.file.segments, (name,), offset, end - offset)
+        if whole:
+            await self._master.add_digests(where.destination, where.inside, entry.file.id, found)
+        return found[name]
+
+    @recorded("mtime")
+    async def set_mtime(self, path: str, mtime: float) -> Entry:
+        name = self._file(path, "mtime")
+        entry = await self._master.set_mtime(self.identity.user_id, name.destination, name.inside, mtime)
+        return self._shown(name.destination, entry)
+
+    async def _digests(self, segments: Sequence[Segment], names: Sequence[str], offset: int, length: int) -> Mapping[str, str]:
+        readers = await self._open_segments(segments)
+        try:
+            return await self._backing.digesting.digests(readers, names, offset, length)
+        finally:
+            for reader in readers:
+                reader.close()
 
     @recorded("mkdir")
     async def make_directory(self, path: str) -> Entry:

@@ -72,6 +72,22 @@ class Upload:
         if not self._committing and not self._record.ended:
             await self._give_up(reason or Incomplete())
 
+    async def keep(self, reason: BaseException) -> None:
+        if self._committing or self._record.ended:
+            return
+        if not self._record.sent:
+            await self._give_up(reason)
+            return
+        self._committing = True
+        self._record.end(reason)
+        try:
+            await self._master.keep(self._record.file_id)
+            await self._handle.finish()
+            await self._master.finish(self._record.file_id)
+        except Exception as failure:
+            self.log.info("upload {id} could not be kept: {failure}", id=self._record.file_id, failure=failure)
+            await self._give_up(reason)
+
     async def _give_up(self, failure: BaseException) -> None:
         """The record first, and each step whether or not the one before it went well; the caller keeps its own failure."""
         self._record.end(failure)

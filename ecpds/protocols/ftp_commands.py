@@ -6,14 +6,17 @@ the table in `ftp_replies`. What a verb needs beforehand was checked by the verb
 
 from __future__ import annotations
 
-from ecpds.errors import IsADirectory, LoginFailed, NotADirectory
+from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotFound, NotPermitted, TooLarge
 from ecpds.model import DataFile, Entry
-from ecpds.protocols import ftp_ports, ftp_security, ftp_transfers
+from ecpds.protocols import ftp_digests, ftp_ports, ftp_security, ftp_times, ftp_transfers
 from ecpds.protocols import ftp_replies as replies
+from ecpds.protocols.ftp_digests import HASHES, choose
 from ecpds.protocols.ftp_interpreter import Handler, Interpreter
+from ecpds.protocols.ftp_listings import any_listing, without_options
 from ecpds.protocols.ftp_replies import Reply, quoted, refusal_reply, reply
-from ecpds.protocols.ftp_session import SYNONYMS, VERBS
-from ecpds.wire.listings import MLSD_FACTS, mlsd_facts, time_value
+from ecpds.protocols.ftp_session import DIGEST_VERBS, SYNONYMS, VERBS, State
+from ecpds.protocols.ftp_tls import is_named
+from ecpds.wire.listings import MLSD_FACTS, mlsd_facts, time_value, unix_line
 
 OK = reply(200, "Done.")
 
@@ -57,8 +60,32 @@ async def features(pi: Interpreter, argument: str) -> Reply:
     facts = "".join(f"{fact}{'*' if fact in pi.session.facts else ''};" for fact in MLSD_FACTS)
     tls = [] if pi.session.secure or pi.door.credentials is None else ["AUTH TLS"]
     protection = ["PBSZ", "PROT"] if pi.door.credentials is not None else []
-    found = [*tls, *protection, "EPRT", "EPSV", "MDTM", f"MLST {facts}", "REST STREAM", "SIZE", "TVFS", "UTF8"]
+    hashes = "".join(f"{shown}{'*' if name == pi.session.digest else ''};" for shown, name in HASHES.items())
+    times = ["MDTM", "MFF modify;", "MFMT"]
+    others = ["CLNT", "EPRT", "EPSV", f"HASH {hashes}", "HOST", "LANG EN*", f"MLST {facts}", "RANG STREAM", "REST STREAM"]
+    found = [*tls, *protection, *times, *others, *DIGEST_VERBS, "SIZE", "TVFS", "UTF8"]
     return reply(211, "Extensions:", *sorted(found), "End.")
+
+
+async def client_name(pi: Interpreter, argument: str) -> Reply:
+    return reply(200, "Noted.")
+
+
+async def host(pi: Interpreter, argument: str) -> Reply:
+    """HOST (RFC 7151 section 3): all hosts of the certificate are one here, and the login comes after it."""
+    if pi.session.state is not State.CONNECTED:
+        return reply(503, "Say HOST before USER.")
+    name = argument.strip().removeprefix("[").removesuffix("]")
+    if pi.door.credentials is not None and not is_named(name, pi.door.credentials.names):
+        return reply(504, "There is no such host here.")
+    return reply(220, "That is here.")
+
+
+async def language(pi: Interpreter, argument: str) -> Reply:
+    """LANG (RFC 2640 section 4.1)."""
+    wanted = argument.strip().upper()
+    known = wanted in ("", "EN") or wanted.startswith("EN-")
+    return reply(200, "Replies are in English.") if known else reply(504, "Replies are in English only: LANG EN.")
 
 
 async def options(pi: Interpreter, argument: str) -> Reply:
@@ -70,6 +97,8 @@ async def options(pi: Interpreter, argument: str) -> Reply:
         chosen = {fact.strip().lower() for fact in value.split(";")}
         pi.session.facts = tuple(fact for fact in MLSD_FACTS if fact in chosen)
         return reply(200, "MLST OPTS " + "".join(f"{fact};" for fact in pi.session.facts))
+    if name.upper() == "HASH":
+        return choose(pi, value)
     return reply(501, "There is no such option.")
 
 
@@ -86,8 +115,16 @@ async def nothing(pi: Interpreter, argument: str) -> Reply:
 
 
 async def status(pi: Interpreter, argument: str) -> Reply:
-    """STAT (RFC 959 section 4.1.3). Its form with a path would list over the control connection; MLST and LIST do that."""
-    return reply(504, "STAT takes no path here; use MLST or LIST.") if argument.strip() else session_status(pi)
+    """STAT (RFC 959 section 4.1.3): of the session, or of a path, which lists its first page over the control connection."""
+    if not argument.strip():
+        return session_status(pi)
+    if not pi.files.identity.may("dir"):
+        raise NotPermitted
+    said = without_options(argument)
+    listing = await any_listing(pi.files, pi.session.resolve(said), said, pi.door.limits.listing_page)
+    now, owner = pi.door.clock.seconds(), pi.session.login
+    lines = [unix_line(entry, now, owner) for entry in listing.first.entries if listing.wanted(entry)]
+    return reply(213, "Status:", *lines, "End." if listing.first.after is None else "There is more: use LIST.")
 
 
 def session_status(pi: Interpreter) -> Reply:
@@ -124,7 +161,13 @@ async def set_structure(pi: Interpreter, argument: str) -> Reply:
 
 
 async def allocate(pi: Interpreter, argument: str) -> Reply:
-    return reply(202, "No allocation is needed here.")
+    """ALLO (RFC 959 section 4.1.3): nothing is set aside, but what is too large is said before it is sent."""
+    words = argument.split()
+    if not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 19:
+        return reply(501, "ALLO takes a size in bytes.")
+    if 0 < pi.door.limits.file_size < int(words[0]):
+        raise TooLarge
+    return reply(200, "There is no need to; go on.")
 
 
 async def restart(pi: Interpreter, argument: str) -> Reply:
@@ -205,8 +248,16 @@ async def facts(pi: Interpreter, argument: str) -> Reply:
 
 
 async def size(pi: Interpreter, argument: str) -> Reply:
-    """SIZE (RFC 3659 section 4): what RETR would send, which is the stored bytes in any TYPE."""
-    file = await _file(pi, argument)
+    """SIZE (RFC 3659 section 4): what RETR would send, which is the stored bytes in any TYPE.
+
+    Where there is no file, and a part of one is kept for this user, how much that is: clients that resume ask so.
+    """
+    try:
+        file = await _file(pi, argument)
+    except NotFound:
+        if not pi.files.identity.may("put") or not (kept := await pi.files.kept(pi.session.resolve_file(argument))):
+            raise
+        return reply(213, str(kept))
     return reply(213, str(file.size))
 
 
@@ -227,6 +278,11 @@ HANDLERS: dict[str, Handler] = {
     **ftp_transfers.HANDLERS,
     **ftp_ports.HANDLERS,
     **ftp_security.HANDLERS,
+    **ftp_digests.HANDLERS,
+    **ftp_times.HANDLERS,
+    "CLNT": client_name,
+    "HOST": host,
+    "LANG": language,
     "USER": user,
     "PASS": password,
     "ACCT": account,

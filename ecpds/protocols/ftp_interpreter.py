@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -50,6 +51,7 @@ class Door:
     node: str
     name: str
     credentials: Credentials | None
+    serial: Iterator[int] = field(factory=lambda: count(1))
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let the reactor see to everybody else first, for so long."""

@@ -55,15 +55,18 @@ def _verbs() -> list[Verb]:
         Verb("PASS", name, optional, "PASS password: log in."),
         Verb("ACCT", anytime, required, "ACCT name: needed nowhere here."),
         Verb("QUIT", anytime, none, "QUIT: end the session."),
+        Verb("CLNT", anytime, required, "CLNT name: what the client is called."),
+        Verb("HOST", anytime, required, "HOST name: which host is meant."),
+        Verb("LANG", anytime, optional, "LANG EN: the language of replies."),
         Verb("SYST", anytime, none, "SYST: what kind of system this is."),
         Verb("FEAT", anytime, none, "FEAT: which extensions there are."),
-        Verb("OPTS", anytime, required, "OPTS UTF8 ON | MLST fact;...: choose options."),
+        Verb("OPTS", anytime, required, "OPTS UTF8 ON | MLST fact;... | HASH name: choose options."),
         Verb("HELP", anytime, optional, "HELP [command]: this help."),
         Verb("NOOP", anytime, none, "NOOP: do nothing."),
         Verb("TYPE", login, required, "TYPE I | A | L 8: files cross as they are, in each of them."),
         Verb("MODE", login, required, "MODE S: only stream mode."),
         Verb("STRU", login, required, "STRU F: only file structure."),
-        Verb("ALLO", login, required, "ALLO size: needed nowhere here."),
+        Verb("ALLO", login, required, "ALLO size: whether so large a file may be stored."),
         Verb("AUTH", anytime, required, "AUTH TLS: protect the control connection."),
         Verb("PBSZ", secure, required, "PBSZ 0: comes before PROT."),
         Verb("PROT", secure, required, "PROT P | C: protect data connections, or not."),
@@ -82,9 +85,17 @@ def _verbs() -> list[Verb]:
         Verb("MLST", login, optional, "MLST [path]: the facts of one name.", "dir"),
         Verb("SIZE", login, required, "SIZE path: the size of a file in bytes.", "size"),
         Verb("MDTM", login, required, "MDTM path: when a file was modified, UTC.", "mtime"),
-        Verb("REST", login, required, "REST offset: where the next RETR begins."),
+        Verb("MFMT", login, required, "MFMT YYYYMMDDHHMMSS path: set when a file was modified, UTC.", "mtime"),
+        Verb("MFF", login, required, "MFF modify=YYYYMMDDHHMMSS; path: set facts.", "mtime"),
+        Verb("SITE", login, required, "SITE UTIME | HELP: what only some servers have."),
+        Verb("HASH", login, required, "HASH path: the digest that OPTS HASH chose.", "get"),
+        *(Verb(word, login, required, f"{word} path [start end]: a digest of a file.", "get") for word in DIGEST_VERBS),
+        Verb("REST", login, required, "REST offset: where the next transfer begins."),
+        Verb("RANG", login, required, "RANG first last: the bytes that the next RETR or HASH is about."),
         Verb("RETR", login, required, "RETR path: get a file.", "get", transfers=True),
         Verb("STOR", login, required, "STOR path: put a file.", "put", transfers=True),
+        Verb("STOU", login, optional, "STOU: put a file under a name of our choice.", "put", transfers=True),
+        Verb("APPE", login, required, "APPE path: go on with an upload that broke off.", "put", transfers=True),
         Verb("DELE", login, required, "DELE path: delete a file.", "delete"),
         Verb("MKD", login, required, "MKD path: make a directory.", "mkdir"),
         Verb("RMD", login, required, "RMD path: remove an empty directory.", "rmdir"),
@@ -94,12 +105,15 @@ def _verbs() -> list[Verb]:
     ]
 
 
-UNIMPLEMENTED = ("APPE", "STOU", "SITE", "REIN", "SMNT", "LANG", "HOST", "CLNT", "MFMT", "CCC", "MIC", "CONF", "ENC", "ADAT")
+UNIMPLEMENTED = ("REIN", "SMNT", "AVBL", "CCC", "MIC", "CONF", "ENC", "ADAT")
+
+DIGEST_VERBS = {"XCRC": "crc32", "XMD5": "md5", "XSHA1": "sha1", "XSHA256": "sha256", "XSHA512": "sha512"}
+"""The verbs that older clients have for digests, and the catalogue's names of those."""
 
 VERBS = {verb.name: verb for verb in _verbs()}
 
-SYNONYMS = {"XCUP": "CDUP", "XCWD": "CWD", "XMKD": "MKD", "XPWD": "PWD", "XRMD": "RMD"}
-"""The names of RFC 775, which RFC 1123 section 4.1.3.1 wants understood."""
+SYNONYMS = {"XCUP": "CDUP", "XCWD": "CWD", "XMKD": "MKD", "XPWD": "PWD", "XRMD": "RMD", "XSHA": "XSHA1"}
+"""The names of RFC 775, which RFC 1123 section 4.1.3.1 wants understood, and one that clients have for SHA-1."""
 
 HTTP_WORDS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI".split())
 """What no FTP client says, but a browser whose connection was led astray does (ALPACA, CVE-2021-3618)."""
@@ -154,7 +168,7 @@ class State(Enum):
 
 @define
 class Session:
-    """The state of one session. `directory` is absolute and resolved; `restart` is in bytes.
+    """The state of one session. `directory` is absolute and resolved; `restart` and `span` (first, length) are in bytes.
 
     `secure` says whether the control connection uses TLS, `protected` whether its data connections shall.
     """
@@ -164,6 +178,8 @@ class Session:
     directory: str = "/"
     type: str = "A"
     restart: int = 0
+    span: tuple[int, int] | None = None
+    digest: str = "sha256"
     renaming: str | None = None
     epsv_only: bool = False
     failures: int = 0
@@ -193,7 +209,7 @@ class Session:
     def name(self, login: str) -> None:
         """USER: whoever was logged in is no longer."""
         self.state, self.login, self.directory = State.NAMED, login, "/"
-        self.restart, self.renaming = 0, None
+        self.restart, self.span, self.renaming = 0, None, None
 
     def log_in(self) -> None:
         self.state, self.failures = State.LOGGED_IN, 0
@@ -206,6 +222,11 @@ class Session:
         """The offset that REST set, for the one transfer that follows it."""
         offset, self.restart = self.restart, 0
         return offset
+
+    def take_span(self) -> tuple[int, int] | None:
+        """The bytes that RANG chose, for the one command that follows it."""
+        span, self.span = self.span, None
+        return span
 
     def take_renaming(self) -> str | None:
         source, self.renaming = self.renaming, None

@@ -47,7 +47,7 @@ class Credentials:
             self.context()
         except (OSError, ValueError, TypeError, SSL.Error) as error:
             raise ConfigError(f"[https] {certificate} and {key} are not a certificate and its key") from error
-        self._names = host_names(self._chain[0])
+        self.names = host_names(self._chain[0])
 
     def context(self) -> SSL.Context:
         """A context for one control connection and its data connections."""
@@ -66,7 +66,7 @@ class Credentials:
     def _check_name(self, connection: SSL.Connection) -> None:
         """A client that wants another host gets a context without a certificate, with which no handshake succeeds."""
         name = connection.get_servername()
-        if name is not None and not is_named(name.decode("ascii", "replace"), self._names):
+        if name is not None and not is_named(name.decode("ascii", "replace"), self.names):
             connection.set_context(self._nobody)
 
 

@@ -7,16 +7,17 @@ that no client takes a part for the whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from ecpds.errors import InvalidRequest, NotADirectory
-from ecpds.model import Entry
+from ecpds.errors import ConnectionLost, InvalidRequest, NotADirectory, NotFound, PreconditionFailed, Stalled
+from ecpds.interfaces import IUpload
+from ecpds.model import Condition, Entry
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection
 from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter
 from ecpds.protocols.ftp_listings import Listing, any_listing, directory_listing, without_options
-from ecpds.protocols.ftp_replies import Reply, reply
-from ecpds.wire.listings import mlsd_facts, unix_line
+from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
+from ecpds.wire.listings import mlsd_facts, time_value, unix_line
 
 Line = Callable[[Entry, str], str]
 """An entry and the prefix of its listing, as one line."""
@@ -24,39 +25,75 @@ Line = Callable[[Entry, str], str]
 
 async def retrieve(pi: Interpreter, argument: str) -> Reply:
     """RETR, from where REST said. The bytes are the stored ones in any TYPE, so SIZE is true in any TYPE."""
-    offset = pi.session.take_restart()
+    offset, span = pi.session.take_restart(), pi.session.take_span()
     path = pi.session.resolve_file(argument)
+    if span is not None:
+        offset = span[0]
     with pi.transferring(f"Sending {path}") as data:
         download = await pi.files.open_read(path)
         try:
             size = download.entry.size
             if offset > size:
                 raise EarlyReply(replies.RESTART_BEYOND_END)
-            channel = await pi.connect(data, f"Sending the file ({size} bytes).")
-            await download.send(channel, offset)
+            length = size - offset if span is None else min(span[1], size - offset)
+            channel = await pi.connect(data, f"Sending the file ({length} bytes).")
+            await download.send(channel, offset, length)
             await data.finish()
         except BaseException as failure:
             download.close(failure)
             raise
         download.close()
-    return reply(226, f"{size - offset} bytes sent.")
+    return reply(226, f"{length} bytes sent.")
 
 
 async def store(pi: Interpreter, argument: str) -> Reply:
-    """STOR. The file is there when 226 is said, and not before."""
+    """STOR, behind what is kept where REST said so. The file is there when 226 is said, and not before."""
     offset = pi.session.take_restart()
     path = pi.session.resolve_file(argument)
-    if offset:
-        return replies.NO_RESUMED_STOR
+    opening = _resume(pi, path, offset) if offset else pi.files.open_write(path)
+    return await _receive(pi, path, opening, "Waiting for the bytes.")
+
+
+async def append(pi: Interpreter, argument: str) -> Reply:
+    """APPE: behind what is kept, if anything is. What is published is never changed, so nothing is appended to a file."""
+    pi.session.take_restart()
+    path = pi.session.resolve_file(argument)
+    kept = await pi.files.kept(path)
+    opening = _resume(pi, path, kept) if kept else pi.files.open_write(path, condition=Condition(absent=True))
+    return await _receive(pi, path, opening, "Waiting for the bytes.")
+
+
+async def _resume(pi: Interpreter, path: str, offset: int) -> IUpload:
+    """Go on behind what is kept; 554 where something else is (RFC 1123 section 4.1.3.4)."""
+    try:
+        upload: IUpload = await pi.files.resume_write(path, offset)
+    except (NotFound, PreconditionFailed) as refusal:
+        raise EarlyReply(refusal_reply(refusal, 554)) from refusal
+    return upload
+
+
+async def store_unique(pi: Interpreter, argument: str) -> Reply:
+    """STOU: the name is told in the reply (RFC 1123 section 4.1.2.9)."""
+    pi.session.take_restart()
+    name = f"{argument.strip() or 'file'}.{time_value(pi.door.clock.seconds())}.{next(pi.door.serial)}"
+    path = pi.session.resolve_file(name)
+    return await _receive(pi, path, pi.files.open_write(path, condition=Condition(absent=True)), f"FILE: {name}")
+
+
+async def _receive(pi: Interpreter, path: str, opening: Awaitable[IUpload], announcement: str) -> Reply:
+    """Store what comes. What came before the connection broke off is kept, privately, to be gone on with."""
     with pi.transferring(f"Receiving {path}") as data:
-        upload = await pi.files.open_write(path)
+        upload = await opening
         try:
-            channel = await pi.connect(data, "Waiting for the bytes.")
+            channel = await pi.connect(data, announcement)
             began = pi.door.clock.seconds()
             count = await upload.receive(channel)
             await data.finish_received()
             await pi.heard_out(data, began)
             await upload.commit()
+        except (ConnectionLost, Stalled) as failure:
+            await upload.keep(failure)
+            raise
         except BaseException as failure:
             await upload.abort(failure)
             raise
@@ -122,6 +159,8 @@ async def _send_listing(pi: Interpreter, data: DataConnection, listing: Listing,
 HANDLERS: dict[str, Handler] = {
     "RETR": retrieve,
     "STOR": store,
+    "STOU": store_unique,
+    "APPE": append,
     "LIST": list_lines,
     "NLST": list_names,
     "MLSD": list_facts,

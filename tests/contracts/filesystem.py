@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Coroutine
 from typing import Any
 from unittest import SkipTest
@@ -23,6 +24,7 @@ from ecpds.errors import (
     NotADirectory,
     NotFound,
     NotPermitted,
+    NotSupported,
     PreconditionFailed,
     Refusal,
 )
@@ -477,3 +479,127 @@ class Records(FileSystemContract):
 
 SUITES = (ReadAndWrite, Conditions, Directories, Renaming, Rights, Records)
 """Each is to be joined with a maker: `class MyRights(MyMaker, Rights)`."""
+
+
+class Keeping(FileSystemContract):
+    """Uploads that break off and are gone on with."""
+
+    def break_off(self, upload: IUpload, data: bytes) -> None:
+        lost = ConnectionLost()
+        self.failureResultOf(ensureDeferred(upload.receive(MemorySource(data, 7, lost))), ConnectionLost)
+        self.run_now(upload.keep(lost))
+
+    def begin(self, path: str, data: bytes) -> None:
+        self.break_off(self.run_now(self.files.open_write(path)), data)
+
+    def resume(self, path: str, offset: int, data: bytes) -> Entry:
+        upload = self.run_now(self.files.resume_write(path, offset))
+        self.run_now(upload.receive(MemorySource(data, 5)))
+        entry: Entry = self.run_now(upload.commit())
+        return entry
+
+    def test_going_on(self) -> None:
+        self.begin("/demo/d/a", b"hello ")
+        self.assertEqual(self.run_now(self.files.kept("/demo/d/a")), 6)
+        entry = self.resume("/demo/d/a", 6, b"world")
+        self.assertEqual((entry.path, entry.size, self.get("/demo/d/a")), ("/demo/d/a", 11, b"hello world"))
+        self.assertEqual(entry.file and entry.file.digests["sha256"], hashlib.sha256(b"hello world").hexdigest())
+        self.assertEqual(self.get("/demo/d/a", 4, 4), b"o wo")
+        self.assertEqual(self.run_now(self.files.kept("/demo/d/a")), 0)
+        self.assertEqual([record["Status"] for record in self.sink.of("INH")[:2]], ["failed", "done"])
+
+    def test_nobody_sees_it(self) -> None:
+        self.begin("/demo/a", b"half")
+        self.refuse(NotFound, self.files.stat("/demo/a"))
+        self.refuse(NotFound, self.files.open_read("/demo/a"))
+        self.assertEqual(self.run_now(self.files.list("/demo")).entries, ())
+        self.files = self.make(PERMISSIONS, DESTINATIONS[:2])
+        self.assertEqual(self.run_now(self.files.kept("/demo/a")), 0)
+        self.refuse(NotFound, self.files.resume_write("/demo/a", 4))
+
+    def test_only_from_where_it_ends(self) -> None:
+        self.refuse(NotFound, self.files.resume_write("/demo/a", 1))
+        self.begin("/demo/a", b"half")
+        for offset in (1, 5):
+            self.refuse(PreconditionFailed, self.files.resume_write("/demo/a", offset))
+        self.refuse(NotFound, self.files.resume_write("/demo/b", 4))
+
+    def test_breaking_off_again(self) -> None:
+        self.begin("/demo/a", b"one ")
+        self.break_off(self.run_now(self.files.resume_write("/demo/a", 4)), b"two ")
+        self.assertEqual(self.run_now(self.files.kept("/demo/a")), 8)
+        self.resume("/demo/a", 8, b"three")
+        self.assertEqual(self.get("/demo/a"), b"one two three")
+
+    def test_giving_up_the_rest_leaves_what_was_kept(self) -> None:
+        self.begin("/demo/a", b"one ")
+        upload = self.run_now(self.files.resume_write("/demo/a", 4))
+        self.run_now(upload.receive(MemorySource(b"rest")))
+        self.run_now(upload.abort())
+        self.assertEqual(self.run_now(self.files.kept("/demo/a")), 4)
+        self.resume("/demo/a", 4, b"")
+        self.assertEqual(self.get("/demo/a"), b"one ")
+
+    def test_a_younger_file_takes_its_place(self) -> None:
+        self.begin("/demo/a", b"old")
+        self.put("/demo/a", b"new")
+        self.assertEqual(self.run_now(self.files.kept("/demo/a")), 0)
+
+    def test_a_younger_partial_takes_its_place(self) -> None:
+        self.begin("/demo/a", b"old")
+        self.begin("/demo/a", b"younger")
+        self.assertEqual(self.run_now(self.files.kept("/demo/a")), 7)
+        self.resume("/demo/a", 7, b"!")
+        self.assertEqual(self.get("/demo/a"), b"younger!")
+
+    def test_nothing_came(self) -> None:
+        self.begin("/demo/a", b"")
+        self.assertEqual(self.run_now(self.files.kept("/demo/a")), 0)
+
+    def test_keeping_after_the_end(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a"))
+        self.run_now(upload.receive(MemorySource(b"whole")))
+        self.run_now(upload.commit())
+        self.run_now(upload.keep(ConnectionLost()))
+        self.assertEqual((self.get("/demo/a"), self.run_now(self.files.kept("/demo/a"))), (b"whole", 0))
+
+
+class Facts(FileSystemContract):
+    """Digests and times of what is stored."""
+
+    def test_digests(self) -> None:
+        self.put("/demo/a", b"content")
+        for name in ("sha256", "sha1", "md5", "sha512"):
+            for _ in range(2):
+                self.assertEqual(self.run_now(self.files.digest("/demo/a", name)), hashlib.new(name, b"content").hexdigest())
+        self.assertEqual(self.run_now(self.files.digest("/demo/a", "crc32")), f"{zlib.crc32(b'content'):08x}")
+
+    def test_digests_of_a_part(self) -> None:
+        self.put("/demo/a", b"content")
+        for offset, length in ((0, 3), (2, 2), (2, None), (5, 100), (7, None), (9, 1)):
+            part = b"content"[offset:] if length is None else b"content"[offset : offset + length]
+            found = self.run_now(self.files.digest("/demo/a", "sha256", offset, length))
+            self.assertEqual(found, hashlib.sha256(part).hexdigest(), (offset, length))
+
+    def test_what_has_no_digest(self) -> None:
+        self.put("/demo/d/a", b"content")
+        self.refuse(IsADirectory, self.files.digest("/demo/d", "sha256"))
+        self.refuse(NotFound, self.files.digest("/demo/none", "sha256"))
+        self.refuse(NotSupported, self.files.digest("/demo/d/a", "sha3"))
+
+    def test_times(self) -> None:
+        self.put("/demo/d/a", b"content")
+        self.assertEqual(self.run_now(self.files.set_mtime("/demo/d/a", 86400.0)).path, "/demo/d/a")
+        self.assertEqual(self.run_now(self.files.stat("/demo/d/a")).mtime, 86400.0)
+        self.assertEqual(self.get("/demo/d/a"), b"content")
+        self.refuse(IsADirectory, self.files.set_mtime("/demo/d", 0.0))
+        self.refuse(NotFound, self.files.set_mtime("/demo/none", 0.0))
+
+    def test_permissions(self) -> None:
+        self.put("/demo/a", b"content")
+        self.files = self.make(("put",), DESTINATIONS[:2])
+        self.refuse(NotPermitted, self.files.digest("/demo/a", "sha256"))
+        self.refuse(NotPermitted, self.files.set_mtime("/demo/a", 0.0))
+        self.files = self.make(("get", "mtime"), DESTINATIONS[:2])
+        self.refuse(NotPermitted, self.files.kept("/demo/a"))
+        self.refuse(NotPermitted, self.files.resume_write("/demo/a", 0))

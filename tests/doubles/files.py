@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -25,12 +26,13 @@ from ecpds.errors import (
     NotADirectory,
     NotFound,
     NotPermitted,
+    NotSupported,
     PreconditionFailed,
     Refusal,
 )
 from ecpds.events import Transfer, denial_event, transfer_event
 from ecpds.interfaces import IByteSink, IByteSource, IDownload, IEventSink, IFileSystem, IUpload
-from ecpds.model import ANYTHING, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Segment
+from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Segment
 from ecpds.portal.paths import CanonicalPath, canonical
 
 PIECE = 65536
@@ -57,6 +59,8 @@ class MemoryTree:
         """Those under way."""
         self.downloads: list[MemoryDownload] = []
         """Those that are open."""
+        self.partials: dict[tuple[int, tuple[str, ...]], tuple[bytes, float]] = {}
+        """What is kept of uploads that broke off, by user and name, and since when."""
         self._last_id = 0
 
     def add_destination(self, name: str) -> None:
@@ -224,6 +228,47 @@ class MemoryFileSystem:
             raise NotPermitted
         self.tree.check_space(size or 0)
         return MemoryUpload(self, name, size, condition, dict(expected), dict(metadata))
+
+    def _kept(self, name: tuple[str, ...]) -> bytes:
+        data, since = self.tree.partials.get((self.identity.user_id, name), (b"", 0.0))
+        present = self.tree.files.get(name)
+        return b"" if present is not None and present.created >= since else data
+
+    @recorded
+    async def kept(self, path: str) -> int:
+        return len(self._kept(self._file(path, "put")))
+
+    @recorded
+    async def resume_write(self, path: str, offset: int) -> IUpload:
+        name = self._file(path, "put")
+        kept = self._kept(name)
+        if not kept:
+            raise NotFound
+        if len(kept) != offset:
+            raise PreconditionFailed
+        upload = MemoryUpload(self, name, None, ANYTHING, {}, {})
+        upload.data += kept
+        return upload
+
+    @recorded
+    async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:
+        entry = self.tree.entry(self._file(path, "get"))
+        if name not in DIGESTS:
+            raise NotSupported
+        if entry.file is None:
+            raise IsADirectory
+        data = self.tree.contents[entry.file.id]
+        span = data[offset : len(data) if length is None else offset + length]
+        return f"{zlib.crc32(span):08x}" if name == "crc32" else hashlib.new(name, span).hexdigest()
+
+    @recorded
+    async def set_mtime(self, path: str, mtime: float) -> Entry:
+        name = self._file(path, "mtime")
+        entry = self.tree.entry(name)
+        if entry.file is None:
+            raise IsADirectory
+        self.tree.files[name] = evolve(entry.file, mtime=mtime)
+        return self.tree.entry(name)
 
     @recorded
     async def make_directory(self, path: str) -> Entry:
@@ -396,6 +441,12 @@ class MemoryUpload(Recorder):
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._ended:
             self._end(str(reason or Incomplete()))
+
+    async def keep(self, reason: BaseException) -> None:
+        if not self._ended:
+            if self.data:
+                self._tree.partials[self._files.identity.user_id, self._name] = (bytes(self.data), self._tree.now)
+            self._end(str(reason))
 
     def _end(self, failure: str = "") -> None:
         self._ended = True

@@ -47,3 +47,11 @@ class Rights(Maker, filesystem.Rights):
 
 class Records(Maker, filesystem.Records):
     pass
+
+
+class Keeping(Maker, filesystem.Keeping):
+    pass
+
+
+class Facts(Maker, filesystem.Facts):
+    pass

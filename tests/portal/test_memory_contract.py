@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from ecpds.interfaces import IFileSystem
 from ecpds.model import Identity, Origin
 from tests.contracts import filesystem
@@ -11,10 +13,11 @@ from tests.doubles import MemoryFileSystem, MemoryTree
 class Maker(filesystem.FileSystemContract):
     def setUp(self) -> None:
         self.tree = MemoryTree(filesystem.DESTINATIONS)
+        self.users = count(1)
         super().setUp()
 
     def make(self, permissions: tuple[str, ...], destinations: tuple[str, ...]) -> IFileSystem:
-        identity = Identity(1, "alice", frozenset(permissions), destinations)
+        identity = Identity(next(self.users), "alice", frozenset(permissions), destinations)
         return MemoryFileSystem(self.tree, identity, Origin("ftp", "192.0.2.1", "node-1"), self.sink)
 
 
@@ -39,4 +42,12 @@ class Rights(Maker, filesystem.Rights):
 
 
 class Records(Maker, filesystem.Records):
+    pass
+
+
+class Keeping(Maker, filesystem.Keeping):
+    pass
+
+
+class Facts(Maker, filesystem.Facts):
     pass

@@ -44,6 +44,12 @@ class VerbWalk(FtpTestCase):
         "PROT": "P",
         "PORT": "192,0,2,7,200,1",
         "EPRT": "|1|192.0.2.7|50000|",
+        "LANG": "EN",
+        "HOST": "localhost",
+        "MFMT": "20200101000000 demo/x",
+        "MFF": "modify=20200101000000; demo/x",
+        "SITE": "HELP",
+        "RANG": "0 9",
     }
 
     def line(self, verb: Verb) -> str:
@@ -73,7 +79,7 @@ class VerbWalk(FtpTestCase):
             code = codes(self.new_house().log_in().say(self.line(verb)))[0]
             if not verb.implemented:
                 self.assertEqual(code, "502", verb.name)
-            elif verb.need in (Need.NAME, Need.RENAME, Need.SECURE):
+            elif verb.need in (Need.NAME, Need.RENAME, Need.SECURE) or verb.name == "HOST":
                 self.assertEqual(code, "503", verb.name)
             elif verb.transfers:
                 self.assertEqual(code, "425", verb.name)
@@ -88,7 +94,7 @@ class VerbWalk(FtpTestCase):
             code = codes(client.say(self.line(verb)))[0]
             if not verb.implemented:
                 self.assertEqual(code, "502", verb.name)
-            elif verb.name == "AUTH" or verb.need is Need.NAME or verb.name == "PROT":
+            elif verb.need is Need.NAME or verb.name in ("AUTH", "PROT"):
                 self.assertEqual(code, "503", verb.name)
             elif verb.need in (Need.NOTHING, Need.SECURE):
                 self.assertIn(code[0], "23", verb.name)
@@ -507,12 +513,24 @@ class Talking(FtpTestCase):
         )
 
     def test_status_stands_in_a_transfer_and_outside(self) -> None:
-        self.assertEqual(codes(self.client.say("STAT", "STAT /demo")), ["211", "504"])
+        self.assertEqual(codes(self.client.say("STAT")), ["211"])
         self.client.passive()
         self.client.say("STOR /demo/a")
         said = self.client.say("STAT")
         self.assertEqual(codes(said), ["211"])
         self.assertTrue(any("Receiving /demo/a" in line for line in said))
+
+    def test_status_of_a_path_is_its_first_page(self) -> None:
+        for name in ("a", "b", "c"):
+            self.house.tree.put(f"/demo/{name}", b"x")
+        said = self.client.say("STAT -l /demo")
+        self.assertEqual((len(said), said[0], said[-1]), (5, "213-Status:", "213 End."))
+        client = self.new_house(limits={"listing_page": 2}).log_in()
+        client.house.tree = client.house.portal.tree
+        for name in ("a", "b", "c"):
+            client.house.tree.put(f"/demo/{name}", b"x")
+        self.assertEqual(client.say("STAT /demo")[-1], "213 There is more: use LIST.")
+        self.assertEqual(codes(client.say("STAT /none")), ["550"])
 
     def test_status_waits_for_its_turn_and_for_a_client_that_reads(self) -> None:
         channel = self.client.passive()

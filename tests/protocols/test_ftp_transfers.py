@@ -220,7 +220,7 @@ class Storing(FtpTestCase):
         self.assertEqual(codes(self.client.heard()), ["452"])
         self.absent("/demo/a")
 
-    def test_resuming_is_refused_and_says_so(self) -> None:
+    def test_nothing_is_kept_to_go_on_with(self) -> None:
         self.house.tree.put("/demo/a", b"hello")
         self.client.say("REST 3")
         self.assertEqual(codes(self.client.upload("STOR /demo/a", b"XY")), ["554"])
