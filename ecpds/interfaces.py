@@ -37,8 +37,8 @@ from ecpds.model import (
     Receipt,
     StoredSegment,
     UploadPart,
-    UserRecord,
     UserChange,
+    UserRecord,
     VolumeUse,
 )
 
@@ -132,9 +132,9 @@ class IUpload(Interface):
     async def abort(reason: BaseException | None = None) -> None:
         """Give the bytes back; `reason` goes into the record. Does nothing after a commit or an abort."""
 
-
     async def keep(reason: BaseException) -> None:
         """As `abort`, but what came is kept privately for `limits.partial_life`: see `IFileSystem.resume_write`."""
+
 
 class IDownload(Interface):
     """One file on its way out, pinned: it stays as it was at the opening, whatever happens to the name."""
@@ -180,7 +180,6 @@ class IFileSystem(Interface):
         `IsADirectory`, `NotADirectory`, `PreconditionFailed`, `NoSpace`, `TooLarge`.
         """
 
-    async def make_directory(path: str) -> Entry:
     async def kept(path: str) -> int:
         """How many bytes this user has kept of an upload to `path` that broke off, 0 if none.
 
@@ -202,6 +201,7 @@ class IFileSystem(Interface):
     async def set_mtime(path: str, mtime: float) -> Entry:
         """Say when a file was modified. Raises `IsADirectory`."""
 
+    async def make_directory(path: str) -> Entry:
         """Raises `AlreadyExists`, and `NotFound` without a parent."""
 
     async def remove_directory(path: str) -> None:
@@ -333,7 +333,6 @@ class IMaster(Interface):
         Does nothing where the commit has begun.
         """
 
-    async def make_directory(user: int, destination: str, path: str) -> Entry: ...
     async def keep(allocation: int) -> None:
         """The upload broke off: with its receipt it becomes a part of what is kept for its user. Raises `Unavailable`."""
 
@@ -346,6 +345,7 @@ class IMaster(Interface):
     async def set_mtime(user: int, destination: str, path: str, mtime: float) -> Entry:
         """Raises `NotFound`, `IsADirectory`."""
 
+    async def make_directory(user: int, destination: str, path: str) -> Entry: ...
 
     async def remove_directory(user: int, destination: str, path: str) -> None: ...
 
