@@ -13,7 +13,7 @@ from ecpds.config import Config
 from ecpds.interfaces import IThreads, ITimeouts
 from ecpds.ssh.authorized import AuthorizedKey, AuthorizedKeys
 from ecpds.ssh.channels import Shell, Terminal
-from ecpds.ssh.login import Login
+from ecpds.ssh.login import KeyGate, Login
 from ecpds.ssh.server import SshServer
 from ecpds.ssh.userkeys import UserKey
 
@@ -45,12 +45,15 @@ class Manhole:
         self._keys = AuthorizedKeys(config.path(config.manhole.authorized_keys))
         limits = config.limits
         self.server = SshServer(
-            host_key, self._find, self._open_console, limits, timeouts, reactor, admission, limits.console_idle
+            host_key, KeyGate(self._find), self._open_channel, limits, timeouts, reactor, admission, limits.console_idle
         )
 
     async def _find(self, key: UserKey) -> AuthorizedKey | None:
         found: AuthorizedKey | None = await self._files.run(self._keys.find, key)
         return found
+
+    def _open_channel(self, login: Login, window: int, packet: int) -> Terminal:
+        return Terminal(login, self._open_console, window, packet)
 
     def _open_console(self, login: Login, terminal: Terminal) -> Shell:
         name = self._config.node.name

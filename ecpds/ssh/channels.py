@@ -1,8 +1,8 @@
 """ssh-connection (RFC 4254) for a client that has logged in: session channels, a few, and nothing else.
 
-The client opens a session channel, asks it for a terminal (`pty-req`) and a shell, and then data flows both ways. What
-else could be asked for is refused: other channels (forwarded connections, agents, X11), all global requests
-(`tcpip-forward` among them), `exec`, subsystems, environment variables.
+The client opens a session channel and asks it for what that channel has: a `Terminal` for a shell, a `Stream` (see
+`streams`) for a subsystem or a command. Then data flows both ways. What else could be asked for is refused: other
+channels (forwarded connections, agents, X11), all global requests (`tcpip-forward` among them), environment variables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from twisted.conch.ssh.connection import (
 from twisted.logger import Logger
 
 from ecpds.ssh.fields import Fields, Malformed
-from ecpds.ssh.login import Login
+from ecpds.ssh.login import Admitted, Login
 
 SMALLEST_PACKET, LARGEST_PACKET = 64, 32768
 """Bytes that we put into one packet, whatever the client would take."""
@@ -59,13 +59,41 @@ class Shell(Protocol):
 OpenShell = Callable[[Login, "Terminal"], Shell]
 
 
-class Terminal(SSHChannel):
-    """One session channel: a terminal, once it was asked for, with a shell."""
+class Session(SSHChannel):
+    """A session channel (RFC 4254, section 6)."""
 
     name = b"session"
-    log = Logger()
     conn: Any
     id: Any
+
+    def channelOpen(self, specificData: bytes) -> None:
+        """Nothing happens until something is asked for."""
+
+    def answered(self) -> None:
+        """The client has been answered what it asked for last: what was granted may begin."""
+
+    def extReceived(self, dataType: int, data: bytes) -> None:
+        """A client has no error output."""
+
+    def take(self, data: bytes) -> None:
+        """Data came, within the window: give room for more at once, and hand it on."""
+        self.localWindowLeft -= len(data)
+        if self.localWindowLeft < self.localWindowSize // 2:
+            self.conn.adjustWindow(self, self.localWindowSize - self.localWindowLeft)
+        self.dataReceived(data)
+
+    def unblocked(self) -> None:
+        """The connection can take more to send."""
+
+
+OpenChannel = Callable[[Any, int, int], Session]
+"""Makes the channel of somebody who has logged in, for a client's window and largest packet."""
+
+
+class Terminal(Session):
+    """One session channel: a terminal, once it was asked for, with a shell."""
+
+    log = Logger()
 
     def __init__(self, login: Login, open_shell: OpenShell, window: int, packet: int) -> None:
         super().__init__(remoteWindow=window, remoteMaxPacket=packet)
@@ -116,15 +144,9 @@ class Terminal(SSHChannel):
 
     # What comes from the client
 
-    def channelOpen(self, specificData: bytes) -> None:
-        """Nothing happens until a shell is asked for."""
-
     def dataReceived(self, data: bytes) -> None:
         if self._shell is not None and not self.localClosed:
             self._shell.data_received(data)
-
-    def extReceived(self, dataType: int, data: bytes) -> None:
-        """A client has no error output."""
 
     def eofReceived(self) -> None:
         if self._shell is not None and not self.localClosed:
@@ -163,10 +185,10 @@ class ChannelService(SSHConnection):
     log = Logger()
     transport: Any
 
-    def __init__(self, login: Login, open_shell: OpenShell, limit: int) -> None:
+    def __init__(self, login: Admitted, open_channel: OpenChannel, limit: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._login = login
-        self._open_shell = open_shell
+        self._open_channel = open_channel
         self._limit = limit
 
     def serviceStarted(self) -> None:
@@ -183,12 +205,12 @@ class ChannelService(SSHConnection):
         elif largest < SMALLEST_PACKET:
             raise Malformed("the largest packet is too small")
         else:
-            self._open(theirs, Terminal(self._login, self._open_shell, window, min(largest, LARGEST_PACKET)))
+            self._open(theirs, self._open_channel(self._login, window, min(largest, LARGEST_PACKET)))
 
     def _refuse(self, theirs: int, code: int, text: bytes) -> None:
         self.transport.sendPacket(MSG_CHANNEL_OPEN_FAILURE, struct.pack(">2L", theirs, code) + NS(text) + NS(b""))
 
-    def _open(self, theirs: int, channel: Terminal) -> None:
+    def _open(self, theirs: int, channel: Session) -> None:
         ours = self.localChannelID
         self.localChannelID += 1
         channel.id, channel.conn = ours, self
@@ -205,6 +227,19 @@ class ChannelService(SSHConnection):
         granted = channel.requestReceived(kind, fields.rest())
         if wants_reply:
             self.transport.sendPacket(MSG_CHANNEL_SUCCESS if granted else MSG_CHANNEL_FAILURE, struct.pack(">L", theirs))
+        channel.answered()
+
+    def ssh_CHANNEL_DATA(self, packet: bytes) -> None:
+        fields = Fields(packet)
+        channel, data = self.channels[fields.number()], fields.string()
+        if len(data) > min(channel.localWindowLeft, channel.localMaxPacket):
+            raise Malformed("more data than the window")
+        channel.take(data)
+
+    def unblocked(self) -> None:
+        """The connection can take more to send."""
+        for channel in list(self.channels.values()):
+            channel.unblocked()
 
     def gotGlobalRequest(self, requestType: bytes, data: bytes) -> int:
         if requestType not in QUIET:

@@ -1,17 +1,17 @@
-"""Logging in with a public key (RFC 4252), and with nothing else.
+"""Logging in with a public key or a password (RFC 4252), as far as a gate allows.
 
 The client names a user, the service it wants (ssh-connection) and a method. For `publickey` it may first ask whether a
 key would do, and is told; then it signs, with that key, the session's identity and its request, and is in. Every other
-method is answered with the one that there is. Requests are answered one at a time, in their order.
+method is answered with those that there are. Requests are answered one at a time, in their order.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.service import SSHService
 from twisted.conch.ssh.transport import DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE as NO_MORE_METHODS
@@ -27,11 +27,34 @@ from ecpds.ssh.userkeys import BadKey, UserKey, wire_key
 
 FAILURE, SUCCESS, PK_OK = 51, 52, 60
 
-METHODS = b"publickey"
+PUBLICKEY, PASSWORD = b"publickey", b"password"
 CONNECTION = b"ssh-connection"
 
 FindKey = Callable[[UserKey], Awaitable[AuthorizedKey | None]]
 """The line of a key, if it may log in."""
+
+
+class Admitted(Protocol):
+    """Somebody who has logged in."""
+
+    @property
+    def who(self) -> str:
+        """One safe piece of a log line."""
+
+
+class Gate(Protocol):
+    """Who may log in. `methods` are separated by commas, as the client is told them. None as an answer says no."""
+
+    methods: bytes
+
+    async def knows(self, user: str, key: UserKey) -> bool:
+        """Whether a signature by `key` is worth sending; whoever asks has proved nothing."""
+
+    async def with_key(self, user: str, key: UserKey, address: str) -> Admitted | None:
+        """Log in somebody who holds `key`."""
+
+    async def with_password(self, user: str, password: str, address: str) -> Admitted | None:
+        """Log in somebody who knows `password`."""
 
 
 @frozen
@@ -48,6 +71,25 @@ class Login:
         return f"{self.key.holder} at {self.address}"
 
 
+class KeyGate:
+    """Lets in whoever holds a key that is listed, under any name."""
+
+    methods = PUBLICKEY
+
+    def __init__(self, find: FindKey) -> None:
+        self._find = find
+
+    async def knows(self, user: str, key: UserKey) -> bool:
+        return await self._find(key) is not None
+
+    async def with_key(self, user: str, key: UserKey, address: str) -> Admitted | None:
+        found = await self._find(key)
+        return Login(user, found, address) if found is not None else None
+
+    async def with_password(self, user: str, password: str, address: str) -> Admitted | None:
+        return None
+
+
 @frozen
 class Attempt:
     """One request to log in with a key: `signature` is None where the client only asks whether the key would do."""
@@ -59,21 +101,40 @@ class Attempt:
     signature: bytes | None
 
 
-def read_attempt(packet: bytes, session: bytes) -> Attempt | str:
-    """A request, or the name of a method that there is not. Raises `Malformed`, `BadKey`, `WrongService`."""
+@frozen
+class PasswordAttempt:
+    """One request to log in with a password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+def read_attempt(packet: bytes, session: bytes, methods: bytes) -> Attempt | PasswordAttempt | str:
+    """A request by one of `methods`, or the name of another. Raises `Malformed`, `BadKey`, `WrongService`."""
     fields = Fields(packet)
     user, service, method = fields.text(), fields.string(), fields.string()
     if service != CONNECTION:
         raise WrongService
-    if method != METHODS:
+    if method not in methods.split(b","):
         return method.decode("ascii", "backslashreplace")
+    return _read_password(user, fields) if method == PASSWORD else _read_key(user, fields, session)
+
+
+def _read_password(user: str, fields: Fields) -> PasswordAttempt | str:
+    """A change of the password, which comes by the same message, is another method to us."""
+    changes, password = fields.boolean(), fields.text()
+    if changes:
+        return "password change"
+    fields.end()
+    return PasswordAttempt(user, password)
+
+
+def _read_key(user: str, fields: Fields, session: bytes) -> Attempt:
     has_signature, algorithm, blob = fields.boolean(), fields.text(), fields.string()
     signature = fields.string() if has_signature else None
     fields.end()
-    signed = b"".join(
-        (NS(session), bytes([USERAUTH_REQUEST]), NS(user), NS(service), NS(method), b"\1", NS(algorithm), NS(blob))
-    )
-    return Attempt(user, algorithm, wire_key(blob), signed, signature)
+    head = (NS(session), bytes([USERAUTH_REQUEST]), NS(user), NS(CONNECTION), NS(PUBLICKEY))
+    return Attempt(user, algorithm, wire_key(blob), b"".join((*head, b"\1", NS(algorithm), NS(blob))), signature)
 
 
 class WrongService(Exception):
@@ -87,8 +148,8 @@ class LoginService(SSHService):
     name = b"ssh-userauth"
     transport: Any
 
-    def __init__(self, find: FindKey, admit: Callable[[Login], SSHService], tries: int) -> None:
-        self._find = find
+    def __init__(self, gate: Gate, admit: Callable[[Any], SSHService], tries: int) -> None:
+        self._gate = gate
         self._admit = admit
         self._tries = tries
         self._failures = 0
@@ -122,7 +183,7 @@ class LoginService(SSHService):
 
     async def _answer(self, packet: bytes) -> None:
         try:
-            attempt = read_attempt(packet, self.transport.sessionID)
+            attempt = read_attempt(packet, self.transport.sessionID, self._gate.methods)
         except Malformed as error:
             self._give_up(str(error), DISCONNECT_PROTOCOL_ERROR)
         except WrongService:
@@ -131,26 +192,38 @@ class LoginService(SSHService):
             self._refuse(str(error))
         else:
             if isinstance(attempt, Attempt):
-                await self._try(attempt)
+                await self._try_key(attempt)
+            elif isinstance(attempt, PasswordAttempt):
+                await self._try_password(attempt)
             else:
                 self._refuse(f"method {attempt!a}", counts=attempt != "none")
 
-    async def _try(self, attempt: Attempt) -> None:
+    async def _try_key(self, attempt: Attempt) -> None:
         offered = f"user {shown(attempt.user)!r}, key {attempt.key.fingerprint}"
-        found = await self._find(attempt.key)
-        if self._over:
-            return
-        if found is None:
-            self._refuse(f"{offered}: not listed")
-        elif attempt.signature is None:
-            self.transport.sendPacket(PK_OK, NS(attempt.algorithm) + NS(attempt.key.blob))
+        if attempt.signature is None:
+            known = await self._gate.knows(attempt.user, attempt.key)
+            if self._over:
+                return
+            if known:
+                self.transport.sendPacket(PK_OK, NS(attempt.algorithm) + NS(attempt.key.blob))
+            else:
+                self._refuse(f"{offered}: not listed")
         elif not attempt.key.verify(attempt.algorithm, attempt.signature, attempt.signed):
             self._refuse(f"{offered}: the signature is wrong")
         else:
-            self._let_in(Login(attempt.user, found, self.transport.address))
+            self._decide(await self._gate.with_key(attempt.user, attempt.key, self.transport.address), attempt.user, offered)
 
-    def _let_in(self, login: Login) -> None:
-        self.log.info("{who} logged in as {user!r}", who=login.who, user=shown(login.user))
+    async def _try_password(self, attempt: PasswordAttempt) -> None:
+        login = await self._gate.with_password(attempt.user, attempt.password, self.transport.address)
+        self._decide(login, attempt.user, f"user {shown(attempt.user)!r}, password")
+
+    def _decide(self, login: Admitted | None, user: str, offered: str) -> None:
+        if self._over:
+            return
+        if login is None:
+            self._refuse(f"{offered}: not let in")
+            return
+        self.log.info("{who} logged in as {user!r}", who=login.who, user=shown(user))
         self.transport.sendPacket(SUCCESS, b"")
         self.transport.logged_in(self._admit(login))
 
@@ -162,7 +235,7 @@ class LoginService(SSHService):
         if self._failures >= self._tries:
             self._give_up("too many tries", NO_MORE_METHODS)
         else:
-            self.transport.sendPacket(FAILURE, NS(METHODS) + b"\0")
+            self.transport.sendPacket(FAILURE, NS(self._gate.methods) + b"\0")
 
     def _give_up(self, reason: str, code: int) -> None:
         self._over = True

@@ -14,13 +14,13 @@ from twisted.logger import Logger
 from ecpds.admission import Admission
 from ecpds.config import Limits
 from ecpds.interfaces import ITimeouts
-from ecpds.ssh.channels import ChannelService, OpenShell
-from ecpds.ssh.login import FindKey, Login, LoginService
+from ecpds.ssh.channels import ChannelService, OpenChannel
+from ecpds.ssh.login import Admitted, Gate, LoginService
 from ecpds.ssh.transport import SshConnection
 
 
 class SshServer(Factory[Any]):
-    """Makes connections. `find` says which keys may log in, `open_shell` what a terminal is connected to.
+    """Makes connections. `gate` says who may log in, `open_channel` makes their session channels.
 
     `idle` is how many seconds a client that is logged in may say nothing; `clock` is the reactor.
     """
@@ -31,8 +31,8 @@ class SshServer(Factory[Any]):
     def __init__(
         self,
         host_key: Ed25519PrivateKey,
-        find: FindKey,
-        open_shell: OpenShell,
+        gate: Gate,
+        open_channel: OpenChannel,
         limits: Limits,
         timeouts: ITimeouts,
         clock: IReactorTime,
@@ -47,8 +47,8 @@ class SshServer(Factory[Any]):
         self.seconds = clock.seconds
         self.idle = idle
         self.sessions: set[SshConnection] = set()
-        self._find = find
-        self._open_shell = open_shell
+        self._gate = gate
+        self._open_channel = open_channel
         self._admission = admission
         self._empty: Deferred[None] | None = None
 
@@ -62,10 +62,10 @@ class SshServer(Factory[Any]):
         return connection
 
     def login_service(self) -> LoginService:
-        return LoginService(self._find, self._admit, self.limits.ssh_tries)
+        return LoginService(self._gate, self._admit, self.limits.ssh_tries)
 
-    def _admit(self, login: Login) -> ChannelService:
-        return ChannelService(login, self._open_shell, self.limits.ssh_channels)
+    def _admit(self, login: Admitted) -> ChannelService:
+        return ChannelService(login, self._open_channel, self.limits.ssh_channels)
 
     def left(self, connection: SshConnection) -> None:
         """A connection has ended."""

@@ -103,6 +103,7 @@ class SshConnection(SSHServerTransport):
         self._server = server
         self._limits = server.limits
         self._ended = False
+        self._congested = False
         self._received = 0
         self._ledger = Ledger(server.seconds())
         self._watch: IWatch | None = None
@@ -126,10 +127,22 @@ class SshConnection(SSHServerTransport):
 
     def pauseProducing(self) -> None:
         """Our replies are not read: read nothing that would cause more of them."""
+        self._congested = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
+        self._congested = False
         self.transport.resumeProducing()
+        self._unblock()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether what is sent now would only wait: for the client to read, or for new keys."""
+        return self._congested or self._keyExchangeState != self._KEY_EXCHANGE_NONE
+
+    def _unblock(self) -> None:
+        if self.rules.phase is Phase.OPEN and not self.blocked and not self._ended:
+            self.service.unblocked()
 
     def stopProducing(self) -> None:
         self.transport.loseConnection()
@@ -281,6 +294,7 @@ class SshConnection(SSHServerTransport):
             self._exchange_watch.cancel()
         if self.rules.strict:
             self.incomingPacketSequence = 0
+        self._unblock()
 
     def sendExtInfo(self, extensions: list[tuple[bytes, bytes]]) -> None:
         """conch would say what the host key can sign with; users' keys may be others."""

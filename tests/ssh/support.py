@@ -24,7 +24,7 @@ from ecpds.config import Limits
 from ecpds.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS
 from ecpds.ssh.authorized import AuthorizedKey, parse_line
 from ecpds.ssh.channels import Terminal
-from ecpds.ssh.login import Login
+from ecpds.ssh.login import KeyGate, Login
 from ecpds.ssh.server import SshServer
 from ecpds.ssh.transport import SshConnection
 from ecpds.ssh.userkeys import UserKey
@@ -114,8 +114,8 @@ class SshTestCase(SynchronousTestCase):
         self.shells: list[EchoShell] = []
         self.server = SshServer(
             Ed25519PrivateKey.generate(),
-            self.find,
-            self.open_shell,
+            KeyGate(self.find),
+            lambda login, window, packet: Terminal(login, self.open_shell, window, packet),
             self.LIMITS,
             Timeouts(self.clock),
             self.clock,

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from ecpds.ssh.authorized import AuthorizedKey
 from ecpds.ssh.channels import UNREAD, Terminal
 from ecpds.ssh.fields import Malformed
-from ecpds.ssh.login import WrongService, read_attempt
+from ecpds.ssh.login import KeyGate, WrongService, read_attempt
 from ecpds.ssh.userkeys import BadKey, UserKey
 from tests.ssh.support import SERVICE_REQUEST, USERAUTH_REQUEST, SshTestCase, key_blob
 
@@ -88,7 +88,7 @@ class LoggingIn(SshTestCase):
             return await self.find(key)
 
         assert self.connection.service is not None
-        self.connection.service._find = find  # type: ignore[attr-defined]
+        self.connection.service._gate = KeyGate(find)  # type: ignore[attr-defined]
         self.assertEqual(self.ask(self.attempt(self.stranger)), [])
         self.assertEqual(self.ask(self.attempt(self.key)), [])
         slow.callback(None)
@@ -98,7 +98,7 @@ class LoggingIn(SshTestCase):
     def test_who_leaves_meanwhile_is_not_let_in(self) -> None:
         slow: Deferred[Any] = Deferred()
         assert self.connection.service is not None
-        self.connection.service._find = lambda key: slow  # type: ignore[attr-defined]
+        self.connection.service._gate = KeyGate(lambda key: slow)  # type: ignore[attr-defined]
         self.ask(self.attempt(self.key))
         self.lose()
         slow.callback(self.keys[0])
@@ -109,7 +109,7 @@ class LoggingIn(SshTestCase):
             raise LookupError("broken")
 
         assert self.connection.service is not None
-        self.connection.service._find = find  # type: ignore[attr-defined]
+        self.connection.service._gate = KeyGate(find)  # type: ignore[attr-defined]
         self.assertEqual(self.ask(self.attempt(self.key)), [])
         self.assertTrue(self.wire.disconnecting)
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
@@ -117,7 +117,7 @@ class LoggingIn(SshTestCase):
     @given(st.binary(max_size=200))
     def test_any_bytes(self, packet: bytes) -> None:
         try:
-            read_attempt(packet, b"session")
+            read_attempt(packet, b"session", b"publickey,password")
         except (Malformed, WrongService, BadKey):
             return
 
