@@ -270,6 +270,8 @@ class Limits:
     """Bytes of its first line."""
     headers: int = _natural(100)
     """Header fields of one HTTP request."""
+    ranges: int = _natural(100)
+    """Byte ranges that one HTTP request may ask for; who asks for more gets the whole file."""
     file_size: int = _natural(0)
     """Bytes of one file; 0: no limit."""
     listing_page: int = _natural(1000)

@@ -131,7 +131,7 @@ USER_OPTIONS = (
     Option("portal.uploadPeriod", PERIOD, "over which uploads are counted"),
     Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched in one `portal.downloadPeriod`"),
     Option("portal.downloadPeriod", PERIOD, "over which downloads are counted"),
-    Option("portal.maxRangesAllowed", NUMBER, "ranges of one HTTP request"),
+    Option("portal.maxRangesAllowed", NUMBER, "ranges of one HTTP request; of more the whole file is sent", True),
     Option("portal.geoblocking", WORDS, "the only continents, countries and cities to come from"),
     Option("portal.sort", SORT, "by what listings are sorted"),
     Option("portal.order", ORDER, "and which way"),

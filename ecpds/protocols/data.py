@@ -8,6 +8,7 @@ what lets a client that waits for `100 Continue` send it. The reply comes last: 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from random import Random, SystemRandom
 
 from ecpds.config import Limits
 from ecpds.errors import LoginFailed, NotFound
@@ -17,7 +18,7 @@ from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.model import Origin
 from ecpds.protocols.data_headers import PREFIX, redirect
 from ecpds.protocols.data_listing import Listings
-from ecpds.protocols.data_read import read_file
+from ecpds.protocols.data_read import FileReader
 from ecpds.protocols.data_write import delete, write_file
 from ecpds.wire.credentials import parse_basic
 
@@ -32,12 +33,13 @@ Verb = Callable[[IFileSystem, Request, str], Awaitable[Response]]
 
 
 class DataDoor:
-    """Answers requests below `/data`. `node` is this daemon's name, for the records."""
+    """Answers requests below `/data`. `node` is this daemon's name, for the records; `random` must be unpredictable."""
 
-    def __init__(self, portal: IPortal, node: str, limits: Limits) -> None:
+    def __init__(self, portal: IPortal, node: str, limits: Limits, random: Random | None = None) -> None:
         self._portal = portal
         self._node = node
         self._listings = Listings(limits.listing_page)
+        self._reader = FileReader(limits.ranges, random or SystemRandom())
         self._verbs: dict[str, Verb] = {"GET": self._get, "HEAD": self._get, "PUT": write_file, "DELETE": delete}
 
     async def handle(self, request: Request) -> Response:
@@ -73,7 +75,7 @@ class DataDoor:
             return redirect("/", request.query)
         if path.endswith("/"):
             return await self._listings.answer(files, request, path)
-        return await read_file(files, request, path)
+        return await self._reader.answer(files, request, path)
 
 
 async def home(request: Request) -> Response:

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from ecpds.http.message import Response, text_response
 from ecpds.model import DataFile
 from ecpds.wire.conditions import last_modified
-from ecpds.wire.digests import digest_field
+from ecpds.wire.digests import digest_field, old_digest_field
+from ecpds.wire.fields import Fields
 
 PREFIX = "/data"
 
@@ -97,21 +98,25 @@ def validators(file: DataFile) -> list[Header]:
     return [("ETag", file.etag), ("Last-Modified", last_modified(file)), *SAFE]
 
 
-def digest(file: DataFile, want: str | None) -> list[Header]:
-    """Repr-Digest, unless nothing is known yet; always of the whole file, whatever the range (RFC 9530 section 3)."""
-    field = digest_field(file.digests, want)
-    return [("Repr-Digest", field)] if field else []
+def digests(file: DataFile, fields: Fields) -> list[Header]:
+    """What is known of a file's digests, in the fields that the request knows.
+
+    Repr-Digest always is of the whole file, whatever the range (RFC 9530 section 3). Content-Digest is sent with a whole
+    file only, where it is the same, and Digest (RFC 3230) only to who asks for it: both are of older or other clients.
+    """
+    found = [("Repr-Digest", digest_field(file.digests, fields.get("want-repr-digest")))]
+    content = fields.get("want-content-digest")
+    if content is not None and "range" not in fields:
+        found.append(("Content-Digest", digest_field(file.digests, content)))
+    old = fields.get("want-digest")
+    if old is not None:
+        found.append(("Digest", old_digest_field(file.digests, old)))
+    return [(name, field) for name, field in found if field is not None]
 
 
-def representation(name: str, file: DataFile, want: str | None) -> list[Header]:
-    """All that a 200 or 206 says of a file. `want` is the request's Want-Repr-Digest."""
-    return [
-        *_of_name(name),
-        ("Accept-Ranges", "bytes"),
-        SANDBOX,
-        *validators(file),
-        *digest(file, want),
-    ]
+def representation(name: str, file: DataFile) -> list[Header]:
+    """All that a 200 or 206 says of a file, but for its digests."""
+    return [*_of_name(name), ("Accept-Ranges", "bytes"), SANDBOX, *validators(file)]
 
 
 @lru_cache(1024)

@@ -8,7 +8,7 @@ from ecpds.errors import NotFound, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IFileSystem
 from ecpds.model import Condition, DataFile, Entry
-from ecpds.protocols.data_headers import SAFE, digest, href, validators
+from ecpds.protocols.data_headers import SAFE, digests, href, validators
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
 
@@ -90,6 +90,6 @@ def _stored(request: Request, path: str, entry: Entry, condition: Condition) -> 
     headers = [
         ("Location", href(path)),
         *validators(entry.file),
-        *digest(entry.file, request.headers.get("want-repr-digest")),
+        *digests(entry.file, request.headers),
     ]
     return Response(204 if entry.replaced or known else 201, headers)

@@ -23,6 +23,8 @@ _KEY = r"[a-z*][a-z0-9_.*-]*"
 _PARAMETERS = rf'(?:; *{_KEY}(?:=(?:"[ !#-~]*"|[^,;"\s]+))?)*'
 _BYTES = re.compile(rf"({_KEY})=:([A-Za-z0-9+/]*={{0,2}}):{_PARAMETERS}")
 _WEIGHT = re.compile(rf"({_KEY})=(10|[0-9]){_PARAMETERS}")
+_OLD_WEIGHT = re.compile(r"([a-z0-9-]+)(?:[ \t]*;[ \t]*q=([01](?:\.[0-9]{0,3})?))?")
+_OLD_NAMES = {"sha-256": "SHA-256", "sha-512": "SHA-512", "sha": "SHA", "md5": "MD5"}
 _SEPARATOR = re.compile(r"[ \t]*,[ \t]*")
 
 
@@ -38,6 +40,21 @@ def digest_field(digests: Mapping[str, str], want: str | None = None) -> str | N
     if not chosen and weights.get("sha-256") != 0 and "sha256" in digests:
         chosen = ["sha-256"]
     return ", ".join(f"{name}=:{encode(digests[ALGORITHMS[name]])}:" for name in chosen) or None
+
+
+def old_digest_field(digests: Mapping[str, str], want: str) -> str | None:
+    """A Digest (RFC 3230 section 4.3.2) of what a Want-Digest asks for and we know; None when that is nothing.
+
+    Each algorithm has a weight of 0 to 1, which is 1 unless it is given; what can't be read is not wanted.
+    """
+    weights: dict[str, float] = {}
+    for text in want.split(","):
+        match = _OLD_WEIGHT.fullmatch(text.strip(" \t").lower())
+        if match and match[1] in ALGORITHMS:
+            weights[match[1]] = float(match[2] or 1)
+    wanted = sorted((name for name in ALGORITHMS if weights.get(name)), key=lambda name: -weights[name])
+    known = [name for name in wanted if ALGORITHMS[name] in digests]
+    return ",".join(f"{_OLD_NAMES[name]}={encode(digests[ALGORITHMS[name]])}" for name in known) or None
 
 
 def encode(digest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -11,6 +12,10 @@ _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 
 _BEYOND = 10**18
 """Stands for every number of more than 18 digits: no file is so large, and no such number needs to be computed."""
+
+
+NEAR = 80
+"""Bytes between two spans that are cheaper to send than to leave out."""
 
 
 @frozen
@@ -52,6 +57,22 @@ def spans(field: str, size: int) -> list[Span] | None:
             return None
         found.append(_span(spec[1], spec[2], size))
     return [span for span in found if span.length > 0]
+
+
+def coalesced(found: Sequence[Span]) -> list[Span]:
+    """The same bytes with none of them twice, and no two spans nearer to each other than a part of their own would cost.
+
+    RFC 9110 section 15.3.7.2; each stands where the first of those stood that it is made of.
+    """
+    merged: list[tuple[int, Span]] = []
+    for place, span in sorted(enumerate(found), key=lambda each: each[1].offset):
+        if merged and span.offset <= merged[-1][1].offset + merged[-1][1].length + NEAR:
+            first, before = merged[-1]
+            end = max(before.offset + before.length, span.offset + span.length)
+            merged[-1] = (min(first, place), Span(before.offset, end - before.offset))
+        else:
+            merged.append((place, span))
+    return [span for _, span in sorted(merged, key=lambda each: each[0])]
 
 
 def _span(first: str, last: str, size: int) -> Span:
