@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -27,17 +27,19 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from ecpds.admin.api import Api
+from ecpds.admin.forward import answered, passing_on
 from ecpds.admin.demo import demo_text
 from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.admission import Admission
+from ecpds.cluster.assembly import MasterSide, MemberSide, join_fleet, master_addresses, member_of_a_fleet
 from ecpds.config import Config, ConfigError, load
 from ecpds.errors import Refusal
 from ecpds.events import timestamp
 from ecpds.folders import make_folder
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
-from ecpds.interfaces import IChannel
+from ecpds.interfaces import IChannel, IStore
 from ecpds.keys import catalogue_vault, door_certificate, server_context, utc_now
 from ecpds.master.engine import CatalogueError
 from ecpds.master.engines import engine_of
@@ -98,9 +100,12 @@ def makeService(options: Options) -> IService:
 
 def checked(config: Config) -> Config:
     """The configuration, if this release can do what it asks for. Raises `ConfigError`."""
-    missing = [role for role in ("master", "mover") if role not in config.node.roles]
-    if missing or (config.cluster and config.cluster.masters):
-        raise ConfigError("[node] roles: a node is its own master and mover in this release; fleets come in a later one")
+    if config.cluster is not None:
+        master_addresses(config.cluster)
+    if not member_of_a_fleet(config) and "master" not in config.node.roles:
+        raise ConfigError('[node] roles: without "master" a node needs a Master elsewhere: [cluster] masters')
+    if config.cluster is None and "mover" not in config.node.roles:
+        raise ConfigError('[node] roles: without "mover" a node needs movers elsewhere: a [cluster]')
     return config
 
 
@@ -171,23 +176,62 @@ class Node:
         self.metrics = Metrics(time.perf_counter)
         self.lag = Lag(reactor, self.metrics.late)
         self.serving = False
+        self.engine: Any = None
         self._build_storage()
         self._build_portal()
         self._build_doors()
 
-    def _build_storage(self) -> None:
-        config, limits = self.config, self.config.limits
+    def _make_master(self) -> Master:
+        config = self.config
         self.engine = engine_of(config.catalogue.url, config.home, config.mover.sync)
-        self.master = Master(
+        return Master(
             self.engine,
             ThreadWriter(self.engine, self.reactor, watched=self.metrics.transaction),
             self.catalogue_threads,
             self.login_threads,
-            limits,
+            config.limits,
             self.reactor,
             SystemRandom(),
             catalogue_vault(config, SystemRandom()),
         )
+
+    def _make_member(self) -> MemberSide:
+        join_fleet(self.config)
+        return MemberSide(self.config, self.around, self.threads, self.reactor, SystemRandom())
+
+    def _join_in(self) -> None:
+        """Give the others what they need of this node, and this node what it needs of them."""
+        config = self.config
+        self.stores: Mapping[str, IStore] = {config.node.name: self.store}
+        self.fleet: MasterSide | MemberSide | None = self.member
+        if self.member is not None:
+            self.member.serve(self.store, self.control)
+            self.stores = self.member.streams.stores
+            return
+        if "mover" in config.node.roles:
+            self.master.register_mover(self.control)
+        if config.cluster is not None:
+            self.fleet = side = MasterSide(
+                config,
+                self.around,
+                self.threads,
+                self.reactor,
+                self.store,
+                self.master,
+                self.master.history,
+                lambda control, member: self.master.register_mover(control),
+                self._operate,
+            )
+            self.stores = side.streams.stores
+
+    async def _operate(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """What operators ask by way of another node."""
+        return await answered(Api(self.operator).handle, path, body)
+
+    def _build_storage(self) -> None:
+        config, limits = self.config, self.config.limits
+        self.member = self._make_member() if member_of_a_fleet(config) else None
+        self.master: Any = self.member.master if self.member is not None else self._make_master()
         volumes = [config.path(volume) for volume in config.mover.volumes]
         self.store = LocalStore(
             config.node.name,
@@ -201,24 +245,24 @@ class Node:
             self.reactor,
         )
         self.control = LocalControl(self.store)
-        self.master.register_mover(self.control)
+        self._join_in()
         self.sweep = Sweep(self.store, self.master)
         self.sweeping = "waiting"
 
     def _build_portal(self) -> None:
         config = self.config
         self.journal = JsonLines(config.path("events"), self.threads, self.reactor)
-        sink = Tee([self.journal, self.master.history, self.metrics])
+        sink = Tee([self.journal, self.member.sink if self.member is not None else self.master.history, self.metrics])
         backing = Backing(
-            self.master,
-            {config.node.name: self.store},
+            self.fleet.master if self.fleet is not None else self.master,
+            self.stores,
             sink,
             self.reactor.seconds,
             config.limits,
             Digesting(self.digest_threads, follower),
         )
         self.portal = CountedPortal(Portal(backing), self.metrics.logged_in)
-        movers = {config.node.name: self.control}
+        movers = self.master.movers.controls if self.member is None else {config.node.name: self.control}
         self.operator = Operator(Operations(self.master), self.master, movers, self.reactor, self._facts)
 
     def _build_doors(self) -> None:
@@ -228,7 +272,8 @@ class Node:
         routes.add(METHODS, "/data", data.handle)
         routes.add(("GET", "HEAD"), "/", home)
         self.web = self._http_server(routes, "https")
-        self.admin = self._http_server(Api(self.operator).handle, "admin")
+        admin = Api(self.operator).handle if self.member is None else passing_on(self.member.admin.operate)
+        self.admin = self._http_server(admin, "admin")
         self.watch = self._http_server(Watch(self.metrics, self._questions()).routes, "watch")
         self._watch_server: Server | None = None
         listeners = Listeners(self.around, SystemRandom())
@@ -252,11 +297,19 @@ class Node:
             serving=lambda: self.serving,
             sessions=lambda: self._facts()["sessions"],
             buffers=lambda: self.pool.lent,
-            uploads=lambda: len(self.master.uploads),
-            backlog=lambda: self.master.reader.ask_on_thread(backlog),
+            uploads=lambda: len(self.master.uploads) if self.member is None else self.member.streams.server.writes,
+            backlog=self._backlog,
             volumes=self.control.volumes,
-            dropped=lambda: {"journal": self.journal.dropped, "history": self.master.history.dropped},
+            dropped=lambda: {"journal": self.journal.dropped, "history": self._history.dropped},
         )
+
+    async def _backlog(self) -> int:
+        """A member has none: its Master does."""
+        return 0 if self.member is not None else int(await self.master.reader.ask_on_thread(backlog))
+
+    @property
+    def _history(self) -> Any:
+        return self.master.history if self.member is None else self.member.sink
 
     def _http_server(self, handler: Any, protocol: str) -> HttpServer:
         def refused(peer: str, message: str) -> None:
@@ -276,7 +329,10 @@ class Node:
     def open(self) -> None:
         """Open the catalogue and bind the doors. Raises what keeps the node from starting."""
         self.ports.remove()
-        self.engine.open()
+        if self.engine is not None:
+            self.engine.open()
+        if self.fleet is not None:
+            self.fleet.open(self.ports)
         roles = self.config.node.roles
         if "ftp" in roles:
             self._open_ftp()
@@ -334,8 +390,11 @@ class Node:
         """Begin to serve; `ports.json` says when that is."""
         for pool in (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads):
             pool.start()
-        await self.master.start()
-        if demo:
+        if self.member is None:
+            await self.master.start()
+        if self.fleet is not None:
+            await self.fleet.start()
+        if demo and self.member is None:
             await self._make_demo()
         self.serving = True
         self.lag.start()
@@ -391,11 +450,15 @@ class Node:
         if self._watch_server is not None:
             self._watch_server.stop_listening()
         self.watch.abort()
-        await self.master.stop()
+        if self.fleet is not None:
+            await self.fleet.stop()
+        if self.member is None:
+            await self.master.stop()
         await self.journal.stop()
         for pool in (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads):
             pool.stop()
-        self.engine.close()
+        if self.engine is not None:
+            self.engine.close()
         self.config.path("admin.sock").unlink(missing_ok=True)
         self.ports.remove_own()
 

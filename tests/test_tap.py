@@ -36,14 +36,19 @@ class WhatThisReleaseCan(SynchronousTestCase):
         for config in (
             Config(node=Node(roles=("mover", "ftp"))),
             Config(node=Node(roles=("master", "ftp"))),
-            Config(cluster=Cluster(masters=("tls:127.0.0.1:7600",))),
+            Config(cluster=Cluster(masters=("127.0.0.1:7600",))),
+            Config(cluster=Cluster(masters=("tls:127.0.0.1:0",))),
             Config(catalogue=Catalogue(url="postgresql+psycopg://x@y/z")),
         ):
             self.assertRaises(ConfigError, checked, config)
 
     def test_accepted(self) -> None:
-        config = Config(node=Node(roles=("master", "mover", "ssh")))
-        self.assertIs(checked(config), config)
+        for config in (
+            Config(node=Node(roles=("master", "mover", "ssh"))),
+            Config(node=Node(roles=("mover", "ftp")), cluster=Cluster(masters=("tls:127.0.0.1:7600", "tls:[::1]:7600"))),
+            Config(node=Node(roles=("master", "ftp")), cluster=Cluster()),
+        ):
+            self.assertIs(checked(config), config)
 
 
 class Demo(SynchronousTestCase):

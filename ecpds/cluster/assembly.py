@@ -193,8 +193,10 @@ class MasterSide:
         self.end.own_address = (advertised(self._cluster), ports.numbers["stream"])
         ports.bind("cluster", self._cluster.listen, (self._cluster.interface,), self._bind)
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """The Master has started: let the nodes in."""
         self.end.start()
+        self._listening.startReading()
 
     async def stop(self) -> None:
         """When no door is open any more."""
@@ -227,6 +229,7 @@ class MasterSide:
             self._listening = self._reactor.listenTCP(port, factory, interface=address)
         except CannotListenError as error:
             raise error.socketError from error
+        self._listening.stopReading()
         return int(self._listening.getHost().port)
 
 
