@@ -194,6 +194,23 @@ class Admin:
     port: int | None = _port(None)
 
 
+def _is_collector(text: str) -> bool:
+    kind, _, where = text.partition(":")
+    host, _, port = where.rpartition(":")
+    if kind == "udp":
+        return _is_ip(host.strip("[]")) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    return kind == "unix" and where.startswith("/")
+
+
+@frozen
+class Events:
+    """Where the records of transfers and refusals go besides the catalogue: files in HOME/events, and the system's log."""
+
+    json: bool = True
+    lines: bool = True
+    syslog: str | None = field(default=None, validator=Check("unix:/PATH | udp:ADDRESS:PORT", _is_collector))
+
+
 @frozen
 class Limits:
     """Every limit there is. Times are seconds, sizes bytes."""
@@ -294,6 +311,8 @@ class Limits:
     """Records that one question about the history may return."""
 
 
+    history_days: int = _natural(360)
+    """Days of the history that are kept; 0: all."""
 @frozen
 class Config:
     """A whole configuration. `home` is absolute; every other relative path is relative to it."""
@@ -310,6 +329,7 @@ class Config:
     admin: Admin = field(factory=Admin)
     limits: Limits = field(factory=Limits)
 
+    events: Events = field(factory=Events)
     @property
     def home(self) -> Path:
         return Path(self.node.home)
@@ -332,6 +352,7 @@ SECTIONS: dict[str, type] = {
     "admin": Admin,
     "limits": Limits,
 }
+    "events": Events,
 
 KINDS: dict[type, str] = {
     str: "a string",

@@ -1,31 +1,94 @@
-"""The records of what happened: every push, pull and refusal, with the field names of OpenECPDS (event-logging, INH and DEA).
+"""The records of what happened, with the names and fields of OpenECPDS (event-logging): seven families.
 
 INH is a transfer through the portal; unlike the ancestor's it is written for failed and cut ones too, with `Status` and
-`Message`. DEA is a denial. The ancestor's fields that mean nothing here (`MetaStream` and its like) are kept, as `-`.
+`Message`. DEA is a denial. RET, UPH, ERR, CPY and PRS are of files fetched, disseminated, failed, copied, and of the
+progress of products; whoever makes one names its fields here. Fields that mean nothing in a case are there, as `-`.
+
+A record has two forms. JSON Lines are ASCII, so that what clients say obeys nobody's terminal. The ancestor's line is
+`CODE;Key=Value;…`, and as it has no escapes of its own, `%`, `;` and what is not printable stand in values as the
+`%XX` of URLs (RFC 3986, section 2.1): so no name can begin a field or a line, and every value can be had back.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from attrs import frozen
 
+from ecpds.errors import InvalidRequest
+
 NONE = "-"
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+_ABOUT = "Monitored TimeStamp DataTransferId DestinationName DestinationType FileName FileSize "
+_META = "MetaStream MetaType MetaTime TimeBase TimeStep "
+
 INH_FIELDS = (
-    "Monitored TimeStamp DataTransferId DestinationName DestinationType FileName FileSize ScheduledTime StartTime "
-    "MetaStream MetaType MetaTime TimeBase TimeStep Duration UserId CountryCode UserDescription BytesSent "
+    _ABOUT + "ScheduledTime StartTime " + _META + "Duration UserId CountryCode UserDescription BytesSent "
     "TransferProtocol TransferServer HostAddress Caller ExpiryTime FileSystem Action Status Message"
 ).split()
 
 DEA_FIELDS = "TimeStamp UserId Message Context HostAddress TransferProtocol".split()
 
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "INH": tuple(INH_FIELDS),
+    "DEA": tuple(DEA_FIELDS),
+    "RET": tuple(
+        (
+            _ABOUT + "Identity ScheduledTime StartTime " + _META + "Duration HostId HostLogin HostAddress TransferProtocol "
+            "MoverName UserId RequestAddress DataOnlyDuration StandBy RemoteHost Status Message"
+        ).split()
+    ),
+    "UPH": tuple(
+        (
+            _ABOUT + "Identity MetaStream MetaType MetaTime Priority QueueTime RequeueCount ScheduledTime StartTime PutTime "
+            "Duration DurationOnClose BytesSent StatusCode RetrievalTime TimeBase TimeStep FinishTime TransferProtocol "
+            "TransferServer NetworkCode HostAddress PreSchedule ProxyHost Proxied SocketStatistics Compressed "
+            "CompressedOnTheFly"
+        ).split()
+    ),
+    "ERR": tuple(
+        (
+            _ABOUT + "ScheduledTime StartTime " + _META + "Duration UserId CountryCode BytesSent TransferProtocol "
+            "TransferServer HostAddress NetworkCode Message"
+        ).split()
+    ),
+    "CPY": tuple(
+        (
+            _ABOUT + "ScheduledTime StartTime " + _META + "Duration CountryCode Target TransferServer Caller ExpiryTime "
+            "FileSystem Status Message Action"
+        ).split()
+    ),
+    "PRS": tuple("TimeStamp StatusCode DataStream TimeStep TimeBase Type ScheduleTime LastUpdate ErrorMessage".split()),
+}
+"""The fields of each family, in the order in which they are shown."""
+
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})Z", re.ASCII)
+
 
 def timestamp(seconds: float) -> str:
     """A time as records and JSON show it: ISO 8601, UTC, milliseconds, `Z`."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def moment(text: str, now: float) -> float:
+    """A time as operators write it, in seconds since the epoch: ISO 8601, in UTC unless it says otherwise, or a span ago.
+
+    Raises `InvalidRequest`.
+    """
+    ago = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
+    if ago:
+        return now - int(ago[1]) * UNITS[ago[2]]
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        allowed = "2026-11-21, 2026-11-21T10:30:00Z, or 2h for 2 hours ago"
+        raise InvalidRequest(f"time {text[:100]!a}; allowed: {allowed}") from error
 
 
 @frozen
@@ -39,6 +102,39 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """The object that JSON Lines hold: the type, then the fields."""
         return {"Type": self.type, **self.fields}
+
+    def as_line(self) -> str:
+        """The ancestor's form, without a line end; times are in its form too, `yyyy-MM-dd HH:mm:ss.SSS`."""
+        return ";".join([self.type, *(f"{name}={_in_line(value)}" for name, value in self.fields.items())])
+
+
+def _in_line(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return NONE if value is None else str(value).lower()
+    text = str(value)
+    found = _ISO.fullmatch(text)
+    if found:
+        return f"{found[1]} {found[2]}"
+    if text.isprintable() and "%" not in text and ";" not in text:
+        return text
+    return "".join(each if each.isprintable() and each not in "%;" else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
+def family_event(type: str, time: float, known: Mapping[str, Any]) -> Event:
+    """A record of one of the families, with a value for those of its fields that are known.
+
+    Raises `ValueError` for a field that the family has not.
+    """
+    names = FAMILIES[type]
+    unknown = known.keys() - set(names)
+    if unknown:
+        raise ValueError(f"{type} has no {', '.join(sorted(unknown))}")
+    values = {"TimeStamp": timestamp(time), **known}
+    return Event(type, time, {name: NONE if values.get(name) is None else values[name] for name in names})
 
 
 @frozen
@@ -85,8 +181,7 @@ def transfer_event(transfer: Transfer) -> Event:
         "Status": "failed" if transfer.failure else "done",
         "Message": transfer.failure or NONE,
     }
-    fields = {name: NONE if known.get(name) is None else known[name] for name in INH_FIELDS}
-    return Event("INH", transfer.ended, fields)
+    return family_event("INH", transfer.ended, known)
 
 
 def denial_event(time: float, login: str, message: str, context: str, address: str, protocol: str) -> Event:

@@ -35,6 +35,7 @@ from ecpds.model import (
     Partial,
     Policy,
     Receipt,
+    RecordFilter,
     StoredSegment,
     UploadPart,
     UserChange,
@@ -430,8 +431,11 @@ class IOperations(Interface):
 
     async def remove_file(destination: str, path: str) -> Entry: ...
 
-    async def history(type: str | None, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
-        """The newest records, with their numbers, newest first."""
+    async def history(wanted: RecordFilter, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
+        """The newest records, with their numbers, newest first; those with numbers below `before`, where it is given."""
+
+    async def history_after(wanted: RecordFilter, limit: int, after: int) -> Sequence[tuple[int, Event]]:
+        """Records with numbers above `after`, oldest first."""
 
     async def summary() -> Mapping[str, Any]:
         """Counts for `status`: users, destinations, files, bytes, uploads under way, segments to reclaim."""

@@ -390,3 +390,20 @@ class DestinationChange:
     digest_when: str | None = None
     options: Mapping[str, str] = EMPTY
     unset: tuple[str, ...] = ()
+
+
+@frozen
+class RecordFilter:
+    """Which records of the history are wanted: None asks nothing. Times are from `since` on and before `until`."""
+
+    type: str | None = None
+    user: str | None = None
+    destination: str | None = None
+    status: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def equal(self) -> dict[str, str]:
+        """What has to be equal, by its name in the history."""
+        asked = {"type": self.type, "user": self.user, "destination": self.destination, "status": self.status}
+        return {name: text for name, text in asked.items() if text is not None}

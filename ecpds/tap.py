@@ -56,7 +56,8 @@ from ecpds.portal.filesystem import Backing
 from ecpds.portal.operator import Operator
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.portal import Portal
-from ecpds.portal.records import JsonLines, Tee
+from ecpds.portal.records import Tee
+from ecpds.portal.sinks import NodeRecords
 from ecpds.ports import Ports
 from ecpds.protocols.data import METHODS, DataDoor, home
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
@@ -251,7 +252,7 @@ class Node:
 
     def _build_portal(self) -> None:
         config = self.config
-        self.journal = JsonLines(config.path("events"), self.threads, self.reactor)
+        self.journal = NodeRecords(config, self.threads, self.reactor)
         sink = Tee([self.journal, self.member.sink if self.member is not None else self.master.history, self.metrics])
         backing = Backing(
             self.fleet.master if self.fleet is not None else self.master,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -19,6 +20,12 @@ from ecpds.admin.verbs import VERBS, Argument, Verb
 from ecpds.errors import Refusal
 
 DEFAULT = Path("conf/ecpds.toml")
+
+LAST = 10
+"""Objects of a list that is followed which are shown first."""
+
+PAUSE = 1.0
+"""Seconds between two questions whether there is more."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
@@ -47,8 +54,9 @@ def node_client(given: str | None) -> Client:
 
 
 def fail(sentence: str) -> NoReturn:
-    """One sentence, however many lines it came in, and exit status 1."""
-    click.echo(" ".join(sentence.split()), err=True)
+    """One sentence, however many lines it came in and whatever a terminal would obey, and exit status 1."""
+    line = " ".join(sentence.split())
+    click.echo("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line), err=True)
     raise SystemExit(1)
 
 
@@ -126,14 +134,18 @@ def read_password(from_input: bool, wanted: Mapping[str, Any]) -> str | None:
 def command(verb: Verb) -> click.Command:
     """The command of a verb."""
 
-    def run(as_json: bool, **given: Any) -> None:
+    def run(as_json: bool, follow: bool = False, **given: Any) -> None:
         client = click.get_current_context().obj()
         values = {argument.name: json_value(argument, given[argument.name], given) for argument in verb.arguments}
         arguments = {name: value for name, value in values.items() if value is not None}
+        if follow:
+            follow_list(client, verb, arguments, as_json)
         ask(client, verb, arguments, as_json)
 
     parameters = [parameter(argument) for argument in verb.arguments]
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="an object a line"))
+    if verb.follows:
+        parameters.append(click.Option(["--follow"], is_flag=True, help="go on with what comes, until interrupted"))
     return click.Command(verb.words[-1], params=parameters, callback=run, help=verb.help)
 
 
@@ -143,6 +155,26 @@ def ask(client: Client, verb: Verb, arguments: Mapping[str, Any], as_json: bool)
 
     try:
         show(client.ask("/".join(verb.words), arguments), verb, as_json)
+    except (Failed, Refusal) as failure:
+        fail(str(failure))
+
+
+def follow_list(client: Client, verb: Verb, arguments: Mapping[str, Any], as_json: bool) -> NoReturn:
+    """The last few objects of a list, oldest first, and then what comes, asked for once a second."""
+    from ecpds.admin.client import Failed
+
+    path, bounded = "/".join(verb.words), {"limit", "since", "after"} & set(arguments)
+    rest = {name: value for name, value in arguments.items() if name not in ("limit", "after")}
+    try:
+        found = list(client.ask(path, dict(arguments) if bounded else {**arguments, "limit": LAST}))
+        found = found if "after" in arguments else found[::-1]
+        place = arguments.get("after", 1)
+        while True:
+            show(iter(found), verb, as_json)
+            place = max([place, *(each[verb.follows] for each in found)])
+            sys.stdout.flush()
+            time.sleep(PAUSE)
+            found = list(client.ask(path, {**rest, "after": place}))
     except (Failed, Refusal) as failure:
         fail(str(failure))
 

@@ -44,7 +44,8 @@ class Argument:
 class Verb:
     """One thing an operator can do. `words` are what is typed, and the end of the URL; `many` answers a list of objects.
 
-    `columns` are what a table for people shows of each; none means everything.
+    `columns` are what a table for people shows of each; none means everything. A list that grows has an argument `after`,
+    and `follows` is the field of an object that it takes: such a list can be followed.
     """
 
     words: tuple[str, ...]
@@ -53,6 +54,7 @@ class Verb:
     arguments: tuple[Argument, ...] = ()
     many: bool = False
     columns: tuple[str, ...] = ()
+    follows: str = ""
 
     @property
     def name(self) -> str:
@@ -285,8 +287,15 @@ VERBS = (
         lambda operator: operator.list_events,
         (
             Argument("type", TEXT, "only records of this type, such as INH"),
+            Argument("user", TEXT, "only those of this user"),
+            Argument("destination", TEXT, "only those of this destination"),
+            Argument("status", TEXT, "only those that are done, or failed"),
+            Argument("since", TEXT, "from a time on: 2026-11-21, 2026-11-21T10:30:00Z, or 2h ago as 2h"),
+            Argument("until", TEXT, "before a time"),
             Argument("limit", NUMBER, "at most so many"),
+            Argument("after", NUMBER, "those behind the record of this Number, the oldest first"),
         ),
+        follows="Number",
         many=True,
         columns=("Type", "TimeStamp", "UserId", "Action", "DestinationName", "FileName", "BytesSent", "Status", "Message"),
     ),

@@ -7,16 +7,16 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
 from ecpds.events import Event
 from ecpds.interfaces import IEventSink
-from ecpds.master.schema import history
+from ecpds.master import days
 from ecpds.master.shared import Shared
-from ecpds.master.sql import Session, Statement, insert_into, limited, value
+from ecpds.master.sql import Session
 from ecpds.master.writer import Writer
 
 GROUP = 500
@@ -25,18 +25,7 @@ GROUP = 500
 QUEUE = 20_000
 """Records that wait to be written at most; a record for which there is no room is counted and dropped."""
 
-_ADD = Statement(insert_into(history, "time", "type", "user", "destination", "path", "status", "fields"))
-_newest = select(history.c.id, history.c.type, history.c.time, history.c.fields).where(history.c.id < value("before"))
-_ALL = Statement(limited(_newest.order_by(history.c.id.desc())))
-_OF_TYPE = Statement(limited(_newest.where(history.c.type == value("type")).order_by(history.c.id.desc())))
-_NO_END = 2**62
-
-
-def newest(session: Session, type_: str | None, limit: int, before: int | None) -> list[tuple[int, Event]]:
-    """Up to `limit` records with numbers below `before`, the newest first."""
-    values = {"limit": limit, "before": _NO_END if before is None else before}
-    rows = session.rows(_OF_TYPE, type=type_, **values) if type_ else session.rows(_ALL, **values)
-    return [(id_, Event(kind, time, json.loads(fields))) for id_, kind, time, fields in rows]
+_COLUMNS = {"user": "UserId", "destination": "DestinationName", "path": "FileName", "status": "Status"}
 
 
 def _text(event: Event, field: str) -> str:
@@ -48,16 +37,9 @@ def _row(event: Event) -> dict[str, Any]:
     return {
         "time": event.time,
         "type": event.type,
-        "user": _text(event, "UserId"),
-        "destination": _text(event, "DestinationName"),
-        "path": _text(event, "FileName"),
-        "status": _text(event, "Status"),
+        **{column: _text(event, field) for column, field in _COLUMNS.items()},
         "fields": json.dumps(dict(event.fields), default=str),
     }
-
-
-def _add(session: Session, events: list[Event]) -> None:
-    session.run_many(_ADD, map(_row, events))
 
 
 @implementer(IEventSink)
@@ -66,8 +48,12 @@ class History:
 
     log = Logger()
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, clock: IReactorTime, keep: int) -> None:
+        """`keep` is how many days of records are kept; 0: all."""
         self._writer = writer
+        self._clock = clock
+        self._keep = keep
+        self._day = 0
         self._queue: deque[Event] = deque()
         self._write = Shared("writing the history", self._write_all)
         self.dropped = 0
@@ -91,7 +77,21 @@ class History:
         while self._queue:
             group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
             try:
-                await self._writer.run(partial(_add, events=group))
+                await self._writer.run(partial(self._add, group))
             except Refusal:
                 self._queue.extendleft(reversed(group))
                 raise
+
+    def _add(self, group: list[Event], session: Session) -> None:
+        """Run by the writer. Days never go back, so that numbers don't, whatever is done to the clock."""
+        now = int(self._clock.seconds() // days.DAY)
+        today = max([now, *days.days(session)[-1:]])
+        if today != self._day:
+            self._purge(session, now)
+        days.add(session, today, map(_row, group))
+        self._day = today
+
+    def _purge(self, session: Session, now: int) -> None:
+        dropped = days.purge(session, now - self._keep) if self._keep else 0
+        if dropped:
+            self.log.info("{count} days of the history were dropped", count=dropped)

@@ -13,12 +13,12 @@ from zope.interface import implementer
 from ecpds.errors import InvalidRequest
 from ecpds.events import Event
 from ecpds.interfaces import IOperations
-from ecpds.master import access, destinations, history, policies, user_changes, users
+from ecpds.master import access, days, destinations, policies, user_changes, users
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement
-from ecpds.model import AccessKey, Destination, DestinationChange, Entry, NewUser, Policy, UserChange, UserRecord
+from ecpds.model import AccessKey, Destination, DestinationChange, Entry, NewUser, Policy, RecordFilter, UserChange, UserRecord
 
 _FILES = Statement(select(func.count(), func.coalesce(func.sum(data_file.c.size), 0)).select_from(data_file))
 _USERS = Statement(select(func.count()).select_from(user))
@@ -183,11 +183,17 @@ class Operations:
     async def remove_file(self, destination: str, path: str) -> Entry:
         return await self._master.delete_file(destination, path)
 
-    async def history(self, type: str | None, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
+    async def history(self, wanted: RecordFilter, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
+        return await self._records(limit, lambda session: days.newest(session, wanted, limit, before))
+
+    async def history_after(self, wanted: RecordFilter, limit: int, after: int) -> Sequence[tuple[int, Event]]:
+        return await self._records(limit, lambda session: days.following(session, wanted, limit, after))
+
+    async def _records(self, limit: int, question: Callable[[Session], list[tuple[int, Event]]]) -> list[tuple[int, Event]]:
         if not 0 < limit <= self._master.limits.history_page:
             raise InvalidRequest(f"{limit} records; allowed: 1 to {self._master.limits.history_page}")
         await self._master.history.flush()
-        return await self._master.reader.ask_on_thread(lambda session: history.newest(session, type, limit, before))
+        return await self._master.reader.ask_on_thread(question)
 
     async def summary(self) -> Mapping[str, Any]:
         counts = await self._master.reader.ask_on_thread(_counts)

@@ -7,12 +7,16 @@ epoch; digests, metadata and the fields of a record are JSON objects in text, fo
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.dialects import postgresql, sqlite
 
 Number = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 Json = Text()
+
+EPOCH = date(1970, 1, 1).toordinal()
 
 metadata = MetaData(
     naming_convention={
@@ -253,18 +257,32 @@ reclaim = Table(
 # Segments that a sweep may have unlinked: a late commit of one is refused.
 dead = Table("dead", metadata, Column("segment", Number, primary_key=True, autoincrement=False))
 
-history = Table(
-    "history",
+# The history has a table a day, `history_20261121`, which is made when its first record is written and dropped whole:
+# these are the days there are, since 1970-01-01. One that is `gone` is no longer read, and dropped at the next look.
+history_day = Table(
+    "history_day",
     metadata,
-    Column("id", Number, primary_key=True),
-    Column("time", Double, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("user", Name, nullable=False),
-    Column("destination", Name, nullable=False),
-    Column("path", Name, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("fields", Json, nullable=False),
-    Index(None, "type", "id"),
-    Index(None, "time"),
-    sqlite_autoincrement=True,
+    Column("day", Number, primary_key=True, autoincrement=False),
+    Column("gone", Boolean, nullable=False),
 )
+
+
+def day_table(day: int, metadata: MetaData) -> Table:
+    """The table of one day's records."""
+    name = f"history_{date.fromordinal(EPOCH + day):%Y%m%d}"
+    return Table(
+        name,
+        metadata,
+        Column("id", Number, primary_key=True),
+        Column("time", Double, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("user", Name, nullable=False),
+        Column("destination", Name, nullable=False),
+        Column("path", Name, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("fields", Json, nullable=False),
+        Index(f"ix_{name}_type", "type", "id"),
+        Index(f"ix_{name}_user", "user", "id"),
+        Index(f"ix_{name}_destination", "destination", "id"),
+        sqlite_autoincrement=True,
+    )

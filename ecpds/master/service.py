@@ -93,7 +93,7 @@ class Master:
         self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots)
         self.movers = Movers(clock, random, limits)
         self.uploads = Uploads()
-        self.history = History(writer)
+        self.history = History(writer, clock, limits.history_days)
         self.ids = Ids(writer)
         self._cache = ResolveCache()
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, GenerativeSelect, Insert, Integer, Table, bindparam, insert
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import DDLElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
@@ -87,6 +88,10 @@ class Session:
 
     def run_many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> None:
         self._cursor.executemany(statement.prepared(self._dialect)[0], values)
+
+    def define(self, construct: DDLElement) -> None:
+        """Make or drop a table or an index."""
+        self._cursor.execute(str(construct.compile(dialect=self._dialect)))
 
     def command(self, text: str) -> None:
         """A command of the engine's own, such as COMMIT; never with a value in it."""

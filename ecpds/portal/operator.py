@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ecpds.errors import IsADirectory, NotFound, Unavailable
-from ecpds.events import timestamp
+from ecpds.events import moment, timestamp
 from ecpds.interfaces import IMaster, IMoverControl, IOperations
-from ecpds.model import Destination, DestinationChange, Entry, VolumeUse
+from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
 from ecpds.portal.operator_users import Object, UsersOperator, plain
 from ecpds.portal.paths import CanonicalPath, canonical
 
@@ -113,16 +113,33 @@ class Operator(UsersOperator):
         name = _inside(path)
         return shown_file(name.destination, await self._operations.remove_file(name.destination, name.inside))
 
-    async def list_events(self, type: str | None = None, limit: int | None = None) -> AsyncIterator[Object]:
-        """The records, newest first: all of them, or `limit`."""
-        before: int | None = None
-        left = limit
+    async def list_events(
+        self,
+        type: str | None = None,
+        user: str | None = None,
+        destination: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int | None = None,
+        after: int | None = None,
+    ) -> AsyncIterator[Object]:
+        """The records that fit, newest first: all of them, or `limit`; or, oldest first, those numbered above `after`.
+
+        `since` and `until` are times as `moment` takes them.
+        """
+        now = self._clock.seconds()
+        began, ended = (None if text is None else moment(text, now) for text in (since, until))
+        wanted = RecordFilter(type, user, destination, status, began, ended)
+        place, left = after, limit
         while left is None or left > 0:
             asked = PAGE if left is None else min(PAGE, left)
-            records = await self._operations.history(type, asked, before)
-            for number, event in records:
-                before = number
-                yield event.as_json()
+            if after is None:
+                records = await self._operations.history(wanted, asked, place)
+            else:
+                records = await self._operations.history_after(wanted, asked, place or after)
+            for place, event in records:
+                yield {**event.as_json(), "Number": place}
             if len(records) < asked:
                 return
             left = None if left is None else left - asked

@@ -1,8 +1,8 @@
-"""Records as files: one JSON object a line, one file a day, in `HOME/events/`.
+"""Records as files: one record a line, one file a day and form, in `HOME/events/` of the node of the client.
 
-What has been queued when the writing thread is free goes out in one write, so a burst costs few of them and a single
-record waits for nothing. The queue is bounded; what does not fit is counted and said in the log. The file is for people
-and log collectors; the history in the catalogue is what the portal itself asks.
+What has been queued when the writing thread is free is made into lines there and goes out in one write, so a burst costs
+few of them and a single record waits for nothing. The queue is bounded; what does not fit is counted and said in the
+log. The files are for people and log collectors; the history in the catalogue is what the portal itself asks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -31,21 +31,29 @@ BATCH = 10_000
 RETRY = 5.0
 """How long to wait after a write that failed, in seconds."""
 
-Line = tuple[str, bytes]
-"""The day that a record belongs to, and its line."""
+DAY = 86400.0
+"""Seconds."""
+
+Form = Callable[[Event], bytes]
+"""Makes a record into a line, its end included."""
 
 
 @implementer(IEventSink)
-class JsonLines:
-    """Appends records to `folder`, which it makes. `stop` writes what still waits; `dropped` counts what had no room."""
+class RecordFiles:
+    """Appends records to `folder`, which it makes, in files such as `2026-11-21.jsonl`.
+
+    `stop` writes what still waits; `dropped` counts what had no room.
+    """
 
     log = Logger()
 
-    def __init__(self, folder: Path, threads: IThreads, clock: IReactorTime) -> None:
+    def __init__(self, folder: Path, suffix: str, form: Form, threads: IThreads, clock: IReactorTime) -> None:
         self._folder = folder
+        self._suffix = suffix
+        self._form = form
         self._threads = threads
         self._clock = clock
-        self._queue: deque[Line] = deque()
+        self._queue: deque[Event] = deque()
         self.dropped = 0
         self._told = 0
         self._writing = False
@@ -56,7 +64,7 @@ class JsonLines:
         if len(self._queue) >= QUEUE:
             self.dropped += 1
             return
-        self._queue.append(_line(event))
+        self._queue.append(event)
         self._begin()
 
     async def stop(self) -> None:
@@ -85,10 +93,11 @@ class JsonLines:
                 waiting.callback(None)
 
     async def _write_some(self) -> None:
-        day = self._queue[0][0]
-        batch = list(takewhile(lambda line: line[0] == day, islice(self._queue, BATCH)))
+        day = self._queue[0].time // DAY
+        batch = list(takewhile(lambda event: event.time // DAY == day, islice(self._queue, BATCH)))
+        file = self._folder / f"{timestamp(batch[0].time)[:10]}.{self._suffix}"
         try:
-            await self._threads.run(append, self._folder / f"{day}.jsonl", b"".join(line for _, line in batch))
+            await self._threads.run(append_all, file, self._form, batch)
         except Exception:
             self.log.failure("{count} records can't be written to {folder}", count=len(batch), folder=self._folder)
             self._held = self._clock.callLater(RETRY, self._release)
@@ -109,9 +118,19 @@ class JsonLines:
             held.cancel()
 
 
-def _line(event: Event) -> Line:
-    # In ASCII, for what clients say may hold what a terminal obeys.
-    return timestamp(event.time)[:10], json.dumps(event.as_json(), default=str).encode("ascii") + b"\n"
+def json_line(event: Event) -> bytes:
+    """One line of JSON, in ASCII, for what clients say may hold what a terminal obeys."""
+    return json.dumps(event.as_json(), default=str).encode("ascii") + b"\n"
+
+
+def ancestor_line(event: Event) -> bytes:
+    """The ancestor's line (see `events`), in UTF-8."""
+    return event.as_line().encode("utf-8") + b"\n"
+
+
+def append_all(file: Path, form: Form, events: Iterable[Event]) -> None:
+    """As `append`, with records made into lines."""
+    append(file, b"".join(map(form, events)))
 
 
 def append(file: Path, data: bytes) -> None:

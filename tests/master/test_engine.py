@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
-from ecpds.master import access, engine, files, history, ids, reclaim, tree, user_changes, users
+from ecpds.master import access, engine, files, ids, reclaim, tree, user_changes, users
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.schema import metadata
 from ecpds.master.sql import Statement
@@ -190,12 +190,6 @@ class PlanTests(EngineCase):
         steps = " | ".join(self.plan(files._PAGE))
         self.assertIn("MERGE (UNION ALL)", steps)
         self.assertNotIn("TEMP B-TREE", steps)
-
-    def test_the_history_is_walked_backwards(self) -> None:
-        for statement in (history._ALL, history._OF_TYPE):
-            steps = " | ".join(self.plan(statement))
-            self.assertNotIn("TEMP B-TREE", steps)
-            self.assertNotIn("SCAN", steps)
 
 
 def _names(statement: Statement) -> list[str]:

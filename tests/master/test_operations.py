@@ -8,9 +8,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from ecpds.config import Limits
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound
 from ecpds.events import Event
-from ecpds.model import PERMISSIONS, Destination, NewUser
+from ecpds.master.days import DAY, question
+from ecpds.model import PERMISSIONS, Destination, NewUser, RecordFilter
 from tests.contracts.master import Uploading
 from tests.master.support import NOW, MasterCase
 
@@ -149,21 +151,111 @@ class HistoryTests(MasterCase):
     def record(self, *events: Event) -> None:
         for event in events:
             self.master.history.record(event)
+        self.now(self.master.history.flush())
 
-    def test_newest_first_by_type_and_in_pages(self) -> None:
-        events = [Event("INH" if n % 2 else "DEA", float(n), {"UserId": "joe", "N": n}) for n in range(10)]
-        self.record(*events)
-        everything = self.now(self.operations.history(None, 100, None))
+    def asked(self, limit: int = 100, before: int | None = None, **named: Any) -> list[Any]:
+        """What `N` is in the records that fit, the newest first."""
+        found = self.now(self.operations.history(RecordFilter(**named), limit, before))
+        return [event.fields["N"] for _, event in found]
+
+    def days(self) -> list[str]:
+        rows = self.sql(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'history\\_2%' ESCAPE '\\' ORDER BY name"
+        )
+        return [name for (name,) in rows]
+
+    def fill(self, count: int = 10) -> list[Event]:
+        """Some records a day for a few days, `N` counted from 0."""
+        events = []
+        for number in range(count):
+            fields = {"UserId": f"u{number % 3}", "DestinationName": f"d{number % 2}", "N": number}
+            events.append(Event("DEA" if number % 5 == 0 else "INH", self.clock.seconds(), fields))
+            self.record(events[-1])
+            self.clock.advance(DAY / 3)
+        return events
+
+    def test_newest_first_and_in_pages_across_days(self) -> None:
+        events = self.fill()
+        self.assertEqual(len(self.days()), 4)
+        everything = self.now(self.operations.history(RecordFilter(), 100, None))
         self.assertEqual([event for _, event in everything], events[::-1])
-        first = self.now(self.operations.history("INH", 3, None))
-        second = self.now(self.operations.history("INH", 3, first[-1][0]))
-        self.assertEqual([event.fields["N"] for _, event in (*first, *second)], [9, 7, 5, 3, 1])
+        paged: list[Any] = []
+        place: int | None = None
+        while found := self.now(self.operations.history(RecordFilter(), 3, place)):
+            paged += [event.fields["N"] for _, event in found]
+            place = found[-1][0]
+        self.assertEqual(paged, list(range(10))[::-1])
+
+    def test_what_is_asked_for(self) -> None:
+        began = self.clock.seconds()
+        self.fill()
+        self.assertEqual(self.asked(type="DEA"), [5, 0])
+        self.assertEqual(self.asked(user="u1"), [7, 4, 1])
+        self.assertEqual(self.asked(user="u1", destination="d0"), [4])
+        self.assertEqual(self.asked(user="U1"), [])
+        self.assertEqual(self.asked(since=began + 2 * DAY), [9, 8, 7, 6])
+        self.assertEqual(self.asked(until=began + DAY), [2, 1, 0])
+        self.assertEqual(self.asked(since=began + DAY, until=began + DAY + 1), [3])
+        self.assertEqual(self.asked(status="failed"), [])
+        self.assertEqual(self.asked(user="' OR 1=1 --"), [])
+
+    def test_what_follows(self) -> None:
+        self.fill(4)
+        (place, _), *_ = self.now(self.operations.history(RecordFilter(), 1, None))
+        self.assertEqual(self.now(self.operations.history_after(RecordFilter(), 10, place)), [])
+        self.fill(6)
+        found = self.now(self.operations.history_after(RecordFilter(), 4, place))
+        self.assertEqual([event.fields["N"] for _, event in found], [0, 1, 2, 3])
+        found = self.now(self.operations.history_after(RecordFilter(type="INH"), 9, found[-1][0]))
+        self.assertEqual([event.fields["N"] for _, event in found], [4])
+
+    def test_numbers_grow_even_if_the_clock_does_not(self) -> None:
+        self.fill(4)
+        newest, _ = self.now(self.operations.history(RecordFilter(), 1, None))[0]
+        self.clock.rightNow -= 3 * DAY
+        self.restart()
+        self.record(Event("INH", self.clock.seconds(), {"N": 99}))
+        found = self.now(self.operations.history_after(RecordFilter(), 10, newest))
+        self.assertEqual([event.fields["N"] for _, event in found], [99])
+
+    def test_old_days_are_let_go_of_and_then_dropped(self) -> None:
+        self.limits = Limits(history_days=2)
+        self.restart()
+        self.fill(12)
+        self.assertEqual(len(self.days()), 4)
+        self.assertEqual(self.sql("SELECT count(*) FROM history_day WHERE gone"), [(1,)])
+        self.assertEqual(self.asked(), [11, 10, 9, 8, 7, 6, 5])
+        self.restart()
+        self.record(Event("INH", self.clock.seconds(), {"N": 12}))
+        self.assertEqual(len(self.days()), 3)
+        self.assertEqual(self.sql("SELECT count(*) FROM history_day WHERE gone"), [(0,)])
+        self.assertEqual(self.asked(), [12, 11, 10, 9, 8, 7, 6, 5])
+
+    def test_all_is_kept_if_that_is_wanted(self) -> None:
+        self.limits = Limits(history_days=0)
+        self.restart()
+        self.fill(12)
+        self.assertEqual(len(self.asked()), 12)
 
     def test_columns(self) -> None:
-        self.record(Event("INH", 1.0, {"UserId": "joe", "DestinationName": "d", "FileName": "/d/\udc80", "Status": "done"}))
-        rows = self.sql("SELECT user, destination, path, status FROM history")
+        self.record(Event("INH", NOW, {"UserId": "joe", "DestinationName": "d", "FileName": "/d/\udc80", "Status": "done"}))
+        rows = self.sql(f"SELECT user, destination, path, status FROM {self.days()[0]}")
         self.assertEqual(rows, [("joe", "d", "/d/\\udc80", "done")])
 
     def test_how_much_may_be_asked(self) -> None:
         for limit in (0, -1, self.limits.history_page + 1):
-            self.refused(InvalidRequest, self.operations.history(None, limit, None))
+            self.refused(InvalidRequest, self.operations.history(RecordFilter(), limit, None))
+            self.refused(InvalidRequest, self.operations.history_after(RecordFilter(), limit, 0))
+
+    def test_no_question_sorts_or_reads_what_it_does_not_want(self) -> None:
+        self.fill(1)
+        (day,) = (int(NOW // DAY),)
+        for fields in ((), ("type",), ("user",), ("destination",)):
+            for backwards in (True, False):
+                text, constants = question(day, fields, backwards).prepared(self.engine.dialect)
+                values = {**dict.fromkeys(("type", "user", "destination", "since", "until", "place", "limit"), 1), **constants}
+                session = self.engine.session()
+                steps = " | ".join(row[3] for row in session.connection.execute(f"EXPLAIN QUERY PLAN {text}", values))
+                session.close()
+                self.assertNotIn("TEMP B-TREE", steps)
+                self.assertNotIn("SCAN", steps)

@@ -171,7 +171,7 @@ class HistoryQueueTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.writer = HeldWriter()
-        self.history = History(self.writer)
+        self.history = History(self.writer, Clock(), 0)
 
     def record(self, count: int) -> None:
         for number in range(count):

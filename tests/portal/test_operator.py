@@ -201,8 +201,8 @@ class Node(OperatorCase):
         shown = self.collect(self.operator.list_events())
         self.assertEqual([each["UserId"] for each in shown], [f"user-{number}" for number in reversed(range(PAGE + 5))])
         self.assertEqual(shown[0]["Type"], "DEA")
-        self.assertEqual(len(self.collect(self.operator.list_events("DEA", PAGE + 1))), PAGE + 1)
-        self.assertEqual(len(self.collect(self.operator.list_events("DEA", 2))), 2)
+        self.assertEqual(len(self.collect(self.operator.list_events("DEA", limit=PAGE + 1))), PAGE + 1)
+        self.assertEqual(len(self.collect(self.operator.list_events("DEA", limit=2))), 2)
         self.assertEqual(self.collect(self.operator.list_events("INH")), [])
 
     def test_status(self) -> None:

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from ecpds.events import Event, denial_event
 from ecpds.interfaces import IEventSink, IThreads
 from ecpds.portal import records
-from ecpds.portal.records import JsonLines, Tee
+from ecpds.portal.records import RecordFiles, Tee, json_line
 from ecpds.threads import InlineThreads
 from tests.doubles import RecordingSink
 
@@ -48,13 +48,13 @@ class SlowThreads:
         turn.errback(failure) if failure else turn.callback(None)
 
 
-class JsonLinesTests(SynchronousTestCase):
+class RecordFilesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()) / "events"
         self.clock = Clock()
 
-    def sink(self, threads: IThreads | None = None) -> JsonLines:
-        return JsonLines(self.folder, threads or InlineThreads(), self.clock)
+    def sink(self, threads: IThreads | None = None) -> RecordFiles:
+        return RecordFiles(self.folder, "jsonl", json_line, threads or InlineThreads(), self.clock)
 
     def lines(self) -> list[dict[str, Any]]:
         text = "".join(file.read_text("utf-8") for file in sorted(self.folder.iterdir()))

@@ -1,6 +1,8 @@
-"""Policies, given to many users; secrets that must be recovered."""
+"""Policies, given to many users; secrets that must be recovered; a table a day for the history."""
 
 from __future__ import annotations
+
+from datetime import date
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,9 +15,13 @@ Number = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Name = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
+FIELDS = ("type", "user", "destination", "path", "status", "fields")
+
+
 def upgrade() -> None:
     make_policies()
     make_secrets()
+    divide_history()
 
 
 def make_policies() -> None:
@@ -79,6 +85,46 @@ def make_secrets() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_user_secret_user", "user_secret", ["user"])
+
+
+def divide_history() -> None:
+    op.create_table(
+        "history_day",
+        sa.Column("day", Number, autoincrement=False, nullable=False),
+        sa.Column("gone", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("day", name="pk_history_day"),
+    )
+    connection, old = op.get_bind(), sa.table("history", *map(sa.column, ("id", "time", *FIELDS)))
+    days = sorted({int(time // 86400) for (time,) in connection.execute(sa.select(old.c.time))})
+    for day in days:
+        op.bulk_insert(sa.table("history_day", sa.column("day"), sa.column("gone")), [{"day": day, "gone": False}])
+        new = sa.table(make_day(day), *map(sa.column, ("time", *FIELDS)))
+        theirs = sa.select(*(old.c[name] for name in ("time", *FIELDS))).where(
+            old.c.time >= day * 86400.0, old.c.time < (day + 1) * 86400.0
+        )
+        connection.execute(sa.insert(new).from_select(["time", *FIELDS], theirs.order_by(old.c.id)))
+    op.drop_table("history")
+
+
+def make_day(day: int) -> str:
+    """The table of a day; returns its name."""
+    name = f"history_{date.fromordinal(date(1970, 1, 1).toordinal() + day):%Y%m%d}"
+    op.create_table(
+        name,
+        sa.Column("id", Number, nullable=False),
+        sa.Column("time", sa.Double(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("user", Name, nullable=False),
+        sa.Column("destination", Name, nullable=False),
+        sa.Column("path", Name, nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    for column in ("type", "user", "destination"):
+        op.create_index(f"ix_{name}_{column}", name, [column, "id"])
+    return name
 
 
 def _part_of(table: str) -> sa.Column[int]:
