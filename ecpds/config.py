@@ -239,8 +239,6 @@ class Limits:
     """How long the received part of an interrupted upload is kept."""
     multipart_life: float = _positive(604800.0)
     """How long the parts of an upload that nobody completes are kept."""
-    multipart_life: float = _positive(604800.0)
-    """How long the parts of an upload that nobody completes are kept."""
     connections: int = _natural(4000)
     """Connections of one door at a time; 0: no limit."""
     connections_per_address: int = _natural(1000)
@@ -267,6 +265,10 @@ class Limits:
     """Refused requests to log in before an SSH connection is closed."""
     ssh_channels: int = _natural(8)
     """Channels of one SSH connection."""
+    ssh_window: int = _natural(2097152)
+    """Bytes that an SSH client may send on one channel of the door before they are used."""
+    sftp_handles: int = _natural(64)
+    """Files and directories that one SFTP session may have open."""
     ssh_rekey_bytes: int = _natural(1073741824)
     """Bytes that cross an SSH connection before it gets new keys."""
     ssh_rekey_time: float = _positive(3600.0)
@@ -309,10 +311,10 @@ class Limits:
     """How long a node goes on asking a Master that can't be reached."""
     history_page: int = _natural(10000)
     """Records that one question about the history may return."""
-
-
     history_days: int = _natural(360)
     """Days of the history that are kept; 0: all."""
+
+
 @frozen
 class Config:
     """A whole configuration. `home` is absolute; every other relative path is relative to it."""
@@ -327,9 +329,9 @@ class Config:
     s3: S3 = field(factory=S3)
     manhole: Manhole = field(factory=Manhole)
     admin: Admin = field(factory=Admin)
+    events: Events = field(factory=Events)
     limits: Limits = field(factory=Limits)
 
-    events: Events = field(factory=Events)
     @property
     def home(self) -> Path:
         return Path(self.node.home)
@@ -350,9 +352,9 @@ SECTIONS: dict[str, type] = {
     "s3": S3,
     "manhole": Manhole,
     "admin": Admin,
+    "events": Events,
     "limits": Limits,
 }
-    "events": Events,
 
 KINDS: dict[type, str] = {
     str: "a string",

@@ -65,6 +65,7 @@ class Session(SSHChannel):
     name = b"session"
     conn: Any
     id: Any
+    is_busy = False
 
     def channelOpen(self, specificData: bytes) -> None:
         """Nothing happens until something is asked for."""
@@ -80,7 +81,7 @@ class Session(SSHChannel):
         self.localWindowLeft -= len(data)
         if self.localWindowLeft < self.localWindowSize // 2:
             self.conn.adjustWindow(self, self.localWindowSize - self.localWindowLeft)
-        self.dataReceived(data)
+        self.dataReceived(data)  # type: ignore[no-untyped-call]
 
     def unblocked(self) -> None:
         """The connection can take more to send."""
@@ -235,6 +236,11 @@ class ChannelService(SSHConnection):
         if len(data) > min(channel.localWindowLeft, channel.localMaxPacket):
             raise Malformed("more data than the window")
         channel.take(data)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way that should be let end when the node does."""
+        return any(channel.is_busy for channel in self.channels.values())
 
     def unblocked(self) -> None:
         """The connection can take more to send."""

@@ -77,9 +77,9 @@ class SshServer(Factory[Any]):
             empty.callback(None)
 
     async def drain(self) -> None:
-        """Tell everybody that the node ends, and close. Returns when none is left. Asked for once."""
+        """Let what is under way end, tell everybody that the node ends, and close. Returns when none is left. Asked for once."""
         for connection in list(self.sessions):
-            connection.give_up("the node ends")
+            connection.finish()
         if self.sessions:
             self._empty = Deferred()
             await self._empty

@@ -104,6 +104,7 @@ class SshConnection(SSHServerTransport):
         self._limits = server.limits
         self._ended = False
         self._congested = False
+        self._finishing = False
         self._received = 0
         self._ledger = Ledger(server.seconds())
         self._watch: IWatch | None = None
@@ -141,8 +142,9 @@ class SshConnection(SSHServerTransport):
         return self._congested or self._keyExchangeState != self._KEY_EXCHANGE_NONE
 
     def _unblock(self) -> None:
+        service: Any = self.service
         if self.rules.phase is Phase.OPEN and not self.blocked and not self._ended:
-            self.service.unblocked()
+            service.unblocked()
 
     def stopProducing(self) -> None:
         self.transport.loseConnection()
@@ -154,6 +156,17 @@ class SshConnection(SSHServerTransport):
         self._watch = self._server.timeouts.watch(self._server.idle, lambda: self.give_up("idle for too long"))
         self.rules.logged_in()
         self.setService(service)  # type: ignore[no-untyped-call]
+
+    def finish(self) -> None:
+        """The node ends: close, as soon as nothing is under way that should be let end."""
+        self._finishing = True
+        self.rested()
+
+    def rested(self) -> None:
+        """Something that was under way has ended."""
+        service: Any = self.service
+        if self._finishing and not (self.rules.phase is Phase.OPEN and service.is_busy):
+            self.give_up("the node ends")
 
     def give_up(self, reason: str, code: int = DISCONNECT_BY_APPLICATION) -> None:
         """Tell the client why, and close."""
