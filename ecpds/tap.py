@@ -33,7 +33,7 @@ from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.admission import Admission
 from ecpds.cluster.assembly import MasterSide, MemberSide, join_fleet, master_addresses, member_of_a_fleet
-from ecpds.config import Config, ConfigError, load
+from ecpds.config import S3, Config, ConfigError, Https, load
 from ecpds.errors import Refusal
 from ecpds.events import timestamp
 from ecpds.folders import make_folder
@@ -62,6 +62,7 @@ from ecpds.ports import Ports
 from ecpds.protocols.data import METHODS, DataDoor, home
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
+from ecpds.protocols.s3 import S3Door
 from ecpds.threads import PoolThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
@@ -69,7 +70,7 @@ from ecpds.transports.channel import Surroundings
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
 from ecpds.transports.pages import Pages
 
-LANDED = ("master", "mover", "ftp", "https")
+LANDED = ("master", "mover", "ftp", "https", "s3")
 """The roles that are built; the others are accepted and warned of."""
 
 SWITCH_INTERVAL = 0.0005
@@ -273,6 +274,8 @@ class Node:
         routes.add(METHODS, "/data", data.handle)
         routes.add(("GET", "HEAD"), "/", home)
         self.web = self._http_server(routes, "https")
+        s3 = S3Door(self.portal, config.node.name, limits, self.threads, self.reactor.seconds)
+        self.s3 = self._http_server(s3.handle, "s3")
         admin = Api(self.operator).handle if self.member is None else passing_on(self.member.admin.operate)
         self.admin = self._http_server(admin, "admin")
         self.watch = self._http_server(Watch(self.metrics, self._questions()).routes, "watch")
@@ -338,7 +341,9 @@ class Node:
         if "ftp" in roles:
             self._open_ftp()
         if "https" in roles:
-            self._open_https()
+            self._open_http("https", self.web, self.config.https)
+        if "s3" in roles:
+            self._open_http("s3", self.s3, self.config.s3)
         if self.config.admin.port is not None:
             self.ports.bind("admin", self.config.admin.port, ("127.0.0.1",), self._bind_watch)
         self._admin_server = serve_path(self.around, self.config.path("admin.sock"), served_by(self.admin))
@@ -346,17 +351,17 @@ class Node:
             if role not in LANDED:
                 self.log.warn("[node] roles: {role} is not in this release; that door stays closed", role=role)
 
-    def _open_https(self) -> None:
-        limits, options = self.config.limits, self.config.https
+    def _open_http(self, door: str, web: HttpServer, options: Https | S3) -> None:
+        limits = self.config.limits
         context = server_context(*door_certificate(self.config, utc_now()), alpn=b"http/1.1")
-        for name, port, tls in (("https", options.port, context), ("https_plain", options.plain_port, None)):
+        for name, port, tls in ((door, options.port, context), (f"{door}_plain", options.plain_port, None)):
             if port is None:
                 continue
             admission = Admission(limits.connections, limits.connections_per_address)
 
             def bind(address: str, number: int, tls: Any = tls, admission: Admission = admission) -> int:
                 server = serve(
-                    self.around, address, number, served_by(self.web), context=tls, admission=admission, ragged_eof_ok=True
+                    self.around, address, number, served_by(web), context=tls, admission=admission, ragged_eof_ok=True
                 )
                 self._servers.append(server)
                 return server.port
@@ -444,7 +449,7 @@ class Node:
             server.stop_listening()
         await DeferredList([Deferred.fromCoroutine(_stopped(port)) for port in self._ftp_ports])
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
-        doors = [self.ftp.drain(), self.web.drain(), self.admin.drain()]
+        doors = [self.ftp.drain(), self.web.drain(), self.s3.drain(), self.admin.drain()]
         await DeferredList([Deferred.fromCoroutine(door) for door in doors])
         if late.active():
             late.cancel()
@@ -467,6 +472,7 @@ class Node:
         """Close every connection now. What was not acknowledged is given up; nothing that was is lost."""
         self.ftp.abort()
         self.web.abort()
+        self.s3.abort()
         self.admin.abort()
 
 

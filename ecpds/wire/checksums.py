@@ -101,3 +101,12 @@ def multipart_etag(digests: Sequence[str]) -> str:
     """The MD5 of the parts' MD5s and their number, without quotes."""
     joined = b"".join(bytes.fromhex(digest) for digest in digests)
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(digests)}"
+
+
+def digest_of(algorithm: str, data: bytes) -> str:
+    """The digest of a small body, in hexadecimal; `algorithm` is one of ours or any of hashlib's."""
+    if algorithm == "crc64nvme":
+        return f"{crt.crc64nvme(data):016x}"
+    return (
+        f"{_CRC[algorithm](data):08x}" if algorithm in _CRC else hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
+    )

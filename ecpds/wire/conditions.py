@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from typing import Protocol
 
 from attrs import frozen
 
-from ecpds.model import ANYTHING, Condition, DataFile
+from ecpds.model import ANYTHING, Condition
 from ecpds.wire.dates import http_date, parse_http_date
 from ecpds.wire.fields import Fields
 
@@ -20,6 +21,19 @@ _TAG = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*")[ \t]*')
 _DATA_FILE_TAG = re.compile(r'"([1-9][0-9]{0,18})"')
 
 ANY_TAG = "*"
+
+
+class Represented(Protocol):
+    """What conditions look at of a file; another door may show another entity tag of it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def mtime(self) -> float: ...
+    @property
+    def created(self) -> float: ...
 
 
 class Verdict(Enum):
@@ -37,11 +51,11 @@ class Tags:
     any: bool = False
     tags: tuple[str, ...] = ()
 
-    def match_strongly(self, file: DataFile | None) -> bool:
+    def match_strongly(self, file: Represented | None) -> bool:
         """RFC 9110 section 8.8.3.2: a weak tag never matches; our own are always strong."""
         return file is not None and (self.any or file.etag in self.tags)
 
-    def match_weakly(self, file: DataFile | None) -> bool:
+    def match_weakly(self, file: Represented | None) -> bool:
         return file is not None and (self.any or file.etag in (tag.removeprefix("W/") for tag in self.tags))
 
     def data_files(self) -> frozenset[int]:
@@ -66,16 +80,16 @@ def parse_tags(field: str) -> Tags:
     return Tags(tags=tuple(tags))
 
 
-def last_modified(file: DataFile) -> str:
+def last_modified(file: Represented) -> str:
     """The Last-Modified of a file: never later than now, whatever time its owner gave it (RFC 9110 section 8.8.2.1)."""
     return http_date(_modified(file))
 
 
-def _modified(file: DataFile) -> int:
+def _modified(file: Represented) -> int:
     return int(min(file.mtime, file.created))
 
 
-def verdict(fields: Fields, file: DataFile | None) -> Verdict:
+def verdict(fields: Fields, file: Represented | None) -> Verdict:
     """Decide a GET or HEAD, in the order of RFC 9110 section 13.2.2. Raises `ValueError` for a malformed list of tags."""
     if not _may_go_on(fields, file):
         return Verdict.FAILED
@@ -87,7 +101,7 @@ def verdict(fields: Fields, file: DataFile | None) -> Verdict:
     return Verdict.NOT_MODIFIED if unchanged else Verdict.PROCEED
 
 
-def _may_go_on(fields: Fields, file: DataFile | None) -> bool:
+def _may_go_on(fields: Fields, file: Represented | None) -> bool:
     """Steps 1 and 2: If-Match, or, without it, If-Unmodified-Since."""
     match = fields.get("if-match")
     if match is not None:
@@ -96,7 +110,7 @@ def _may_go_on(fields: Fields, file: DataFile | None) -> bool:
     return until is None or file is None or _modified(file) <= until
 
 
-def range_applies(fields: Fields, file: DataFile) -> bool:
+def range_applies(fields: Fields, file: Represented) -> bool:
     """Step 5: whether a Range may be honoured, or If-Range says that the client has parts of another file.
 
     A tag must match strongly, a date exactly (RFC 9110 section 13.1.5). What is neither has not matched.
@@ -126,7 +140,7 @@ def asked_condition(fields: Fields) -> Condition:
     return Condition(absent=absent, exists=tags.any, match=None if tags.any else tags.data_files())
 
 
-def pinned_condition(fields: Fields, seen: DataFile | None) -> Condition | None:
+def pinned_condition(fields: Fields, seen: Represented | None) -> Condition | None:
     """That nothing changes from what was seen; None where that is already not what the fields ask.
 
     Raises `ValueError` for a malformed list.

@@ -1,0 +1,101 @@
+"""What is asked of a bucket besides its lists: that it is there, and settings, each of which is answered by what is true.
+
+A destination has one version of each object, one owner, no policy that a client could write, and no rules: so the
+replies are fixed, and a wish to change one is refused as not implemented.
+"""
+
+from __future__ import annotations
+
+from ecpds.errors import NotFound
+from ecpds.http.message import Response
+from ecpds.protocols.s3_call import Call, xml_response
+from ecpds.protocols.s3_errors import S3Error
+from ecpds.protocols.s3_lists import owner
+from ecpds.wire import s3xml
+from ecpds.wire.s3xml import Node
+
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+
+ABSENT: dict[str, tuple[str, str]] = {
+    "policy": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
+    "policyStatus": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
+    "cors": ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
+    "lifecycle": ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
+    "tagging": ("NoSuchTagSet", "The TagSet does not exist"),
+    "encryption": ("ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"),
+    "website": ("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
+    "object-lock": ("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"),
+    "replication": ("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
+    "publicAccessBlock": ("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"),
+    "ownershipControls": ("OwnershipControlsNotFoundError", "The bucket ownership controls were not found"),
+}
+"""Settings that a destination has not."""
+
+EMPTY: dict[str, tuple[str, list[Node]]] = {
+    "versioning": ("VersioningConfiguration", []),
+    "logging": ("BucketLoggingStatus", []),
+    "notification": ("NotificationConfiguration", []),
+    "accelerate": ("AccelerateConfiguration", []),
+    "requestPayment": ("RequestPaymentConfiguration", [("Payer", "BucketOwner")]),
+}
+"""Settings that are as they always are."""
+
+SETTINGS = frozenset((*ABSENT, *EMPTY, "acl", "location"))
+
+
+async def exists(call: Call) -> None:
+    """Raises `S3Error` when there is no such bucket for this user."""
+    try:
+        await call.files.stat(f"/{call.bucket}")
+    except NotFound as refusal:
+        raise no_such_bucket() from refusal
+
+
+def no_such_bucket() -> S3Error:
+    return S3Error("NoSuchBucket", 404, "The specified bucket does not exist")
+
+
+async def head_bucket(call: Call) -> Response:
+    await exists(call)
+    return Response(200, [("x-amz-bucket-region", call.signed.scope.region)])
+
+
+async def read_setting(call: Call, name: str) -> Response:
+    """Answer GET of a bucket's setting."""
+    await exists(call)
+    if name in ABSENT:
+        code, sentence = ABSENT[name]
+        raise S3Error(code, 404, sentence)
+    if name in EMPTY:
+        return xml_response(*EMPTY[name])
+    if name == "acl":
+        return await acl(call)
+    # us-east-1 is spelt as nothing; a destination is in no region, so it is in the one that was signed for.
+    region = call.signed.scope.region
+    return Response(200, [s3xml.TYPE], s3xml.text_document("LocationConstraint", "" if region == "us-east-1" else region))
+
+
+async def acl(call: Call) -> Response:
+    """An ACL by which the owner has full control: rights are the portal's, and not to be changed from here."""
+    login = call.files.identity.login
+    grantee: list[Node] = [("ID", login), ("DisplayName", login)]
+    body = s3xml.document(
+        "AccessControlPolicy",
+        [owner(call), ("AccessControlList", [("Grant", [("Grantee", grantee), ("Permission", "FULL_CONTROL")])])],
+    )
+    typed = f'<Grantee xmlns:xsi="{XSI}" xsi:type="CanonicalUser">'.encode()
+    return Response(200, [s3xml.TYPE], body.replace(b"<Grantee>", typed, 1))
+
+
+async def create_bucket(call: Call) -> Response:
+    """Destinations are made by operators; one that is there already is told so."""
+    try:
+        await exists(call)
+    except S3Error as error:
+        raise S3Error("AccessDenied", 403, "Destinations are made by the portal's operators.") from error
+    raise S3Error("BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded.")
+
+
+async def delete_bucket(call: Call) -> Response:
+    await exists(call)
+    raise S3Error("AccessDenied", 403, "Destinations are removed by the portal's operators.")

@@ -1,0 +1,104 @@
+"""What S3's requests say of an object and its replies repeat: content headers, user metadata, ETag, checksum.
+
+The catalogue keeps them with the data file, each under the header's own name; `s3-` names are the door's own, which no
+client can send.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ecpds.http.message import Headers
+from ecpds.model import DataFile
+from ecpds.protocols.s3_call import EMPTY_MD5
+from ecpds.protocols.s3_errors import Header, S3Error
+from ecpds.wire import checksums
+from ecpds.wire.dates import http_date
+
+CONTENT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+META = "x-amz-meta-"
+TAGGING = "x-amz-tagging"
+DEFAULT_TYPE = "binary/octet-stream"
+META_BYTES = 2048
+"""Bytes of all user metadata of an object, names and values (S3, "Object metadata")."""
+
+ETAG = "s3-etag"
+"""The ETag of an object that came in parts."""
+
+CHECKSUM = "s3-checksum"
+"""The algorithm that the client chose: `crc32`, or, of an object in parts, `COMPOSITE crc32 base64-N`."""
+
+PARTS = "s3-parts"
+"""The number of parts of an object that came in parts."""
+
+
+def kept(headers: Headers) -> dict[str, str]:
+    """What is kept of a request's headers. Raises `S3Error` when the user metadata is too large."""
+    found = {name: value for name in CONTENT if (value := headers.get(name))}
+    coding = [each.strip() for each in found.pop("content-encoding", "").split(",")]
+    left = ", ".join(each for each in coding if each and each.lower() != "aws-chunked")
+    if left:
+        found["content-encoding"] = left
+    meta = {name: headers.get(name) or "" for name, _ in headers.items() if name.startswith(META)}
+    if sum(len(name) - len(META) + len(value) for name, value in meta.items()) > META_BYTES:
+        raise S3Error("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size")
+    return {**found, **meta}
+
+
+def etag(file: DataFile) -> str:
+    """The ETag of a file, with its quotes: the MD5 where it is known, that of its parts, or else one that is no MD5."""
+    known = file.metadata.get(ETAG) or file.digests.get("md5")
+    if known is None:
+        known = EMPTY_MD5 if not file.size else f"{file.id:x}-0"
+    return f'"{known}"'
+
+
+def checksum(file: DataFile) -> tuple[str, str, str] | None:
+    """A file's checksum: algorithm, value in base64, and type."""
+    chosen = file.metadata.get(CHECKSUM, "crc64nvme")
+    if chosen.startswith(checksums.COMPOSITE):
+        _, algorithm, value = chosen.split(" ")
+        return algorithm, value, checksums.COMPOSITE
+    digest = file.digests.get(chosen)
+    return (chosen, checksums.encoded(digest), checksums.FULL) if digest else None
+
+
+def checksum_headers(file: DataFile) -> list[Header]:
+    found = checksum(file)
+    if found is None:
+        return []
+    return [(checksums.PREFIX + found[0], found[1]), ("x-amz-checksum-type", found[2])]
+
+
+def modified(file: DataFile) -> float:
+    """Never later than now, whatever time its owner gave it."""
+    return min(file.mtime, file.created)
+
+
+@frozen
+class Represented:
+    """A file as conditions see it, by S3's ETag."""
+
+    id: int
+    etag: str
+    mtime: float
+    created: float
+
+
+def represented(file: DataFile) -> Represented:
+    return Represented(file.id, etag(file), file.mtime, file.created)
+
+
+def object_headers(file: DataFile) -> list[Header]:
+    """What a reply says of an object, but for its checksum and its range."""
+    found = [("Content-Type", file.metadata.get("content-type", DEFAULT_TYPE))]
+    found += [(name.title(), file.metadata[name]) for name in CONTENT[1:] if name in file.metadata]
+    found += [(name, value) for name, value in file.metadata.items() if name.startswith(META)]
+    count = file.metadata.get(TAGGING, "").count("=")
+    if count:
+        found.append(("x-amz-tagging-count", str(count)))
+    return [*found, ("Accept-Ranges", "bytes"), *validators(file)]
+
+
+def validators(file: DataFile) -> list[Header]:
+    return [("ETag", etag(file)), ("Last-Modified", http_date(int(modified(file))))]

@@ -1,0 +1,211 @@
+"""Lists: the buckets, the objects of one (three forms), and the uploads under way."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import quote
+
+from ecpds.http.message import Response
+from ecpds.model import Entry, KeyPage
+from ecpds.protocols import s3_headers
+from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
+from ecpds.protocols.s3_errors import invalid_argument
+from ecpds.wire import s3xml
+from ecpds.wire.s3xml import Node
+
+PAGE = 1000
+
+
+def owner(call: Call) -> Node:
+    """Everything belongs to who asks: there is no other owner that a client could see."""
+    login = call.files.identity.login
+    return ("Owner", [("ID", login), ("DisplayName", login)])
+
+
+async def list_buckets(call: Call) -> Response:
+    prefix = call.query.get("prefix", "")
+    most = call.number("max-buckets", 10_000, 1, 10_000)
+    after = _untoken(call.query["continuation-token"]) if "continuation-token" in call.query else None
+    found: list[Entry] = []
+    while len(found) <= most:
+        page = await call.files.list("/", after)
+        found += [entry for entry in page.entries if entry.is_directory and entry.name.startswith(prefix)]
+        after = page.after
+        if after is None:
+            break
+    nodes: list[Node] = [
+        ("Bucket", [("Name", entry.name), ("CreationDate", s3xml.timestamp(entry.mtime))]) for entry in found[:most]
+    ]
+    last = found[most - 1].name if len(found) > most else None
+    tail: list[Node] = [("ContinuationToken", _token(last))] if last else []
+    return xml_response("ListAllMyBucketsResult", [owner(call), ("Buckets", nodes), *tail, ("Prefix", prefix or None)])
+
+
+async def list_objects(call: Call) -> Response:
+    """ListObjects, the first version."""
+    marker = call.query.get("marker", "")
+    most, page = await _page(call, marker)
+    name = _encoding(call)
+    delimiter = call.query.get("delimiter", "")
+    return xml_response(
+        "ListBucketResult",
+        [
+            *_head(call, most),
+            ("Marker", name(marker)),
+            ("NextMarker", name(page.after) if page.after is not None and delimiter else None),
+            ("IsTruncated", page.after is not None),
+            *(_contents(call, entry, True) for entry in page.entries),
+            *_prefixes(call, page),
+        ],
+    )
+
+
+async def list_objects_v2(call: Call) -> Response:
+    token, start = call.query.get("continuation-token"), call.query.get("start-after", "")
+    if token == "":
+        raise invalid_argument("The continuation token provided is incorrect")
+    most, page = await _page(call, start if token is None else _untoken(token))
+    name = _encoding(call)
+    shown = call.query.get("fetch-owner", "").lower() == "true"
+    return xml_response(
+        "ListBucketResult",
+        [
+            *_head(call, most),
+            ("KeyCount", len(page.entries) + len(page.prefixes)),
+            ("StartAfter", name(start) if start else None),
+            ("ContinuationToken", token),
+            ("NextContinuationToken", _token(page.after) if page.after is not None else None),
+            ("IsTruncated", page.after is not None),
+            *(_contents(call, entry, shown) for entry in page.entries),
+            *_prefixes(call, page),
+        ],
+    )
+
+
+async def list_versions(call: Call) -> Response:
+    """ListObjectVersions, of a bucket that has one version of each."""
+    marker = call.query.get("key-marker", "")
+    most, page = await _page(call, marker)
+    name = _encoding(call)
+    versions: list[Node] = []
+    for entry in page.entries:
+        _, content = _contents(call, entry, True)
+        assert isinstance(content, list)
+        versions.append(("Version", [("VersionId", "null"), ("IsLatest", True), *content]))
+    return xml_response(
+        "ListVersionsResult",
+        [
+            *_head(call, most),
+            ("KeyMarker", name(marker)),
+            ("VersionIdMarker", call.query.get("version-id-marker", "")),
+            ("NextKeyMarker", name(page.after) if page.after is not None else None),
+            ("NextVersionIdMarker", "null" if page.after is not None else None),
+            ("IsTruncated", page.after is not None),
+            *versions,
+            *_prefixes(call, page),
+        ],
+    )
+
+
+async def list_uploads(call: Call) -> Response:
+    """ListMultipartUploads."""
+    query, name = call.query, _encoding(call)
+    most = call.number("max-uploads", PAGE, 1, PAGE)
+    marker, id_marker = query.get("key-marker", ""), query.get("upload-id-marker", "")
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    after_id = int(id_marker) if id_marker.isascii() and id_marker.isdigit() and len(id_marker) < 19 else (1 << 62)
+    found = await call.objects.uploads(call.bucket, prefix, marker, after_id, most + 1)
+    uploads: list[Node] = []
+    prefixes: dict[str, None] = {}
+    for each in found[:most]:
+        end = each.path.find(delimiter, len(prefix)) if delimiter else -1
+        if end >= 0:
+            prefixes[each.path[: end + len(delimiter)]] = None
+            continue
+        times: list[Node] = [("StorageClass", "STANDARD"), ("Initiated", s3xml.timestamp(each.created))]
+        uploads.append(("Upload", [("Key", name(each.path)), ("UploadId", str(each.id)), owner(call), *times]))
+    last = found[most - 1] if len(found) > most else None
+    return xml_response(
+        "ListMultipartUploadsResult",
+        [
+            ("Bucket", call.bucket),
+            ("KeyMarker", name(marker)),
+            ("UploadIdMarker", id_marker),
+            ("NextKeyMarker", name(last.path) if last else None),
+            ("NextUploadIdMarker", str(last.id) if last else None),
+            ("Prefix", name(prefix)),
+            ("Delimiter", name(delimiter) if delimiter else None),
+            ("EncodingType", query.get("encoding-type")),
+            ("MaxUploads", most),
+            ("IsTruncated", last is not None),
+            *uploads,
+            *(("CommonPrefixes", [("Prefix", name(each))]) for each in prefixes),
+        ],
+    )
+
+
+async def _page(call: Call, after: str) -> tuple[int, KeyPage]:
+    """The number that is asked for, and so many keys."""
+    most = call.number("max-keys", PAGE, 0, PAGE)
+    prefix, delimiter = call.query.get("prefix", ""), call.query.get("delimiter", "")
+    page = await call.objects.keys(call.bucket, prefix, after, delimiter, max(most, 1))
+    return most, page if most else KeyPage(())
+
+
+def _head(call: Call, most: int) -> list[Node]:
+    name, delimiter = _encoding(call), call.query.get("delimiter", "")
+    return [
+        ("Name", call.bucket),
+        ("Prefix", name(call.query.get("prefix", ""))),
+        ("Delimiter", name(delimiter) if delimiter else None),
+        ("MaxKeys", most),
+        ("EncodingType", call.query.get("encoding-type")),
+    ]
+
+
+def _contents(call: Call, entry: Entry, shown: bool) -> Node:
+    """One key: a file, or the mark of a folder."""
+    file = entry.file
+    nodes: list[Node] = [
+        ("Key", _encoding(call)(entry.path)),
+        ("LastModified", s3xml.timestamp(s3_headers.modified(file) if file else entry.mtime)),
+        ("ETag", s3_headers.etag(file) if file else f'"{EMPTY_MD5}"'),
+        ("Size", entry.size),
+        ("StorageClass", "STANDARD"),
+    ]
+    checksum = s3_headers.checksum(file) if file else None
+    if checksum is not None:
+        nodes += [("ChecksumAlgorithm", checksum[0].upper()), ("ChecksumType", checksum[2])]
+    return ("Contents", [*nodes, owner(call)] if shown else nodes)
+
+
+def _prefixes(call: Call, page: KeyPage) -> list[Node]:
+    name = _encoding(call)
+    return [("CommonPrefixes", [("Prefix", name(each))]) for each in page.prefixes]
+
+
+class _Encoding:
+    def __init__(self, url: bool) -> None:
+        self._url = url
+
+    def __call__(self, key: str) -> str:
+        return quote(key, safe="/") if self._url else key
+
+
+def _encoding(call: Call) -> _Encoding:
+    kind = call.query.get("encoding-type")
+    if kind not in (None, "url"):
+        raise invalid_argument("Invalid Encoding Method specified in Request")
+    return _Encoding(kind == "url")
+
+
+def _token(after: str) -> str:
+    return base64.urlsafe_b64encode(after.encode()).decode("ascii")
+
+
+def _untoken(token: str) -> str:
+    try:
+        return base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode("utf-8")
+    except (UnicodeError, binascii.Error):
+        raise invalid_argument("The continuation token provided is incorrect") from None
