@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import http.client
 import random
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from threading import Event
 
 from attrs import define, frozen
 
-from tests.real.clients import authorization, ftp, path_of
+from tests.real.clients import authorization, ftp, https, path_of
 from tests.real.harness import Node, until
 from tests.real.kills import CUT_OFF, content, identify
 
@@ -27,6 +28,10 @@ SIZES = (0, 1, 1000, 20_000, 70_000)
 """The largest filler of a content is one of these, in bytes."""
 
 NAMES = ("a", "b", "c", "deep/d")
+
+NEVER = float("inf")
+LATEST = sys.float_info.max
+"""A moment after all that has happened, and before never."""
 
 Content = tuple[str, int]
 """What a content says that it is: the name that it was put under, and its version."""
@@ -41,7 +46,7 @@ class Change:
 
     left: State
     began: float
-    acknowledged: float = float("inf")
+    acknowledged: float = NEVER
 
 
 @frozen
@@ -60,8 +65,14 @@ def ftp_door(node: Node) -> Door:
 
 def http_door(node: Node) -> Door:
     """Without TLS, whose bytes would only be in the way of who watches the process."""
-    connection = http.client.HTTPConnection("127.0.0.1", node.ports["https_plain"], timeout=PATIENCE)
+    return door_of(http.client.HTTPConnection("127.0.0.1", node.ports["https_plain"], timeout=PATIENCE))
 
+
+def https_door(node: Node) -> Door:
+    return door_of(https(node))
+
+
+def door_of(connection: http.client.HTTPConnection) -> Door:
     def ask(method: str, name: str, data: bytes | None = None) -> None:
         connection.request(method, path_of(name), data, authorization())
         answer = connection.getresponse()
@@ -72,7 +83,7 @@ def http_door(node: Node) -> Door:
     return Door(lambda name, data: ask("PUT", name, data), lambda name: ask("DELETE", name))
 
 
-DOORS = {"ftp": ftp_door, "http": http_door}
+DOORS = {"ftp": ftp_door, "http": http_door, "https": https_door}
 
 
 class Changer:
@@ -89,7 +100,7 @@ class Changer:
     def names(self) -> list[str]:
         return [f"{self.name}-{each}" for each in NAMES]
 
-    def work(self, node: Node, acknowledged: Callable[[], None], over: Callable[[], bool]) -> None:
+    def work(self, node: Node, over: Callable[[], bool], acknowledged: Callable[[], object] = lambda: None) -> None:
         """One change after the other, until it is over or the node is gone."""
         try:
             door = self._door(node)
@@ -120,7 +131,7 @@ class Changer:
         data = content(name, self._version, self._random.choice(SIZES))
         return state, lambda: door.put(name, data)
 
-    def allowed(self, moment: float = float("inf")) -> list[State]:
+    def allowed(self, moment: float = LATEST) -> list[State]:
         """What may be found when the node died at this moment: the last acknowledged state, and the next if it had begun."""
         done = max(number for number, each in enumerate(self.changes) if each.acknowledged <= moment)
         return [each.left for each in self.changes[done : done + 2] if each.began <= moment]
@@ -130,18 +141,21 @@ class Changer:
         self.changes = [Change(state, 0.0, 0.0)]
 
 
+DEFAULT = (("ftp-0", "ftp"), ("ftp-1", "ftp"), ("http-0", "http"), ("http-1", "http"))
+"""Names of changers, and the doors that they use."""
+
+
 class Changers:
     """Several of them at once."""
 
-    def __init__(self, seed: int) -> None:
-        doors = (("ftp-0", "ftp"), ("ftp-1", "ftp"), ("http-0", "http"), ("http-1", "http"))
+    def __init__(self, seed: int, doors: Sequence[tuple[str, str]] = DEFAULT) -> None:
         self.all = [Changer(name, door, seed) for name, door in doors]
 
     def until_killed(self, node: Node, seconds: float, least: int = 1) -> None:
         """Let all change things, and kill the node some seconds after `least` changes were acknowledged."""
         killed, acknowledged = Event(), []
         with ThreadPoolExecutor(len(self.all)) as pool:
-            ended = [pool.submit(each.work, node, lambda: acknowledged.append(None), killed.is_set) for each in self.all]
+            ended = [pool.submit(each.work, node, killed.is_set, lambda: acknowledged.append(None)) for each in self.all]
             try:
                 until(lambda: len(acknowledged) >= least or any(end.done() for end in ended), "changes", PATIENCE)
                 time.sleep(seconds)
@@ -154,9 +168,9 @@ class Changers:
     def moments(self) -> list[float]:
         """When each change was acknowledged, in order."""
         times = [change.acknowledged for each in self.all for change in each.changes[1:]]
-        return sorted(moment for moment in times if moment != float("inf"))
+        return sorted(moment for moment in times if moment != NEVER)
 
-    def check(self, node: Node, moment: float = float("inf")) -> list[State]:
+    def check(self, node: Node, moment: float = LATEST) -> list[State]:
         """Raises `AssertionError` unless a node that died at `moment` holds what it may, and its volume no more than that."""
         found = [fetch_all(node, each) for each in self.all]
         for each, state in zip(self.all, found, strict=True):

@@ -14,7 +14,7 @@ import http.client
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from threading import Event, Lock
@@ -85,10 +85,14 @@ class Name:
 
 
 class Writers:
-    """Threads that overwrite names until the server goes away."""
+    """Threads that overwrite names until the server goes away.
 
-    def __init__(self, node: Node, seed: int) -> None:
+    `others` work beside them, on names of their own: each is given what says whether the server was killed.
+    """
+
+    def __init__(self, node: Node, seed: int, others: Sequence[Callable[[Callable[[], bool]], None]] = ()) -> None:
         self._node = node
+        self._others = others
         self._random = random.Random(seed)
         self._lock = Lock()
         self._acknowledged = Event()
@@ -105,8 +109,9 @@ class Writers:
         self._killed.clear()
         jobs = [(ftp_putter, name) for name in [*self.names["ftp"], self.shared]]
         jobs += [(https_putter, name) for name in [*self.names["https"], self.shared]]
-        with ThreadPoolExecutor(len(jobs)) as pool:
+        with ThreadPoolExecutor(len(jobs) + len(self._others)) as pool:
             ended = [pool.submit(self._write, putter, name) for putter, name in jobs]
+            ended += [pool.submit(other, self._killed.is_set) for other in self._others]
             try:
                 self._wait_for_first(ended)
                 time.sleep(delay)

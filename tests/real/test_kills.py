@@ -6,11 +6,13 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import pytest
 
 from tests.real.case import RealTestCase
+from tests.real.changes import Changers, fetch_all, stored
 from tests.real.clients import authorization, ftp, https, path_of
 from tests.real.harness import Node, Options, until
 from tests.real.kills import Writers, identify
@@ -42,19 +44,15 @@ def fetch_by_ftp(node: Node, name: str) -> bytes | None:
         return b"".join(pieces)
 
 
-def stored(node: Node) -> Contents | None:
-    """What the volume holds; None while one of its files isn't whole or goes away."""
-    try:
-        return Counter(identify(path.read_bytes()) for path in node.stored_files())
-    except (ValueError, FileNotFoundError):
-        return None
-
-
 class Kills(RealTestCase):
     options: ClassVar[Options] = {"limits": {"ticket_life": 1.0}}
 
     def survive(self, kills: int) -> None:
-        moments, writers = random.Random(SEED), Writers(self.node, SEED)
+        moments, self.changers = (
+            random.Random(SEED),
+            Changers(SEED, (("ftp-c", "ftp"), ("https-c", "https"), ("http-c", "http"))),
+        )
+        writers = Writers(self.node, SEED, [partial(each.work, self.node) for each in self.changers.all])
         for number in range(kills):
             delay = moments.choice([0.0, moments.uniform(0, 0.05), moments.uniform(0, 0.6)])
             try:
@@ -66,7 +64,7 @@ class Kills(RealTestCase):
                 raise
 
     def check(self, writers: Writers, fetch: Callable[[Node, str], bytes | None]) -> None:
-        """Every name by one door; then the volume against what was found."""
+        """Every overwritten name by one door, those that were changed otherwise, and the volume against what was found."""
         expected: Contents = Counter()
         for name in writers.all_names():
             content = fetch(self.node, name.name)
@@ -77,11 +75,16 @@ class Kills(RealTestCase):
                 expected[(found, version)] += 1
             self.assertIn(version, name.allowed(), f"{name}")
             name.settle(version)
+        for each in self.changers.all:
+            state = fetch_all(self.node, each)
+            self.assertIn(state, each.allowed())
+            each.settle(state)
+            expected.update(state.values())
         until(lambda: stored(self.node) == expected, f"the volume to hold {expected}", 30)
 
-    def test_five_kills(self) -> None:
-        self.survive(5)
+    def test_ten_kills(self) -> None:
+        self.survive(10)
 
     @pytest.mark.long
-    def test_thirty_kills(self) -> None:
-        self.survive(30)
+    def test_a_hundred_kills(self) -> None:
+        self.survive(100)

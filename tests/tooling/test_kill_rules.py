@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.real.changes import Change, Changer, Door, State
 from tests.real.kills import Name, Put, content, identify
 
 NEVER = float("inf")
@@ -46,3 +47,33 @@ class Contents(SynchronousTestCase):
         old, new = content("a", 1, 1000), content("a", 2, 1000)
         for broken in (old[:-1], old + b"x", b"", old[:500] + new[500:], new[:70] + old[70:]):
             self.assertRaises(ValueError, identify, broken)
+
+
+class Changed(SynchronousTestCase):
+    """What a changer allows, by what it was told and when."""
+
+    def setUp(self) -> None:
+        self.changer = Changer("x", "ftp", 1)
+        self.one: State = {"x-a": ("x-a", 1)}
+        self.two: State = {"x-b": ("x-a", 1)}
+        self.changer.changes += [Change(self.one, 1.0, 2.0), Change(self.two, 3.0)]
+
+    def test_at_each_moment(self) -> None:
+        expected = {0.5: [{}], 1.5: [{}, self.one], 2.0: [self.one], 2.5: [self.one], 3.5: [self.one, self.two]}
+        self.assertEqual({moment: self.changer.allowed(moment) for moment in expected}, expected)
+        self.assertEqual(self.changer.allowed(), [self.one, self.two])
+
+    def test_the_next_round(self) -> None:
+        self.changer.settle(self.two)
+        self.assertEqual(self.changer.allowed(), [self.two])
+
+    def test_every_kind_of_change_comes_up(self) -> None:
+        done: list[str] = []
+        door = Door(lambda *_: done.append("put"), lambda _: done.append("delete"), lambda *_: done.append("rename"))
+        state: State = {}
+        for _ in range(200):
+            before = state
+            state, do = self.changer._next(door, dict(state))
+            do()
+            self.assertNotEqual(state, before)
+        self.assertEqual(set(done), {"put", "delete", "rename"})
