@@ -265,10 +265,6 @@ class Limits:
     """Refused requests to log in before an SSH connection is closed."""
     ssh_channels: int = _natural(8)
     """Channels of one SSH connection."""
-    ssh_window: int = _natural(2097152)
-    """Bytes that an SSH client may send on one channel of the door before they are used."""
-    sftp_handles: int = _natural(64)
-    """Files and directories that one SFTP session may have open."""
     ssh_rekey_bytes: int = _natural(1073741824)
     """Bytes that cross an SSH connection before it gets new keys."""
     ssh_rekey_time: float = _positive(3600.0)
