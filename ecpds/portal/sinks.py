@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -20,7 +22,7 @@ class NodeRecords:
         folder, wanted = config.path("events"), config.events
         forms = [("jsonl", json_line)] * wanted.json + [("log", ancestor_line)] * wanted.lines
         self._files = [RecordFiles(folder, suffix, form, threads, clock) for suffix, form in forms]
-        self._syslog = [Syslog(datagrams_to(wanted.syslog), config.node.name)] if wanted.syslog else []
+        self._syslog = [Syslog(datagrams_to(wanted.syslog), config.node.name, os.getpid())] if wanted.syslog else []
 
     @property
     def dropped(self) -> int:

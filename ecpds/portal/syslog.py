@@ -6,7 +6,6 @@ said in the log, once.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 
@@ -42,14 +41,14 @@ def _sent(_: int) -> None:
 
 @implementer(IEventSink)
 class Syslog:
-    """Sends every record, in the ancestor's form, by `send`. `node` is what messages call this host."""
+    """Sends every record, in the ancestor's form, by `send`. Messages call this host `node`, and give its process' number."""
 
     log = Logger()
 
-    def __init__(self, send: Callable[[bytes], None], node: str) -> None:
+    def __init__(self, send: Callable[[bytes], None], node: str, process: int) -> None:
         self._send = send
         self._node = node
-        self._process = os.getpid()
+        self._process = process
         self.dropped = 0
 
     def record(self, event: Event) -> None:
