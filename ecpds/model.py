@@ -249,7 +249,7 @@ class AllocationRequest:
 
     `expected` are digests that the client announced: the commit is refused unless the bytes have them. `digests` are to be
     computed although the destination may not ask for them. With `part` it is not a file but a part of one: the upload's
-    id, and the part's number.
+    id, and the part's number. `avoid` are movers that could not be reached.
     """
 
     user_id: int
@@ -263,6 +263,7 @@ class AllocationRequest:
     mtime: float | None = None
     digests: tuple[str, ...] = ()
     part: tuple[int, int] | None = None
+    avoid: tuple[str, ...] = ()
 
 
 @frozen

@@ -33,6 +33,8 @@ from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.admission import Admission
 from ecpds.cluster.assembly import MasterSide, MemberSide, join_fleet, master_addresses, member_of_a_fleet
+from ecpds.cluster.fleet import Member
+from ecpds.cluster.membership import Standing
 from ecpds.config import S3, Config, ConfigError, Https, load
 from ecpds.errors import Refusal
 from ecpds.events import timestamp
@@ -43,6 +45,7 @@ from ecpds.interfaces import IChannel, IStore
 from ecpds.keys import catalogue_vault, door_certificate, server_context, utc_now
 from ecpds.master.engine import CatalogueError
 from ecpds.master.engines import engine_of
+from ecpds.master.movers import Facts
 from ecpds.master.operations import Operations
 from ecpds.master.reclaim import backlog
 from ecpds.master.service import Master
@@ -211,7 +214,7 @@ class Node:
             self.stores = self.member.streams.stores
             return
         if "mover" in config.node.roles:
-            self.master.register_mover(self.control)
+            self.master.register_mover(self.control, self._own_facts)
         if config.cluster is not None:
             self.fleet = side = MasterSide(
                 config,
@@ -221,10 +224,14 @@ class Node:
                 self.store,
                 self.master,
                 self.master.history,
-                lambda control, member: self.master.register_mover(control),
+                lambda control, member: self.master.register_mover(control, lambda: member_facts(side, member)),
                 self._operate,
             )
             self.stores = side.streams.stores
+
+    def _own_facts(self) -> Facts:
+        reads = self.fleet.streams.server.reads if self.fleet is not None else {}
+        return Facts(self.config.mover.group, reads=reads)
 
     async def _operate(self, path: str, body: bytes) -> tuple[int, bytes]:
         """What operators ask by way of another node."""
@@ -483,6 +490,14 @@ def served_by(server: HttpServer) -> Callable[[IChannel], None]:
         server.serve(channel)
 
     return serve_channel
+
+
+def member_facts(side: MasterSide, member: Member) -> Facts:
+    """A member as the Master's placement sees it."""
+    standing = side.end.standing(member.name)
+    state = member.state
+    heard = side.end.membership.heard_at(member.name)
+    return Facts(member.group, standing is Standing.ALIVE, standing.value, state.reads, state.volumes, heard)
 
 
 async def _stopped(port: Any) -> None:

@@ -31,7 +31,6 @@ from ecpds.cluster.dial import Dialer
 from ecpds.cluster.fleet import Address, Member, MoverCalls, NodeState, RemoteMoverControl
 from ecpds.cluster.joining import Gatekeeper, join_any
 from ecpds.cluster.master_end import MasterEnd
-from ecpds.cluster.membership import Standing
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Hello
 from ecpds.cluster.remote import RemoteMaster
@@ -206,21 +205,6 @@ class MasterSide:
         stopped = self._listening.stopListening()
         if stopped is not None:
             await stopped
-
-    def shown(self) -> dict[str, dict[str, Any]]:
-        """What operators see of each member beside its volumes."""
-        return {
-            name: {
-                "standing": self.end.standing(name).value,
-                "group": member.group,
-                "reads": sum(member.state.reads.values()),
-                "writes": member.state.writes,
-            }
-            for name, member in self.end.members.items()
-        }
-
-    def is_alive(self, name: str) -> bool:
-        return self.end.standing(name) is Standing.ALIVE
 
     def _bind(self, address: str, port: int) -> int:
         gatekeeper = Gatekeeper(self._secret, self._authority, fleet_identity(self._config), utc_now, self.end.may_join)

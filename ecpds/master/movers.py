@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.config import Limits
-from ecpds.errors import NoSpace, Refusal
+from ecpds.errors import NoSpace, NotFound, Refusal
 from ecpds.interfaces import IMoverControl
-from ecpds.master.placement import place
+from ecpds.master.placement import DEFAULT_GROUP, NO_READS, Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
 from ecpds.model import Placement, VolumeUse
 
 LOOK = 5.0
 """Seconds between two looks at the volumes."""
+
+
+@frozen
+class Facts:
+    """What is known of a mover beside its volumes. `volumes` where it says by itself how full they are.
+
+    `standing` is a word for operators; only one that is `present` is given anything new.
+    """
+
+    group: str = DEFAULT_GROUP
+    present: bool = True
+    standing: str = "alive"
+    reads: Mapping[int, int] = NO_READS
+    volumes: Sequence[VolumeUse] | None = None
+    heard: float = 0.0
+
+
+@frozen
+class Known:
+    """A mover that was registered."""
+
+    control: IMoverControl
+    facts: Callable[[], Facts] = field(repr=False)
 
 
 class Movers:
@@ -26,10 +50,11 @@ class Movers:
     log = Logger()
 
     def __init__(self, clock: IReactorTime, random: Random, limits: Limits) -> None:
-        self._clock = clock
-        self._random = random
-        self._limits = limits
+        self._placer = Placer(random, limits.free_space)
         self._volumes: dict[str, Sequence[VolumeUse]] = {}
+        self._known: dict[str, Known] = {}
+        self._heard: dict[str, float] = {}
+        self._draining: set[str] = set()
         self.controls: dict[str, IMoverControl] = {}
         self._look: Shared[None] = Shared("looking at the volumes", self._look_at_all)
         self._loop = LoopingCall(self._look.begin)
@@ -46,24 +71,66 @@ class Movers:
         if self._loop.running:
             self._loop.stop()
 
-    def register(self, control: IMoverControl) -> None:
+    def register(self, control: IMoverControl, facts: Callable[[], Facts] = Facts) -> None:
+        """A mover is there, or there again; `facts` says how it is at any time, without waiting."""
         self.controls[control.name] = control
+        self._known[control.name] = Known(control, facts)
 
-    async def place(self, copies: int, size: int) -> tuple[Placement, ...]:
+    def drain(self, name: str, draining: bool) -> None:
+        """Give a mover nothing new, or something again. Raises `NotFound`."""
+        if name not in self._known:
+            raise NotFound(f"mover {name}")
+        if draining:
+            self._draining.add(name)
+        else:
+            self._draining.discard(name)
+
+    def about(self, name: str) -> Mapping[str, object]:
+        """What operators see of a mover beside its volumes. Raises `NotFound`."""
+        if name not in self._known:
+            raise NotFound(f"mover {name}")
+        facts = self._known[name].facts()
+        return {
+            "group": facts.group,
+            "standing": facts.standing,
+            "draining": name in self._draining,
+            "reads": sum(facts.reads.values()),
+        }
+
+    async def place(
+        self, copies: int, size: int, group: str | None = None, caller: str = "", avoid: Sequence[str] = ()
+    ) -> tuple[Placement, ...]:
         """Raises `NoSpace`, but not before it has looked again."""
+        wanted = Wanted(copies, size, group=group, caller=caller, avoid=frozenset(avoid))
         try:
-            return place(self._volumes, copies, size, self._limits.free_space, self._random)
+            return self._placer.place(wanted, self._candidates())
         except NoSpace:
             await self._look.run()
-        return place(self._volumes, copies, size, self._limits.free_space, self._random)
+        return self._placer.place(wanted, self._candidates())
+
+    def _candidates(self) -> list[Candidate]:
+        return [self._candidate(name, known.facts()) for name, known in self._known.items()]
+
+    def _candidate(self, name: str, facts: Facts) -> Candidate:
+        if facts.heard != self._heard.get(name):
+            self._heard[name] = facts.heard
+            self._placer.heard(name)
+        volumes = self._volumes.get(name, ()) if facts.volumes is None else facts.volumes
+        takes = facts.present and name not in self._draining
+        return Candidate(name, volumes, facts.group, reads=facts.reads, open=takes)
 
     async def _look_at_all(self) -> None:
-        for name, control in list(self.controls.items()):
-            try:
-                self._volumes[name] = await control.volumes()
-            except Refusal as refusal:
-                self._volumes[name] = ()
-                self.log.warn("mover {name} does not say how full it is: {refusal}", name=name, refusal=refusal)
-            except Exception:
-                self._volumes[name] = ()
-                self.log.failure("mover {name} does not say how full it is", name=name)
+        for name, known in list(self._known.items()):
+            if known.facts().volumes is None:
+                await self._look_at(name, known.control)
+
+    async def _look_at(self, name: str, control: IMoverControl) -> None:
+        self._placer.heard(name)
+        try:
+            self._volumes[name] = await control.volumes()
+        except Refusal as refusal:
+            self._volumes[name] = ()
+            self.log.warn("mover {name} does not say how full it is: {refusal}", name=name, refusal=refusal)
+        except Exception:
+            self._volumes[name] = ()
+            self.log.failure("mover {name} does not say how full it is", name=name)

@@ -28,7 +28,7 @@ from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
-from ecpds.master.movers import Movers
+from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
@@ -118,9 +118,9 @@ class Master:
         await self.writer.stop()
         self.reader.close()
 
-    def register_mover(self, control: IMoverControl) -> None:
-        """A mover is there: files may be placed on it, and deleted."""
-        self.movers.register(control)
+    def register_mover(self, control: IMoverControl, facts: Callable[[], Facts] = Facts) -> None:
+        """A mover is there: files may be placed on it, and deleted. `facts` says how it is, whenever it is asked."""
+        self.movers.register(control, facts)
 
     def destination(self, name: str) -> Destination:
         """Raises `NotFound`."""
@@ -215,7 +215,9 @@ class Master:
         self._check_announced(request)
         await self.multiparts.check(request)
         await self._check_path(request, destination.id)
-        placements = await self.movers.place(destination.copies, request.size or 0)
+        placements = await self.movers.place(
+            destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
+        )
         wanted = (*destination.digests, *request.expected, *request.digests)
         names = dict.fromkeys((destinations.CRC, *wanted))
         allocation = Allocation(await self.ids.take(), placements, tuple(names))

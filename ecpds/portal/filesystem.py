@@ -56,6 +56,9 @@ from ecpds.portal.upload import Upload
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TRIES = 4
+"""Movers that are tried for one upload."""
+
 
 @frozen
 class Backing:
@@ -178,12 +181,17 @@ class FileSystem:
         return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
 
     async def _allocate(self, request: AllocationRequest) -> tuple[Allocation, IWriteHandle]:
-        allocation = await self._master.allocate(request)
-        try:
-            return allocation, await self._open_copy(allocation, request.size)
-        except BaseException:
-            await self._master.abandon(allocation.id)
-            raise
+        """Leave, and an open copy. A mover that can't be reached is avoided: the client does not see that it was tried."""
+        while True:
+            allocation = await self._master.allocate(request)
+            try:
+                return allocation, await self._open_copy(allocation, request.size)
+            except BaseException as failure:
+                await self._master.abandon(allocation.id)
+                tried = (*request.avoid, *(place.mover for place in allocation.placements))
+                if not isinstance(failure, Unavailable) or len(tried) >= TRIES:
+                    raise
+                request = evolve(request, avoid=tried)
 
     @recorded("put")
     async def kept(self, path: str) -> int:

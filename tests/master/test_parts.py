@@ -21,7 +21,7 @@ from ecpds.master.cache import ResolveCache
 from ecpds.master.history import History
 from ecpds.master.ids import BLOCK, Ids
 from ecpds.master.movers import LOOK, Movers
-from ecpds.master.placement import place
+from ecpds.master.placement import Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
 from ecpds.master.sql import Session
 from ecpds.model import Entry, VolumeUse
@@ -33,8 +33,14 @@ USES = st.builds(
 FLEET = st.dictionaries(st.sampled_from(["m1", "m2", "m3", "m4"]), st.lists(USES, max_size=4, unique_by=lambda u: u.index))
 
 
+def place(fleet: Any, copies: int, size: int, kept: int, random: Random) -> Any:
+    """With a placer that has no memory."""
+    movers = [Candidate(name, uses) for name, uses in fleet.items()]
+    return Placer(random, kept).place(Wanted(copies, size), movers)
+
+
 class PlacementTests(SynchronousTestCase):
-    """`place`."""
+    """`Placer`; the rest of it is in `test_placement`."""
 
     @given(FLEET, st.integers(1, 4), st.integers(0, 120), st.integers(0, 60), st.integers())
     def test_every_copy_fits_on_a_mover_of_its_own(self, fleet: Any, copies: int, size: int, kept: int, seed: int) -> None:

@@ -1,0 +1,207 @@
+"""Who gets a file: groups, clusters, volumes, movers; and how even it comes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ecpds.errors import NoSpace, NotFound
+from ecpds.master.placement import Candidate, Placer, Wanted
+from ecpds.model import VolumeUse
+
+ROOM = 1 << 40
+
+
+def volume(index: int, free: int = ROOM, failed: str | None = None) -> VolumeUse:
+    return VolumeUse(index, f"/v{index}", 2 * ROOM, free, failed)
+
+
+def mover(name: str, *volumes: VolumeUse, **more: Any) -> Candidate:
+    return Candidate(name, volumes or (volume(0),), **more)
+
+
+USES = st.builds(VolumeUse, st.integers(0, 3), st.just("/"), st.just(100), st.integers(0, 100), st.sampled_from([None, "io"]))
+AVOID = st.sets(st.sampled_from("abc"))
+CANDIDATES = st.lists(
+    st.builds(
+        Candidate,
+        st.sampled_from(["a", "b", "c", "d", "e", "f"]),
+        st.lists(
+            st.builds(
+                VolumeUse, st.integers(0, 3), st.just("/"), st.just(100), st.integers(0, 100), st.sampled_from([None, "io"])
+            ),
+            max_size=4,
+            unique_by=lambda use: use.index,
+        ),
+        st.sampled_from(["default", "fast"]),
+        st.sampled_from(["", "one"]),
+        st.integers(0, 3),
+        st.dictionaries(st.integers(0, 3), st.integers(0, 5)),
+        st.booleans(),
+    ),
+    max_size=6,
+    unique_by=lambda each: each.name,
+)
+
+
+class Placing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.placer = Placer(Random(1), 0)
+
+    def placed(self, movers: list[Candidate], times: int = 1, **wanted: Any) -> Counter[str]:
+        """How many of `times` files each mover gets."""
+        return Counter(self.placer.place(Wanted(**wanted), movers)[0].mover for _ in range(times))
+
+    @given(
+        CANDIDATES, st.integers(1, 3), st.integers(0, 110), st.integers(0, 50), st.sets(st.sampled_from("abc")), st.integers()
+    )
+    def test_never_where_it_must_not(
+        self, movers: list[Candidate], copies: int, size: int, kept: int, avoid: set[str], seed: int
+    ) -> None:
+        by_name = {each.name: each for each in movers}
+        try:
+            chosen = Placer(Random(seed), kept).place(Wanted(copies, size, avoid=frozenset(avoid)), movers)
+        except NoSpace:
+            return
+        self.assertEqual(len({place.mover for place in chosen}), copies)
+        self.assertEqual(len({by_name[place.mover].group for place in chosen}), 1)
+        for place in chosen:
+            found = by_name[place.mover]
+            (use,) = (use for use in found.volumes if use.index == place.volume)
+            self.assertTrue(found.open and found.name not in avoid)
+            self.assertTrue(use.failed is None and use.free - kept >= size and use.free > kept)
+
+    def test_the_group_of_the_destination_or_the_default(self) -> None:
+        movers = [mover("a"), mover("b", group="fast")]
+        self.assertEqual(self.placed(movers, 5), {"a": 5})
+        self.assertEqual(self.placed(movers, 5, group="fast"), {"b": 5})
+        self.assertEqual(self.placed(movers, 5, group="fast", explicit="default"), {"a": 5})
+        self.assertRaises(NotFound, self.placed, movers, explicit="none")
+        self.assertRaises(NoSpace, self.placed, movers, group="none")
+
+    def test_one_group_of_another_name_is_the_default(self) -> None:
+        self.assertEqual(self.placed([mover("a", group="only")]), {"a": 1})
+
+    def test_a_named_group_that_is_full_falls_back_to_the_destination_s(self) -> None:
+        movers = [mover("a", group="mine"), mover("b", volume(0, 0), group="full")]
+        self.assertEqual(self.placed(movers, explicit="full", group="mine"), {"a": 1})
+
+    def test_a_cluster_in_turn_by_weight(self) -> None:
+        movers = [
+            mover("a", group="g1", cluster="c", weight=3),
+            mover("b", group="g2", cluster="c", weight=1),
+            mover("x", group="g3", cluster="c", weight=0),
+            mover("y"),
+        ]
+        self.assertEqual(self.placed(movers, 400, group="g1"), {"a": 300, "b": 100})
+        movers[0] = evolve(movers[0], open=False)
+        self.assertEqual(self.placed(movers, 10, group="g1"), {"b": 10})
+
+    def test_volumes_by_their_room(self) -> None:
+        movers = [mover("a", volume(0, ROOM), volume(1, 3 * ROOM))]
+        counts = Counter(self.placer.place(Wanted(), movers)[0].volume for _ in range(4000))
+        self.assertLess(abs(counts[1] / 4000 - 0.75), 0.04)
+
+    def test_volumes_that_are_nearly_alike_are_drawn_alike(self) -> None:
+        """Two percent apart, and as many files, whatever the weights would say."""
+        movers = [mover("a", volume(0, 1000), volume(1, 1020))]
+        random = Random(2)
+        calls = []
+        self.patch(random, "choices", lambda *args: calls.append(args))
+        placer = Placer(random, 0)
+        for _ in range(10):
+            placer.place(Wanted(), movers)
+        self.assertEqual(calls, [])
+
+    def test_a_large_file_shuns_a_volume_that_it_would_fill(self) -> None:
+        movers = [mover("a", volume(0, 1100), volume(1, 10_000))]
+        counts = Counter(self.placer.place(Wanted(size=1000), movers)[0].volume for _ in range(1000))
+        self.assertLess(counts[0], 40)
+
+    def test_the_least_active_first(self) -> None:
+        movers = [mover("a", reads={0: 3}), mover("b", reads={0: 1}), mover("c", reads={0: 2})]
+        self.assertEqual(self.placed(movers), {"b": 1})
+
+    def test_what_was_placed_counts_until_the_mover_is_heard_of(self) -> None:
+        movers = [mover("a", reads={0: 2}), mover("b")]
+        self.assertEqual(self.placed(movers, 6), {"b": 4, "a": 2})
+        self.placer.heard("b")
+        self.placer.heard("a")
+        self.assertEqual(self.placed(movers, 2), {"b": 2})
+
+    def test_in_rotation(self) -> None:
+        movers = [mover(name) for name in "abc"]
+        self.assertEqual(set(self.placed(movers, 300).values()), {100})
+
+    def test_the_preferred(self) -> None:
+        movers = [mover("a"), mover("b", reads={0: 9})]
+        self.assertEqual(self.placed(movers, 5, preferred="b"), {"b": 5})
+        self.assertEqual(self.placed([movers[0]], 5, preferred="b"), {"a": 5})
+
+    @given(st.integers(2, 12), st.integers(1, 4), st.integers())
+    @settings(max_examples=30)
+    def test_equal_movers_get_equal_shares(self, count: int, volumes: int, seed: int) -> None:
+        placer = Placer(Random(seed), 0)
+        movers = [mover(str(n), *map(volume, range(volumes))) for n in range(count)]
+        counts = Counter(placer.place(Wanted(), movers)[0].mover for _ in range(count * 50))
+        self.assertLessEqual(max(counts.values()) - min(counts.values()), 2 * volumes + 2)
+
+
+class Simulation:
+    """Movers that are heard of every two seconds, and hold what they are given. Files of one to nine units come in."""
+
+    def __init__(self, movers: int, volumes: int, seed: int) -> None:
+        self.random = Random(seed)
+        self.placer = Placer(self.random, 0)
+        self.volumes = volumes
+        self.size = 10**9
+        self.used = {(f"m{n:04d}", index): 0 for n in range(movers) for index in range(volumes)}
+        self.names = sorted({name for name, _ in self.used})
+        self.candidates = self.looked()
+
+    def looked(self) -> list[Candidate]:
+        return [
+            Candidate(
+                name,
+                [VolumeUse(index, "/", self.size, self.size - self.used[name, index]) for index in range(self.volumes)],
+            )
+            for name in self.names
+        ]
+
+    def run(self, files: int, per_beat: int) -> None:
+        for number in range(files):
+            if number % per_beat == 0:
+                self.candidates = self.looked()
+                for name in self.names:
+                    self.placer.heard(name)
+            size = self.random.randrange(1, 10)
+            (place,) = self.placer.place(Wanted(size=size), self.candidates)
+            self.used[place.mover, place.volume] += size
+
+    def imbalance(self) -> float:
+        """How far the fullest mover is above the mean, as a part of it."""
+        totals = Counter[str]()
+        for (name, _), used in self.used.items():
+            totals[name] += used
+        mean = sum(totals.values()) / len(totals)
+        return max(abs(total - mean) for total in totals.values()) / mean
+
+
+class Balance(SynchronousTestCase):
+    def test_twenty_movers(self) -> None:
+        simulation = Simulation(20, 2, 1)
+        simulation.run(15_000, 500)
+        self.assertLess(simulation.imbalance(), 0.05)
+
+    @pytest.mark.long
+    def test_many_files(self) -> None:
+        simulation = Simulation(20, 2, 1)
+        simulation.run(1_000_000, 5_000)
+        self.assertLess(simulation.imbalance(), 0.02)
