@@ -437,6 +437,12 @@ class IOperations(Interface):
     async def history_after(wanted: RecordFilter, limit: int, after: int) -> Sequence[tuple[int, Event]]:
         """Records with numbers above `after`, oldest first."""
 
+    async def drain_mover(name: str, draining: bool) -> None:
+        """Give a mover nothing new, or something again, until the Master restarts. Raises `NotFound`."""
+
+    async def about_mover(name: str) -> Mapping[str, Any]:
+        """Its group, standing (alive, suspect, gone), whether it drains, and its reads. Raises `NotFound`."""
+
     async def summary() -> Mapping[str, Any]:
         """Counts for `status`: users, destinations, files, bytes, uploads under way, segments to reclaim."""
 

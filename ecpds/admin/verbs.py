@@ -300,6 +300,18 @@ VERBS = (
         columns=("Type", "TimeStamp", "UserId", "Action", "DestinationName", "FileName", "BytesSent", "Status", "Message"),
     ),
     Verb(("mover", "list"), "List the data movers and their volumes.", lambda operator: operator.list_movers, many=True),
+    Verb(
+        ("mover", "drain"),
+        "Give a data mover nothing new; what it has is still read.",
+        lambda operator: operator.drain_mover,
+        (_name("name", "the mover's name"),),
+    ),
+    Verb(
+        ("mover", "undrain"),
+        "Let a data mover take files again.",
+        lambda operator: operator.undrain_mover,
+        (_name("name", "the mover's name"),),
+    ),
     Verb(("status",), "Show how the node is.", lambda operator: operator.status),
 )
 

@@ -195,6 +195,12 @@ class Operations:
         await self._master.history.flush()
         return await self._master.reader.ask_on_thread(question)
 
+    async def drain_mover(self, name: str, draining: bool) -> None:
+        self._master.movers.drain(name, draining)
+
+    async def about_mover(self, name: str) -> Mapping[str, Any]:
+        return self._master.movers.about(name)
+
     async def summary(self) -> Mapping[str, Any]:
         counts = await self._master.reader.ask_on_thread(_counts)
         return {

@@ -149,6 +149,17 @@ class Operator(UsersOperator):
         for name in sorted(self._movers):
             yield await self._shown_mover(name, self._movers[name])
 
+    async def drain_mover(self, name: str) -> Object:
+        """Give it nothing new. Returns how it is by now."""
+        return await self._drain(name, True)
+
+    async def undrain_mover(self, name: str) -> Object:
+        return await self._drain(name, False)
+
+    async def _drain(self, name: str, draining: bool) -> Object:
+        await self._operations.drain_mover(name, draining)
+        return await self._shown_mover(name, self._movers[name])
+
     async def status(self) -> Object:
         """The node's own facts, the catalogue's counts, and the movers."""
         counts = await self._operations.summary()
@@ -156,10 +167,15 @@ class Operator(UsersOperator):
 
     async def _shown_mover(self, name: str, mover: IMoverControl) -> Object:
         try:
+            about = await self._operations.about_mover(name)
+        except NotFound:
+            about = {}
+        try:
             volumes = await mover.volumes()
         except Unavailable as refusal:
-            return {"name": name, "available": False, "reason": refusal.sentence, "volumes": []}
-        return {"name": name, "available": True, "reason": None, "volumes": [shown_volume(volume) for volume in volumes]}
+            return {"name": name, "available": False, "reason": refusal.sentence, **about, "volumes": []}
+        shown = [shown_volume(volume) for volume in volumes]
+        return {"name": name, "available": True, "reason": None, **about, "volumes": shown}
 
     async def _with_copies(self, destination: str, entry: Entry) -> Object | None:
         """A listed entry with its copies, which a page does not have; None when it has gone since."""
