@@ -58,6 +58,7 @@ class S3TestCase(RealTestCase):
             "HOME": str(self.folder),
             **more,
         }
+        variables.pop("AWS_CA_BUNDLE", None)  # rclone can't have it beside --no-check-certificate
         done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=120, check=False)
         self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
