@@ -73,6 +73,16 @@ class DataConnection:
             self._close()
         if self._aborted:
             self._channel.abort()
+        return await self._agree(self._channel)
+
+    async def _agree(self, channel: IChannel) -> Refusal | None:
+        """Agree on TLS, where it is used, as soon as the client does: some begin before they say what is to cross."""
+        try:
+            await channel.handshake()
+        except Refusal as refusal:
+            return refusal
+        except CancelledError:
+            return ConnectionLost()
         return None
 
     async def channel(self) -> IChannel:

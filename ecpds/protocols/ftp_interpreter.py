@@ -192,7 +192,6 @@ class Interpreter:
         self.send(reply(150, announcement))
         try:
             channel = await data.channel()
-            await channel.handshake()
             self._check_resumed(channel)
             return channel
         except Refusal as refusal:

@@ -1,0 +1,194 @@
+"""Every FTP client puts, gets, lists, renames and deletes, in each way that it knows; and goes on where it broke off."""
+
+from __future__ import annotations
+
+import ftplib
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tests.real.case import RealTestCase, sha256
+from tests.real.clients import Wget, ftp, missing, run, vanish
+from tests.real.ftp_clients import Aioftp, Curl, Ftplib, Lftp, Ncftp, Tnftp, Way
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options
+
+SIZE = 3_000_017
+"""Some buffers and a rest."""
+
+V4, V6 = "127.0.0.1", "::1"
+
+
+class FtpTestCase(RealTestCase):
+    options: ClassVar[Options] = {"node": {"interface": [V4, V6]}, "ftp": {"implicit_port": 0}}
+
+    def round_trip(self, kind: Any, *ways: Way) -> None:
+        if reason := missing(kind.program):
+            self.skipTest(reason)
+        for number, way in enumerate(ways):
+            source, digest = self.random_file(SIZE)
+            target = self.folder / f"target-{number}"
+            name, new = f"{kind.__name__} {number} ä+%41.bin", f"{kind.__name__} {number} neu é"
+            client = kind(self.node, way)
+            client.put(source, name)
+            client.get(name, target)
+            self.assertEqual(sha256(target), digest, way)
+            shown = self.node.json("file", "show", f"/{DESTINATION}/{name}")
+            self.assertEqual((shown["size"], shown["digests"]["sha256"]), (SIZE, digest), way)
+            self.assertIn(name, client.list(), way)
+            client.rename(name, new)
+            listed = client.list()
+            self.assertEqual((name in listed, new in listed), (False, True), way)
+            client.delete(new)
+            self.assertNotIn(new, client.list(), way)
+
+
+def ways(*tls: str, hosts: tuple[str, ...] = (V4, V6), active: tuple[bool, ...] = (False, True)) -> list[Way]:
+    return [Way(*each) for each in product(hosts, active, tls)]
+
+
+class ClientsWithReuse(FtpTestCase):
+    """Those that resume their control connection's TLS session, where that is required."""
+
+    options: ClassVar[Options] = {
+        "node": {"interface": [V4, V6]},
+        "ftp": {"implicit_port": 0, "tls_session_reuse": "required"},
+    }
+
+    def test_curl(self) -> None:
+        # curl 7.88 itself fails with active connections under TLS: "sa_addr inet_ntop() failed".
+        self.round_trip(Curl, *ways(""), *ways("explicit", "implicit", active=(False,)))
+
+    def test_lftp(self) -> None:
+        self.round_trip(Lftp, *ways("", "explicit"), Way(V4, False, "implicit"))
+
+
+class Clients(FtpTestCase):
+    def test_tnftp(self) -> None:
+        self.round_trip(Tnftp, *ways(""))
+
+    def test_ncftp(self) -> None:
+        self.round_trip(Ncftp, *ways("", hosts=(V4,)))
+
+    def test_ftplib(self) -> None:
+        self.round_trip(Ftplib, *ways("", "explicit"))
+
+    def test_aioftp(self) -> None:
+        self.round_trip(Aioftp, *ways("", "explicit", "implicit", active=(False,)))
+
+    def test_wget(self) -> None:
+        if reason := missing("wget"):
+            self.skipTest(reason)
+        source, digest = self.random_file(SIZE)
+        Curl(self.node, Way()).put(source, "wget ä")
+        for number, words in enumerate(([], ["--no-passive-ftp"])):
+            target = self.folder / f"target-{number}"
+            wget = Wget(self.node, "ftp")
+            wget("-O", str(target), *words, self.node.url("ftp", "wget%20%C3%A4"))
+            self.assertEqual(sha256(target), digest, words)
+
+    def test_wget_under_tls(self) -> None:
+        if reason := missing("wget"):
+            self.skipTest(reason)
+        source, digest = self.random_file(SIZE)
+        Curl(self.node, Way()).put(source, "wget-tls")
+        for scheme, door, words in (("ftps", "ftp", []), ("ftps", "ftps", ["--ftps-implicit"])):
+            target = self.folder / f"target-{door}"
+            url = f"{scheme}://{V4}:{self.node.ports[door]}/{DESTINATION}/wget-tls"
+            Wget(self.node, "ftp")("-O", str(target), *words, url)
+            self.assertEqual(sha256(target), digest, door)
+
+
+class Resuming(FtpTestCase):
+    """A download goes on from what is here, an upload from what is kept there."""
+
+    options: ClassVar[Options] = {"node": {"interface": [V4]}}
+
+    def break_off(self, source: Path, name: str) -> int:
+        """Send half of a file, and vanish; returns how much of it has come, and is kept."""
+        client = ftp(self.node)
+        data = client.transfercmd(f"STOR {name}")
+        data.sendall(source.read_bytes()[: SIZE // 2])
+        vanish(data)
+        with self.assertRaisesRegex(ftplib.error_temp, "^426"):
+            client.voidresp()
+        self.assertNotIn(name, client.nlst())
+        kept = client.size(name)
+        client.close()
+        assert kept
+        return kept
+
+    def check(self, name: str, digest: str) -> None:
+        shown = self.node.json("file", "show", f"/{DESTINATION}/{name}")
+        self.assertEqual((shown["size"], shown["digests"]["sha256"]), (SIZE, digest))
+        target = self.folder / f"check-{name}"
+        Curl(self.node, Way()).get(name, target)
+        self.assertEqual(sha256(target), digest)
+
+    def sent_last(self) -> int:
+        """Bytes of the newest upload."""
+        records = [record for record in self.node.json_lines("events", "--type", "INH") if record["Action"] == "upload"]
+        return int(max(records, key=lambda record: record["TimeStamp"])["BytesSent"])
+
+    def test_put(self) -> None:
+        source, digest = self.random_file(SIZE)
+        lftp, curl = Lftp(self.node, Way()), Curl(self.node, Way(V4, False, "explicit"))
+        rest = self.folder / "rest"
+        password = ["-u", LOGIN, "-p", PASSWORD, "-P", str(self.node.ports["ftp"])]
+        attempts = {
+            "lftp": lambda: lftp(f"put -c {source} -o lftp"),
+            "curl": lambda: curl("-C", "-", "-T", str(source), f"{curl.url}curl"),
+            "ncftp": lambda: run(["ncftpput", *password, "-A", "-C", V4, str(rest), f"/{DESTINATION}/ncftp"]),
+            "ftplib": lambda: self.with_ftplib(source, "ftplib"),
+        }
+        for name, attempt in attempts.items():
+            kept = self.break_off(source, name)
+            rest.write_bytes(source.read_bytes()[kept:])
+            attempt()
+            self.check(name, digest)
+            self.assertEqual(self.sent_last(), SIZE - kept, name)
+
+    def with_ftplib(self, source: Path, name: str) -> None:
+        with ftp(self.node) as client, source.open("rb") as file:
+            kept = client.size(name)
+            file.seek(kept or 0)
+            client.storbinary(f"STOR {name}", file, rest=kept)
+
+    def test_get(self) -> None:
+        source, digest = self.random_file(SIZE)
+        Curl(self.node, Way()).put(source, "whole")
+        for number, way in enumerate((Way(), Way(V4, False, "explicit"))):
+            for program in ("lftp", "curl"):
+                target = self.folder / f"{program}-{number}"
+                target.write_bytes(source.read_bytes()[: SIZE // 3])
+                if program == "lftp":
+                    Lftp(self.node, way)(f"get -c whole -o {target}")
+                else:
+                    curl = Curl(self.node, way)
+                    curl("-C", "-", "-o", str(target), f"{curl.url}whole")
+                self.assertEqual(sha256(target), digest, (program, way))
+
+    def test_what_is_kept_outlives_the_daemon(self) -> None:
+        source, digest = self.random_file(SIZE)
+        self.break_off(source, "survivor")
+        self.node.kill()
+        self.node.start()
+        Lftp(self.node, Way())(f"put -c {source} -o survivor")
+        self.check("survivor", digest)
+
+
+class Mirrors(FtpTestCase):
+    def test_lftp_both_ways(self) -> None:
+        tree = self.folder / "tree"
+        for number in range(40):
+            folder = tree / f"ordner ü {number % 4}" / str(number % 2)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"file é {number}").write_bytes(b"%d" % number * 1000)
+        for number, way in enumerate((Way(), Way(V4, False, "explicit"))):
+            lftp, back = Lftp(self.node, way), self.folder / f"back-{number}"
+            lftp(f"mirror -R --parallel=4 {tree} mirrored-{number}")
+            lftp(f"mirror --parallel=4 mirrored-{number} {back}")
+            self.assertEqual(self.contents(back), self.contents(tree))
+            self.assertNotIn("put", lftp(f"mirror -R --dry-run {tree} mirrored-{number}"))
+
+    def contents(self, folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
