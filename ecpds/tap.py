@@ -6,6 +6,7 @@ that order (catalogue, mover, records, doors) and stops in the reverse one.
 
 from __future__ import annotations
 
+import os
 import resource
 import secrets
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, NoReturn
 
 import txaio
 from twisted.application.service import IService, Service
@@ -27,9 +28,10 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from ecpds.admin.api import Api
-from ecpds.admin.forward import answered, passing_on
 from ecpds.admin.demo import demo_text
+from ecpds.admin.forward import answered, passing_on
 from ecpds.admin.health import Questions, Watch
+from ecpds.admin.manhole import Manhole
 from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.admission import Admission
 from ecpds.cluster.assembly import MasterSide, MemberSide, join_fleet, master_addresses, member_of_a_fleet
@@ -42,7 +44,7 @@ from ecpds.folders import make_folder
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IChannel, IStore
-from ecpds.keys import catalogue_vault, door_certificate, server_context, utc_now
+from ecpds.keys import catalogue_vault, door_certificate, server_context, ssh_host_key, utc_now
 from ecpds.master.engine import CatalogueError
 from ecpds.master.engines import engine_of
 from ecpds.master.movers import Facts
@@ -52,12 +54,12 @@ from ecpds.master.service import Master
 from ecpds.master.writer import ThreadWriter
 from ecpds.model import Destination, NewUser, Origin
 from ecpds.mover.control import LocalControl
+from ecpds.mover.digests import follower
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
-from ecpds.mover.digests import follower
+from ecpds.portal.digesting import Digesting
 from ecpds.portal.filesystem import Backing
 from ecpds.portal.operator import Operator
-from ecpds.portal.digesting import Digesting
 from ecpds.portal.portal import Portal
 from ecpds.portal.records import Tee
 from ecpds.portal.sinks import NodeRecords
@@ -66,14 +68,16 @@ from ecpds.protocols.data import METHODS, DataDoor, home
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
 from ecpds.protocols.s3 import S3Door
-from ecpds.threads import PoolThreads
+from ecpds.protocols.sftp import SftpMeans
+from ecpds.protocols.ssh_door import SshDoor
+from ecpds.threads import LooseThreads, PoolThreads
 from ecpds.timeouts import Timeouts
-from ecpds.transports.buffers import BufferPool
+from ecpds.transports.buffers import BufferPool, make_buffer
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
 from ecpds.transports.pages import Pages
 
-LANDED = ("master", "mover", "ftp", "https", "s3")
+LANDED = ("master", "mover", "ftp", "ssh", "https", "s3", "manhole")
 """The roles that are built; the others are accepted and warned of."""
 
 SWITCH_INTERVAL = 0.0005
@@ -132,9 +136,9 @@ class NodeService(Service):
             self._node = Node(self._config, reactor)
             self._node.open()
         except (ConfigError, CatalogueError, Refusal) as error:
-            sys.exit(f"ecpds: {error}")
+            give_up(str(error))
         except OSError as error:
-            sys.exit(f"ecpds: {error.filename}: {error.strerror}" if error.filename else f"ecpds: {error}")
+            give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         reactor.callWhenRunning(self._running, reactor)
 
     def _running(self, reactor: Any) -> None:
@@ -152,6 +156,8 @@ class NodeService(Service):
 
     def _failed(self, failure: Any, reactor: Any) -> None:
         self.log.failure("the node could not start", failure)
+        # twistd would end with 0, whatever happened.
+        reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
         reactor.stop()
 
     def stopService(self) -> Deferred[None] | None:
@@ -300,8 +306,30 @@ class Node:
             config.node.name,
             credentials=self._ftp_credentials(),
         )
+        self.manhole = self._make_manhole() if "manhole" in config.node.roles else None
+        self.ssh = self._make_ssh() if "ssh" in config.node.roles else None
         self._servers: list[Server] = []
         self._ftp_ports: list[Any] = []
+
+    def _make_ssh(self) -> SshDoor:
+        config, limits = self.config, self.config.limits
+        means = SftpMeans(limits, SystemRandom(), self.reactor.seconds, self.around.pages.read, make_buffer)
+        admission = Admission(limits.connections, limits.connections_per_address)
+        return SshDoor(ssh_host_key(config), self.portal, config.node.name, means, self.timeouts, self.reactor, admission)
+
+    def _make_manhole(self) -> Manhole:
+        config, limits = self.config, self.config.limits
+        return Manhole(
+            config,
+            ssh_host_key(config),
+            self.operator,
+            {"node": self},
+            self.threads,
+            LooseThreads(self.reactor, "console", limits.consoles),
+            self.reactor,
+            self.timeouts,
+            Admission(limits.connections, limits.connections_per_address),
+        )
 
     def _questions(self) -> Questions:
         return Questions(
@@ -351,6 +379,7 @@ class Node:
             self._open_http("https", self.web, self.config.https)
         if "s3" in roles:
             self._open_http("s3", self.s3, self.config.s3)
+        self._open_ssh()
         if self.config.admin.port is not None:
             self.ports.bind("admin", self.config.admin.port, ("127.0.0.1",), self._bind_watch)
         self._admin_server = serve_path(self.around, self.config.path("admin.sock"), served_by(self.admin))
@@ -385,9 +414,16 @@ class Node:
         implicit = None if options.tls == "off" else options.implicit_port
         for name, number, factory in (("ftp", options.port, self.ftp), ("ftps", implicit, ImplicitFactory(self.ftp))):
             if number is not None:
-                self.ports.bind(name, number, self.config.node.interface, partial(self._bind_ftp, factory))
+                self.ports.bind(name, number, self.config.node.interface, partial(self._bind_tcp, factory))
 
-    def _bind_ftp(self, factory: Factory[Any], address: str, number: int) -> int:
+    def _open_ssh(self) -> None:
+        """The door, and the manhole, which is on loopback whatever the doors are."""
+        if self.ssh is not None:
+            self.ports.bind("ssh", self.config.ssh.port, self.config.node.interface, partial(self._bind_tcp, self.ssh.server))
+        if self.manhole is not None:
+            self.ports.bind("manhole", self.config.manhole.port, ("127.0.0.1",), partial(self._bind_tcp, self.manhole.server))
+
+    def _bind_tcp(self, factory: Factory[Any], address: str, number: int) -> int:
         try:
             port = self.reactor.listenTCP(number, factory, backlog=1024, interface=address)
         except CannotListenError as error:
@@ -456,7 +492,8 @@ class Node:
             server.stop_listening()
         await DeferredList([Deferred.fromCoroutine(_stopped(port)) for port in self._ftp_ports])
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
-        doors = [self.ftp.drain(), self.web.drain(), self.s3.drain(), self.admin.drain()]
+        consoles = [each.server.drain() for each in (self.manhole, self.ssh) if each is not None]
+        doors = [*consoles, self.ftp.drain(), self.web.drain(), self.s3.drain(), self.admin.drain()]
         await DeferredList([Deferred.fromCoroutine(door) for door in doors])
         if late.active():
             late.cancel()
@@ -477,6 +514,9 @@ class Node:
 
     def abort(self) -> None:
         """Close every connection now. What was not acknowledged is given up; nothing that was is lost."""
+        for each in (self.manhole, self.ssh):
+            if each is not None:
+                each.server.abort()
         self.ftp.abort()
         self.web.abort()
         self.s3.abort()
@@ -504,6 +544,13 @@ async def _stopped(port: Any) -> None:
     stopped = port.stopListening()
     if stopped is not None:
         await stopped
+
+
+def give_up(reason: str) -> NoReturn:
+    """End the program with one line. twistd sends sys.stderr to the log by now; the line is for who started us."""
+    terminal = sys.__stderr__ or sys.stderr
+    terminal.write(f"ecpds: {reason}\n")
+    raise SystemExit(1)
 
 
 def batched_timer(reactor: Any) -> Any:

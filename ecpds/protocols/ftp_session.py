@@ -238,8 +238,7 @@ class Session:
 
     def resolve_file(self, path: str) -> str:
         """As `resolve`, for a file: a name that says it is a directory keeps its slash, so that the file system refuses it."""
-        says_directory = path.rsplit("/", 1)[-1] in ("", ".", "..")
-        return f"{resolve(self.directory, path).rstrip('/')}/" if says_directory else resolve(self.directory, path)
+        return resolve_file(self.directory, path)
 
 
 def resolve(directory: str, path: str) -> str:
@@ -251,3 +250,9 @@ def resolve(directory: str, path: str) -> str:
         elif segment not in ("", "."):
             found.append(segment)
     return "/" + "/".join(found)
+
+
+def resolve_file(directory: str, path: str) -> str:
+    """As `resolve`, for a file: a name that says it is a directory keeps its slash."""
+    says_directory = path.rsplit("/", 1)[-1] in ("", ".", "..")
+    return f"{resolve(directory, path).rstrip('/')}/" if says_directory else resolve(directory, path)

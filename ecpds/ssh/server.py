@@ -77,7 +77,7 @@ class SshServer(Factory[Any]):
             empty.callback(None)
 
     async def drain(self) -> None:
-        """Let what is under way end, tell everybody that the node ends, and close. Returns when none is left. Asked for once."""
+        """Let what is under way end, and close every connection. Returns when none is left. Asked for once."""
         for connection in list(self.sessions):
             connection.finish()
         if self.sessions:

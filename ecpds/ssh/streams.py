@@ -111,7 +111,7 @@ class StreamChannel(Session):
         self.conn.transport.rested()
 
     def _failed(self, failure: Failure) -> None:
-        if failure.check(ConnectionLost) is None:
+        if not isinstance(failure.value, ConnectionLost):
             self.log.failure("{who}: a channel failed", failure, who=self._login.who)
         self._leave(FAILED)
 
@@ -206,4 +206,3 @@ class StreamChannel(Session):
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.callback(None)
-

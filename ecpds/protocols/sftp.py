@@ -1,0 +1,379 @@
+"""One SFTP session (draft-ietf-secsh-filexfer-02, version 3) over a stream of bytes and one user's file system.
+
+The client says INIT and we VERSION, with the extensions that there are; then it asks, as far ahead as it likes, and each
+request is answered in its turn, with what it asked for or with a status. What is not asked for yet waits in the window of
+the channel, so that a session never holds more than one answer.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from ecpds.config import Limits
+from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, NotSupported, Refusal, TooManyConnections
+from ecpds.interfaces import IFileSystem
+from ecpds.protocols import sftp_packets as packets
+from ecpds.protocols.ftp_session import resolve, resolve_file
+from ecpds.protocols.sftp_files import Handle, Listing, Read, Reading, Writing, open_file
+from ecpds.protocols.sftp_packets import DATA_HEAD, LARGEST_DATA, LARGEST_PACKET, Code, Open, Type, read_attributes
+from ecpds.ssh.fields import Fields, Malformed
+from ecpds.ssh.streams import Stream
+
+ALIGNED = 64
+"""Where the data of an answer begin in its buffer."""
+
+DIGESTS = {"md5": "md5", "sha1": "sha1", "sha256": "sha256", "sha512": "sha512", "crc32": "crc32"}
+"""The names that draft-ietf-secsh-filexfer-extensions-00, section 3, has for digests, and the catalogue's."""
+
+SMALLEST_BLOCK, MOST_BLOCKS = 256, 256
+"""Bytes of a block of check-file, and how many of them one request may ask for."""
+
+EXTENSIONS: Mapping[str, str] = {
+    "posix-rename@openssh.com": "1",
+    "fsync@openssh.com": "1",
+    "limits@openssh.com": "1",
+    "expand-path@openssh.com": "1",
+    "home-directory": "1",
+    "check-file": "",
+}
+
+Answer = bytes | memoryview
+
+
+@frozen
+class SftpMeans:
+    """What all sessions share. `read` is `Pages.read`, `now` the time since the epoch, `make_buffer` makes aligned ones."""
+
+    limits: Limits
+    random: Random
+    now: Callable[[], float]
+    read: Read
+    make_buffer: Callable[[int], memoryview]
+
+
+class BadFrame(Exception):
+    """What the client sends is no sequence of packets."""
+
+
+class PacketReader:
+    """Cuts what comes into packets, without their lengths."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._held = bytearray()
+
+    async def next(self) -> bytes | None:
+        """The next packet; None at the end. Raises `BadFrame`, and what the stream does."""
+        if not await self._fill(4):
+            return None
+        size = int.from_bytes(self._held[:4], "big")
+        if not 0 < size <= LARGEST_PACKET:
+            raise BadFrame(f"a packet of {size} bytes")
+        if not await self._fill(4 + size):
+            return None
+        packet = bytes(memoryview(self._held)[4 : 4 + size])
+        del self._held[: 4 + size]
+        return packet
+
+    async def _fill(self, size: int) -> bool:
+        while len(self._held) < size:
+            data = await self._stream.read()
+            if not data:
+                return False
+            self._held += data
+        return True
+
+
+class SftpSession:
+    """One session."""
+
+    log = Logger()
+
+    def __init__(self, files: IFileSystem, stream: Stream, means: SftpMeans) -> None:
+        self._files = files
+        self._stream = stream
+        self._means = means
+        self._handles: dict[bytes, Handle] = {}
+        self._space: memoryview | None = None
+        self._requests: dict[int, Callable[[bytes, Fields], Awaitable[Answer]]] = {
+            Type.OPEN: self._open,
+            Type.CLOSE: self._close,
+            Type.READ: self._read,
+            Type.WRITE: self._write,
+            Type.LSTAT: self._stat,
+            Type.STAT: self._stat,
+            Type.FSTAT: self._fstat,
+            Type.SETSTAT: self._setstat,
+            Type.FSETSTAT: self._fsetstat,
+            Type.OPENDIR: self._opendir,
+            Type.READDIR: self._readdir,
+            Type.REMOVE: self._remove,
+            Type.MKDIR: self._mkdir,
+            Type.RMDIR: self._rmdir,
+            Type.REALPATH: self._realpath,
+            Type.RENAME: self._rename,
+            Type.EXTENDED: self._extended,
+        }
+        self._extensions: dict[bytes, Callable[[bytes, Fields], Awaitable[Answer]]] = {
+            b"posix-rename@openssh.com": self._posix_rename,
+            b"fsync@openssh.com": self._fsync,
+            b"limits@openssh.com": self._limits,
+            b"expand-path@openssh.com": self._expand_path,
+            b"home-directory": self._home,
+            b"check-file": self._check_handle,
+            b"check-file-handle": self._check_handle,
+            b"check-file-name": self._check_name,
+        }
+
+    async def run(self) -> int:
+        """Serve until the client ends; the exit status."""
+        reader = PacketReader(self._stream)
+        try:
+            first = await reader.next()
+            if first is None or first[0] != Type.INIT:
+                raise BadFrame("it does not begin with INIT")
+            await self._stream.write(packets.version(EXTENSIONS))
+            while (packet := await reader.next()) is not None:
+                await self._stream.write(await self._answer(packet))
+        except BadFrame as error:
+            self.log.info("{who} ended: {reason}", who=self._files.identity.login, reason=str(error))
+            return 1
+        finally:
+            await self._drop()
+        return 0
+
+    async def _drop(self) -> None:
+        """What is still open when the session ends was not closed by the client: nothing of it is published."""
+        handles, self._handles = list(self._handles.values()), {}
+        for handle in handles:
+            try:
+                await handle.drop()
+            except Exception:
+                self.log.failure("{path} could not be dropped", path=handle.path)
+
+    async def _answer(self, packet: bytes) -> Answer:
+        fields = Fields(packet)
+        type = fields.take(1)[0]
+        try:
+            request = fields.take(4)
+        except Malformed as error:
+            raise BadFrame("a packet without a number") from error
+        handler = self._requests.get(type)
+        if handler is None:
+            return packets.status(request, Code.OP_UNSUPPORTED, NotSupported().sentence)
+        try:
+            return await handler(request, fields)
+        except Malformed as error:
+            return packets.status(request, Code.BAD_MESSAGE, str(error))
+        except Refusal as refusal:
+            return packets.refused(request, refusal)
+        except Exception:
+            self.log.failure("request {type} of {who} failed", type=type, who=self._files.identity.login)
+            return packets.status(request, Code.FAILURE, "The portal failed.")
+
+    # Files
+
+    async def _open(self, request: bytes, fields: Fields) -> Answer:
+        path, flags = resolve_file("/", packets.path(fields)), Open(fields.number() & 0x3F)
+        mtime = read_attributes(fields).mtime
+        self._refuse_too_many()
+        handle = await open_file(self._files, path, flags)
+        if isinstance(handle, Writing):
+            handle.mtime = mtime
+        return packets.handle(request, self._keep(handle))
+
+    def _refuse_too_many(self) -> None:
+        if len(self._handles) >= self._means.limits.sftp_handles:
+            raise TooManyConnections(f"{len(self._handles)} files of this session")
+
+    def _keep(self, handle: Handle) -> bytes:
+        name = self._means.random.randbytes(16)
+        self._handles[name] = handle
+        self._note_busy()
+        return name
+
+    def _note_busy(self) -> None:
+        self._stream.busy(any(not isinstance(handle, Listing) for handle in self._handles.values()))
+
+    def _handle(self, fields: Fields) -> Handle:
+        handle = self._handles.get(fields.string())
+        if handle is None:
+            raise InvalidRequest("no such handle")
+        return handle
+
+    def _writing(self, fields: Fields) -> Writing:
+        handle = self._handle(fields)
+        if not isinstance(handle, Writing):
+            raise NotSupported("that is not open to write")
+        return handle
+
+    async def _close(self, request: bytes, fields: Fields) -> Answer:
+        """The acknowledgement: a file that was written is there for everyone when this says OK."""
+        name = fields.string()
+        handle = self._handles.pop(name, None)
+        if handle is None:
+            raise InvalidRequest("no such handle")
+        try:
+            await handle.close()
+        finally:
+            self._note_busy()
+        return packets.status(request, Code.OK)
+
+    async def _read(self, request: bytes, fields: Fields) -> Answer:
+        handle, offset, length = self._handle(fields), packets.offset(fields), fields.number()
+        if not isinstance(handle, Reading):
+            raise NotSupported("that is not open to read")
+        size = min(length, LARGEST_DATA, max(handle.entry.size - offset, 0))
+        space = self._room(size)
+        count = await handle.read(offset, space[ALIGNED : ALIGNED + size], self._means.read)
+        if count == 0 and length > 0:
+            return packets.status(request, Code.EOF)
+        space[ALIGNED - DATA_HEAD : ALIGNED] = packets.data_head(request, count)
+        return space[ALIGNED - DATA_HEAD : ALIGNED + count]
+
+    def _room(self, size: int) -> memoryview:
+        """The buffer of this session's answers, which is as large as the largest that was asked for, in powers of two."""
+        if self._space is None or len(self._space) < ALIGNED + size:
+            self._space = self._means.make_buffer(ALIGNED + max(1 << max(size - 1, 0).bit_length(), 4096))
+        return self._space
+
+    async def _write(self, request: bytes, fields: Fields) -> Answer:
+        handle, offset, data = self._writing(fields), packets.offset(fields), fields.string()
+        await handle.write(offset, data)
+        return packets.status(request, Code.OK)
+
+    async def _fsync(self, request: bytes, fields: Fields) -> Answer:
+        """Nothing is to be seen before the close, and the close syncs."""
+        self._handle(fields)
+        return packets.status(request, Code.OK)
+
+    # Attributes
+
+    async def _stat(self, request: bytes, fields: Fields) -> Answer:
+        return packets.attrs(request, await self._files.stat(resolve("/", packets.path(fields))))
+
+    async def _fstat(self, request: bytes, fields: Fields) -> Answer:
+        return packets.attrs(request, self._handle(fields).entry)
+
+    async def _setstat(self, request: bytes, fields: Fields) -> Answer:
+        """Modes and owners there are none of; clients that keep them are told that all is well, as OpenSSH's want it."""
+        path, wanted = resolve("/", packets.path(fields)), read_attributes(fields)
+        entry = await self._files.stat(path)
+        if wanted.size is not None and wanted.size != entry.size:
+            raise NotSupported("the size of a file that is published does not change")
+        if wanted.mtime is not None and not entry.is_directory:
+            await self._files.set_mtime(path, float(wanted.mtime))
+        return packets.status(request, Code.OK)
+
+    async def _fsetstat(self, request: bytes, fields: Fields) -> Answer:
+        handle, wanted = self._handle(fields), read_attributes(fields)
+        if isinstance(handle, Writing):
+            if wanted.size is not None:
+                await handle.truncate(wanted.size)
+            if wanted.mtime is not None:
+                handle.mtime = wanted.mtime
+        elif wanted.size is not None:
+            raise NotSupported("that is not open to write")
+        elif wanted.mtime is not None and isinstance(handle, Reading):
+            await self._files.set_mtime(handle.path, float(wanted.mtime))
+        return packets.status(request, Code.OK)
+
+    # Directories and names
+
+    async def _opendir(self, request: bytes, fields: Fields) -> Answer:
+        path, size = resolve("/", packets.path(fields)), self._means.limits.listing_page
+        self._refuse_too_many()
+        first = await self._files.list(path, None, size)
+        return packets.handle(request, self._keep(Listing(self._files, path, first, size)))
+
+    async def _readdir(self, request: bytes, fields: Fields) -> Answer:
+        handle = self._handle(fields)
+        if not isinstance(handle, Listing):
+            raise NotSupported("that is not an open directory")
+        entries = await handle.next()
+        if not entries:
+            return packets.status(request, Code.EOF)
+        return packets.names(request, entries, self._means.now(), self._files.identity.login)
+
+    async def _remove(self, request: bytes, fields: Fields) -> Answer:
+        await self._files.delete(resolve_file("/", packets.path(fields)))
+        return packets.status(request, Code.OK)
+
+    async def _mkdir(self, request: bytes, fields: Fields) -> Answer:
+        await self._files.make_directory(resolve("/", packets.path(fields)))
+        return packets.status(request, Code.OK)
+
+    async def _rmdir(self, request: bytes, fields: Fields) -> Answer:
+        await self._files.remove_directory(resolve("/", packets.path(fields)))
+        return packets.status(request, Code.OK)
+
+    async def _rename(self, request: bytes, fields: Fields) -> Answer:
+        """Section 6.5 of the draft: an error where the new name is taken."""
+        source, target = (resolve("/", packets.path(fields)) for _ in range(2))
+        try:
+            await self._files.stat(target)
+        except NotFound:
+            await self._files.rename(source, target)
+            return packets.status(request, Code.OK)
+        raise AlreadyExists
+
+    async def _posix_rename(self, request: bytes, fields: Fields) -> Answer:
+        source, target = (resolve("/", packets.path(fields)) for _ in range(2))
+        await self._files.rename(source, target)
+        return packets.status(request, Code.OK)
+
+    async def _realpath(self, request: bytes, fields: Fields) -> Answer:
+        return packets.one_name(request, resolve("/", packets.path(fields)))
+
+    # Extensions
+
+    async def _extended(self, request: bytes, fields: Fields) -> Answer:
+        handler = self._extensions.get(fields.string())
+        if handler is None:
+            raise NotSupported
+        return await handler(request, fields)
+
+    async def _limits(self, request: bytes, fields: Fields) -> Answer:
+        """OpenSSH's PROTOCOL, section 4.8."""
+        most = self._means.limits.sftp_handles
+        return packets.extended(request, struct.pack(">4Q", LARGEST_PACKET, LARGEST_DATA, LARGEST_DATA, most))
+
+    async def _expand_path(self, request: bytes, fields: Fields) -> Answer:
+        """OpenSSH's PROTOCOL, section 4.9: everybody's home is the root."""
+        path = packets.path(fields)
+        return packets.one_name(request, resolve("/", path[1:] if path == "~" or path.startswith("~/") else path))
+
+    async def _home(self, request: bytes, fields: Fields) -> Answer:
+        """OpenSSH's PROTOCOL, section 4.10."""
+        fields.string()
+        return packets.one_name(request, "/")
+
+    async def _check_handle(self, request: bytes, fields: Fields) -> Answer:
+        handle = self._handle(fields)
+        if not isinstance(handle, Reading):
+            raise NotSupported("that is not open to read")
+        return await self._check(request, handle.path, fields)
+
+    async def _check_name(self, request: bytes, fields: Fields) -> Answer:
+        return await self._check(request, resolve_file("/", packets.path(fields)), fields)
+
+    async def _check(self, request: bytes, path: str, fields: Fields) -> Answer:
+        """check-file of draft-ietf-secsh-filexfer-extensions-00, section 3: that of a whole file is in the catalogue."""
+        wanted, start, length, block = fields.text().split(","), packets.offset(fields), packets.offset(fields), fields.number()
+        name = next((name for name in wanted if name in DIGESTS), None)
+        if name is None:
+            raise NotSupported(f"digests other than {', '.join(DIGESTS)}")
+        size = (await self._files.stat(path)).size
+        end = min(start + length, size) if length else size
+        if start > end or (block and (block < SMALLEST_BLOCK or end - start > block * MOST_BLOCKS)):
+            raise InvalidRequest(f"bytes {start} to {end} of {size} in blocks of {block}")
+        found = b""
+        for at in range(start, end, block) if block else (start,):
+            span = min(block, end - at) if block else end - at
+            found += bytes.fromhex(await self._files.digest(path, DIGESTS[name], at, span))
+        return packets.extended(request, packets.string(b"check-file"), packets.string(name.encode()), found)

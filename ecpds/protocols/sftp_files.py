@@ -1,0 +1,281 @@
+"""What an SFTP session has open: a file to read, a file to write, or a directory.
+
+A file to write becomes visible when its handle is closed, whole, and not before: the answer to CLOSE is the
+acknowledgement. A connection that ends first leaves what came to be gone on with, privately. Published files never
+change, so a write replaces all of a file or goes on with what is kept; what can't be done so is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from zope.interface import implementer
+
+from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotFound, NotSupported, Refusal
+from ecpds.interfaces import IByteSink, IByteSource, IDownload, IFileSystem, IUpload
+from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
+from ecpds.protocols.sftp_packets import Open
+
+REORDER = 1 << 20
+"""Bytes that may be written ahead of what is missing."""
+
+NAMES = 100
+"""Entries in one answer to READDIR."""
+
+Read = Callable[[int, int, memoryview], Awaitable[None]]
+"""Fills a buffer from an open file (descriptor, offset, buffer) without holding the reactor."""
+
+
+@implementer(IByteSource)
+class HeldBytes:
+    """Bytes that are here already."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._left = memoryview(data)
+
+    async def read_into(self, view: memoryview) -> int:
+        count = min(len(view), len(self._left))
+        view[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
+@implementer(IByteSink)
+class Collected:
+    """Puts what it is sent into `view`."""
+
+    def __init__(self, view: memoryview, read: Read) -> None:
+        self._view = view
+        self._read = read
+        self.count = 0
+
+    async def write(self, data: bytes | memoryview) -> None:
+        self._view[self.count : self.count + len(data)] = data
+        self.count += len(data)
+
+    async def send_file(self, fd: int, offset: int, length: int) -> None:
+        await self._read(fd, offset, self._view[self.count : self.count + length])
+        self.count += length
+
+
+class Reading:
+    """A file that is read, as it was when it was opened."""
+
+    def __init__(self, path: str, download: IDownload) -> None:
+        self.path = path
+        self._download = download
+
+    @property
+    def entry(self) -> Entry:
+        found: Entry = self._download.entry
+        return found
+
+    async def read(self, offset: int, view: memoryview, read: Read) -> int:
+        """Fill `view` from `offset`, as far as the file goes, and say how many bytes that were."""
+        length = min(len(view), self.entry.size - offset)
+        if length <= 0:
+            return 0
+        into = Collected(view[:length], read)
+        await self._download.send(into, offset, length)
+        return into.count
+
+    async def close(self) -> None:
+        self._download.close()
+
+    async def drop(self) -> None:
+        self._download.close(ConnectionLost())
+
+
+class Listing:
+    """A directory that is read, a page at a time."""
+
+    def __init__(self, files: IFileSystem, path: str, first: Page, size: int) -> None:
+        self.path = path
+        self.entry = Entry(path, 0.0)
+        self._files = files
+        self._size = size
+        self._page = first
+        self._at = 0
+
+    async def next(self) -> Sequence[Entry]:
+        """Some more entries; none at the end."""
+        while self._at >= len(self._page.entries):
+            if self._page.after is None:
+                return ()
+            self._page, self._at = await self._files.list(self.path, self._page.after, self._size), 0
+        some = self._page.entries[self._at : self._at + NAMES]
+        self._at += len(some)
+        return some
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def drop(self) -> None:
+        """Nothing is held."""
+
+
+class Writing:
+    """A file that is written.
+
+    `replaces` is the size of the file that is there, where it was opened without TRUNC: to write less than that and not
+    say so would leave the rest of the old file, which can't be. `upload` is None until it is known where it begins.
+    """
+
+    def __init__(
+        self, files: IFileSystem, path: str, upload: IUpload | None, position: int = 0, replaces: int | None = None
+    ) -> None:
+        self.path = path
+        self.mtime: int | None = None
+        self._files = files
+        self._upload = upload
+        self._kept = position
+        self._position = position if upload is not None else 0
+        self._replaces = replaces
+        self._announced: int | None = None
+        self._appends = upload is not None and position > 0
+        self._ahead: dict[int, bytes] = {}
+        self._failure: Refusal | None = None
+
+    @property
+    def entry(self) -> Entry:
+        """What is there so far, for this handle alone."""
+        mtime = float(self.mtime or 0)
+        return Entry(self.path, mtime, DataFile(0, self._position, mtime, mtime))
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Take `data`. After a failure everything is refused, the close too."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            await self._write(offset, data)
+        except Refusal as failure:
+            self._failure = failure
+            raise
+
+    async def _write(self, offset: int, data: bytes) -> None:
+        upload = self._upload
+        if upload is None:
+            upload = await self._begin(offset)
+        if self._appends:
+            offset = self._position
+        if offset > self._position:
+            self._put_aside(offset, data)
+            return
+        if offset < self._position:
+            raise NotSupported("bytes that were written once can't be written again")
+        await self._take(upload, data)
+        while self._position in self._ahead:
+            await self._take(upload, self._ahead.pop(self._position))
+
+    async def _begin(self, offset: int) -> IUpload:
+        """The first write says whether the file is replaced, or gone on with."""
+        if offset == 0:
+            self._upload = await self._files.open_write(self.path)
+        elif offset == self._kept:
+            self._upload, self._position = await self._files.resume_write(self.path, offset), offset
+            self._replaces = None
+        else:
+            raise NotSupported(f"a file is written from its beginning, or from byte {self._kept} on, of which are kept")
+        return self._upload
+
+    async def _take(self, upload: IUpload, data: bytes) -> None:
+        if data:
+            await upload.receive(HeldBytes(data), len(data))
+        self._position += len(data)
+
+    def _put_aside(self, offset: int, data: bytes) -> None:
+        """Bytes that come before those that stand in front of them wait, as many as may."""
+        held = sum(map(len, self._ahead.values()))
+        if held + len(data) > REORDER or offset in self._ahead or not data:
+            raise NotSupported(f"bytes from {offset} on were written before those from {self._position} on")
+        self._ahead[offset] = data
+
+    async def truncate(self, size: int) -> None:
+        """The client says how large the file shall be: before it writes, or when it has written that."""
+        if size < self._position:
+            raise NotSupported("what was written can't be cut off")
+        if self._upload is None:
+            await self._begin(0)
+        self._announced, self._replaces = size, None
+
+    async def close(self) -> None:
+        """Publish. Raises what the commit is refused for; then nothing of it is there."""
+        upload, failure = self._upload, self._refused()
+        if upload is None:
+            return
+        if failure is not None:
+            await upload.abort(failure)
+            raise failure
+        await upload.commit()
+        if self.mtime is not None and self._files.identity.may("mtime"):
+            await self._files.set_mtime(self.path, float(self.mtime))
+
+    def _refused(self) -> Refusal | None:
+        """Why this can't be published, if it can't."""
+        if self._failure is not None:
+            return self._failure
+        if self._ahead:
+            return Incomplete(f"the bytes from {self._position} to {min(self._ahead)} never came")
+        if self._announced is not None and self._announced != self._position:
+            return Incomplete(f"{self._position} of {self._announced} bytes came")
+        if self._replaces is not None and self._position < self._replaces:
+            return NotSupported(f"a file of {self._replaces} bytes is replaced whole, not its first {self._position}")
+        return None
+
+    async def drop(self) -> None:
+        """The connection ended: what came in order is kept, to be gone on with."""
+        if self._upload is None:
+            return
+        if self._failure is not None:
+            await self._upload.abort(self._failure)
+        else:
+            await self._upload.keep(ConnectionLost())
+
+
+Handle = Reading | Writing | Listing
+
+
+async def open_file(files: IFileSystem, path: str, flags: Open) -> Reading | Writing:
+    """Open a file as SSH_FXP_OPEN asks (section 6.3 of the draft).
+
+    A file can be read or written, not both: where both are asked for it is written, and reads are refused.
+    """
+    if flags & Open.WRITE:
+        return await _open_writing(files, path, flags)
+    if flags & (Open.APPEND | Open.CREAT | Open.TRUNC | Open.EXCL) or not flags & Open.READ:
+        raise InvalidRequest("a file is opened to read, or to write")
+    return Reading(path, await files.open_read(path))
+
+
+async def _open_writing(files: IFileSystem, path: str, flags: Open) -> Writing:
+    there = await _found(files, path)
+    if there is None and not flags & Open.CREAT:
+        raise NotFound
+    if there is not None and flags & Open.CREAT and flags & Open.EXCL:
+        raise AlreadyExists
+    if flags & Open.TRUNC:
+        condition = Condition(absent=True) if flags & Open.EXCL else ANYTHING
+        return Writing(files, path, await files.open_write(path, condition=condition))
+    kept = await files.kept(path)
+    if flags & Open.APPEND:
+        return await _open_to_append(files, path, kept, there)
+    if there is None and not kept:
+        condition = Condition(absent=True) if flags & Open.EXCL else ANYTHING
+        return Writing(files, path, await files.open_write(path, condition=condition))
+    return Writing(files, path, None, kept, there.size if there is not None else None)
+
+
+async def _open_to_append(files: IFileSystem, path: str, kept: int, there: Entry | None) -> Writing:
+    if kept:
+        return Writing(files, path, await files.resume_write(path, kept), kept)
+    if there is not None:
+        raise NotSupported("nothing is appended to a file that is published")
+    return Writing(files, path, await files.open_write(path, condition=Condition(absent=True)))
+
+
+async def _found(files: IFileSystem, path: str) -> Entry | None:
+    try:
+        entry: Entry = await files.stat(path)
+    except NotFound:
+        return None
+    return entry

@@ -1,0 +1,88 @@
+"""The SSH door: who logs in with a password or a key gets the portal over SFTP, scp and a few commands."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from attrs import frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ecpds.admission import Admission
+from ecpds.errors import Refusal
+from ecpds.interfaces import IFileSystem, IPortal, ITimeouts
+from ecpds.model import Origin
+from ecpds.protocols.sftp import SftpMeans, SftpSession
+from ecpds.protocols.ssh_commands import run_command
+from ecpds.ssh.authorized import shown
+from ecpds.ssh.login import PASSWORD, PUBLICKEY
+from ecpds.ssh.server import SshServer
+from ecpds.ssh.streams import Asked, Stream, StreamChannel
+from ecpds.ssh.userkeys import UserKey
+
+
+@frozen
+class Visitor:
+    """A user who has logged in."""
+
+    files: IFileSystem
+
+    @property
+    def who(self) -> str:
+        return f"{shown(self.files.identity.login)} at {self.files.origin.address}"
+
+
+class PortalGate:
+    """Lets in the portal's users. Any key may be offered: only a signature finds out whether it is somebody's."""
+
+    methods = PUBLICKEY + b"," + PASSWORD
+
+    def __init__(self, portal: IPortal, node: str) -> None:
+        self._portal = portal
+        self._node = node
+
+    async def knows(self, user: str, key: UserKey) -> bool:
+        return True
+
+    async def with_key(self, user: str, key: UserKey, address: str) -> Visitor | None:
+        try:
+            return Visitor(await self._portal.login_with_key(user, key.blob, self._origin(address)))
+        except Refusal:
+            return None  # The portal has recorded it.
+
+    async def with_password(self, user: str, password: str, address: str) -> Visitor | None:
+        try:
+            return Visitor(await self._portal.login(user, password, self._origin(address)))
+        except Refusal:
+            return None  # The portal has recorded it.
+
+    def _origin(self, address: str) -> Origin:
+        return Origin("sftp", address, self._node)
+
+
+class SshDoor:
+    """`server` is the factory to listen with; `clock` is the reactor."""
+
+    def __init__(
+        self,
+        host_key: Ed25519PrivateKey,
+        portal: IPortal,
+        node: str,
+        means: SftpMeans,
+        timeouts: ITimeouts,
+        clock: Any,
+        admission: Admission,
+    ) -> None:
+        self._means = means
+        limits, gate = means.limits, PortalGate(portal, node)
+        self.server = SshServer(host_key, gate, self._open_channel, limits, timeouts, clock, admission, limits.idle)
+
+    def _open_channel(self, visitor: Visitor, window: int, packet: int) -> StreamChannel:
+        return StreamChannel(visitor, self._serve, self._means.limits.ssh_window, window, packet)
+
+    def _serve(self, visitor: Visitor, asked: Asked, stream: Stream) -> Coroutine[Any, Any, int] | None:
+        if asked.kind == "exec":
+            return run_command(visitor.files, stream, asked.text, self._means)
+        if asked.text == "sftp":
+            return SftpSession(visitor.files, stream, self._means).run()
+        return None
