@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import memory, roundtrip, small
+from bench import catalogue, memory, roundtrip, small
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "roundtrip": roundtrip.run,
     "small": small.run,
     "memory": memory.run,
+    "catalogue": catalogue.run,
 }
 
 

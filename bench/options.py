@@ -22,6 +22,7 @@ class Options:
     files: int
     clients: int
     volume: Path
+    disk: Path
     sync: bool
     doors: tuple[str, ...]
 
@@ -45,6 +46,7 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
     parser.add_argument("--files", type=int, default=2000, help="how many small files (default 2000)")
     parser.add_argument("--clients", type=int, default=200, help="how many slow clients (default 200)")
     parser.add_argument("--volume", type=Path, default=Path("/dev/shm"), help="folder to store in (default /dev/shm)")
+    parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="folder of a synced catalogue (default /var/tmp)")
     parser.add_argument(
         "--sync", action="store_true", help="ecpds syncs files and commits, as it is shipped; its peers never do"
     )
@@ -60,6 +62,7 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         files=found.files,
         clients=found.clients,
         volume=found.volume,
+        disk=found.disk,
         sync=found.sync,
         doors=tuple(found.doors.split(",")),
     )

@@ -86,6 +86,12 @@ class Session:
         text, constants = statement.prepared(self._dialect)
         return self._cursor.execute(text, {**constants, **values} if constants else values)
 
+    def walk(self, statement: Statement) -> Any:
+        """A cursor on the rows, for what is too long to be fetched at once and may keep its snapshot."""
+        cursor = self.connection.cursor()
+        text, constants = statement.prepared(self._dialect)
+        return cursor.execute(text, constants)
+
     def run_many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> None:
         self._cursor.executemany(statement.prepared(self._dialect)[0], values)
 

@@ -12,8 +12,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest
 
 import psutil
@@ -25,8 +27,8 @@ from tests.real.harness import until
 
 USER = "ecpds"
 
-SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "32MB", "max_connections": "40"}
-"""No port; and only the process dies in these tests, never the machine."""
+SETTINGS = {"fsync": "off", "shared_buffers": "32MB", "max_connections": "40"}
+"""Only the process dies in these tests, never the machine."""
 
 
 @cache
@@ -43,7 +45,7 @@ def programs() -> Path:
 class Server:
     """One cluster, which may be killed and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] = SETTINGS) -> None:
         where = programs()
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
@@ -52,8 +54,8 @@ class Server:
             shutil.chown(self.folder, "postgres", "postgres")
         locale = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en"]
         self._run([str(where / "initdb"), "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", *locale])
-        self._command = [str(where / "postgres"), "-D", "data", "-k", str(self.folder)]
-        for setting in SETTINGS.items():
+        self._command = [str(where / "postgres"), "-D", "data", "-k", str(self.folder), "-c", "listen_addresses="]
+        for setting in settings.items():
             self._command += ["-c", "=".join(setting)]
 
     def _run(self, command: list[str]) -> None:
@@ -92,10 +94,11 @@ class Server:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def ask(self, database: str, text: str) -> None:
-        """One statement, as an operator might run it."""
+    def ask(self, database: str, text: str) -> list[Any]:
+        """The rows, if any, of what an operator might type."""
         with psycopg.connect(host=str(self.folder), user=USER, dbname=database, autocommit=True) as connection:
-            connection.execute(text.encode())
+            cursor = connection.execute(text.encode())
+            return cursor.fetchall() if cursor.description else []
 
     def url(self, database: str) -> str:
         """As a configuration names it."""
@@ -129,7 +132,11 @@ def _migrated() -> str:
 def empty_catalogue() -> str:
     """The URL of a catalogue that has nothing in it, and begins to count at 1."""
     url = _migrated()
+    tables = {table.name for table in metadata.sorted_tables}
+    days = [name for (name,) in server().ask("contract", "SELECT tablename FROM pg_tables WHERE tablename ~ '^history_[0-9]'")]
+    dropped = [f'DROP TABLE "{name}"' for name in days if name not in tables]
     # For so few rows this costs a tenth of TRUNCATE, which makes every file anew.
-    empty = "; ".join(f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables))
-    server().ask("contract", f"{empty}; SELECT setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences")
+    emptied = [f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables)]
+    restarted = "SELECT setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences"
+    server().ask("contract", "; ".join([*dropped, *emptied, restarted]))
     return url

@@ -1,0 +1,80 @@
+"""`ecpds`, composed: the verbs that ask a node, and those for a catalogue that no node has open.
+
+`tap` is the root of the daemon, this of the command line; they are the only files that see several rooms. The rooms of
+the second kind are imported when their verb runs: the command line is to answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ecpds.admin.cli import build, fail, find_config, node_client, subgroup
+from ecpds.config import Config, ConfigError, load
+
+
+def configuration() -> Config:
+    """The one that `-c` names."""
+    try:
+        return load(find_config(click.get_current_context().find_root().params["config"]))
+    except ConfigError as error:
+        fail(str(error))
+
+
+def offline(work: Callable[[Config], str]) -> None:
+    """Run `work` on what the configuration names, say what it says, or why it could not be done."""
+    from ecpds.master.engine import CatalogueError
+
+    try:
+        click.echo(work(configuration()))
+    except CatalogueError as error:
+        fail(str(error))
+
+
+@click.command()
+def upgrade() -> None:
+    """Bring the node's catalogue up to this program's schema. The node must not run; keep a copy of the catalogue first."""
+
+    def work(config: Config) -> str:
+        from ecpds.master.engine import head
+        from ecpds.master.engines import engine_of
+
+        engine = engine_of(config.catalogue.url, config.home)
+        engine.open(upgrade=True)
+        engine.close()
+        return f"{engine.name}: schema {head()}"
+
+    offline(work)
+
+
+@click.command()
+@click.argument("url")
+def copy(url: str) -> None:
+    """Copy the node's catalogue to another one, at URL, which is made and must be empty. The node must not run.
+
+    The node uses the copy when [catalogue] url in its configuration names it.
+    """
+
+    def work(config: Config) -> str:
+        from ecpds.master.engines import engine_of
+        from ecpds.master.moving import move
+
+        source, target = engine_of(config.catalogue.url, config.home), engine_of(url, config.home)
+        return f"{move(source, target)} rows copied from {source.name} to {target.name}"
+
+    offline(work)
+
+
+def with_catalogue(commands: click.Group) -> click.Group:
+    group: Any = subgroup(commands, "catalogue")
+    for command in (upgrade, copy):
+        group.add_command(command)
+    return commands
+
+
+main = with_catalogue(build(node_client))
+
+if __name__ == "__main__":
+    main(prog_name="ecpds")
