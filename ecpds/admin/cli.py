@@ -56,7 +56,7 @@ def node_client(given: str | None) -> Client:
 def fail(sentence: str) -> NoReturn:
     """One sentence, however many lines it came in and whatever a terminal would obey, and exit status 1."""
     line = " ".join(sentence.split())
-    click.echo("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line), err=True)
+    click.echo(line if line.isprintable() else ascii(line)[1:-1], err=True)
     raise SystemExit(1)
 
 

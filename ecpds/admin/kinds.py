@@ -16,6 +16,7 @@ from ecpds.errors import InvalidRequest
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
+_UNHOLDABLE = re.compile("[\x00\ud800-\udfff]")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw]?)", re.ASCII)
 
 
@@ -65,7 +66,8 @@ def yes_or_no(text: str) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """Text that a catalogue can hold: valid Unicode without NUL."""
+    return isinstance(value, str) and _UNHOLDABLE.search(value) is None
 
 
 def _is_number(value: Any) -> bool:
@@ -77,11 +79,11 @@ def _is_seconds(value: Any) -> bool:
 
 
 def _is_words(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+    return isinstance(value, list) and all(map(_is_text, value))
 
 
 def _is_pairs(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(word, str) for word in value.values())
+    return isinstance(value, dict) and all(_is_text(word) for pair in value.items() for word in pair)
 
 
 TEXT = Kind("text", "text", _is_text, str)

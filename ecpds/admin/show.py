@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def cell(value: Any) -> str:
@@ -25,7 +22,12 @@ def cell(value: Any) -> str:
         text = " ".join(f"{key}={cell(each)}" for key, each in value.items())
     else:
         text = str(value)
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey, or what would turn its reading round, as escapes."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def show_list(console: Console, objects: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:

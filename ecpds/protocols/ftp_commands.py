@@ -253,7 +253,7 @@ async def size(pi: Interpreter, argument: str) -> Reply:
     Where there is no file, and a part of one is kept for this user, how much that is: clients that resume ask so.
     """
     try:
-        file = await _file(pi, argument)
+        file = await _file(pi, argument, "size")
     except NotFound:
         if not pi.files.identity.may("put") or not (kept := await pi.files.kept(pi.session.resolve_file(argument))):
             raise
@@ -263,12 +263,12 @@ async def size(pi: Interpreter, argument: str) -> Reply:
 
 async def modified(pi: Interpreter, argument: str) -> Reply:
     """MDTM (RFC 3659 section 3), in UTC."""
-    entry: Entry = await pi.files.stat(pi.session.resolve(argument))
+    entry: Entry = await pi.files.stat(pi.session.resolve(argument), "mtime")
     return reply(213, time_value(entry.mtime))
 
 
-async def _file(pi: Interpreter, argument: str) -> DataFile:
-    entry: Entry = await pi.files.stat(pi.session.resolve_file(argument))
+async def _file(pi: Interpreter, argument: str, permission: str) -> DataFile:
+    entry: Entry = await pi.files.stat(pi.session.resolve_file(argument), permission)
     if entry.file is None:
         raise IsADirectory
     return entry.file

@@ -225,3 +225,39 @@ class ConfigTests(SynchronousTestCase):
             self.assertEqual((result.exit_code, result.stdout), (1, ""))
             self.assertEqual(len(result.stderr.splitlines()), 1)
             self.assertIn(said, result.stderr)
+
+
+class FollowTests(CommandCase):
+    """`events --follow`: the last few in the order in which they came, and then what comes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.slept: list[float] = []
+        self.patch(cli, "time", self)
+        self.rounds = [[3, 2], [4], [], [5, 6]]
+        self.ask, self.node.ask = self.node.ask, self.answer  # type: ignore[method-assign]
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def answer(self, verb: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        self.node.answers = [{"Type": "INH", "Number": number} for number in self.rounds.pop(0)]
+        self.node.refusal = None if self.rounds else Failed("No node is running.")
+        return self.ask(verb, arguments)
+
+    def test_what_comes_is_asked_for_by_number(self) -> None:
+        result = self.run_command("events --follow --json --user joe")
+        self.assertEqual((result.exit_code, result.stderr), (1, "No node is running.\n"))
+        self.assertEqual([json.loads(line)["Number"] for line in result.stdout.splitlines()], [2, 3, 4])
+        asked = [arguments for _, arguments in self.node.asked]
+        joe = {"user": "joe"}
+        self.assertEqual(asked, [{**joe, "limit": 10}, {**joe, "after": 3}, {**joe, "after": 4}, {**joe, "after": 4}])
+        self.assertEqual(self.slept, [1.0] * 3)
+
+    def test_from_a_time_on(self) -> None:
+        self.run_command("events --follow --since 2h --limit 5")
+        self.assertEqual(self.node.asked[0][1], {"since": "2h", "limit": 5})
+        self.assertEqual(self.node.asked[1][1], {"since": "2h", "after": 3})
+
+    def test_other_lists_are_not_followed(self) -> None:
+        self.assertEqual(self.run_command("user list --follow").exit_code, 2)

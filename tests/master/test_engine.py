@@ -14,11 +14,12 @@ from sqlalchemy import create_engine
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
-from ecpds.master import access, engine, files, ids, reclaim, tree, user_changes, users
+from ecpds.master import access, days, engine, files, ids, reclaim, tree, user_changes, users
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.schema import metadata
 from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
+from ecpds.model import RecordFilter
 
 
 class EngineCase(SynchronousTestCase):
@@ -158,7 +159,7 @@ class RefusalTests(SynchronousTestCase):
 
 
 HOT = (tree, files, ids, reclaim, users, user_changes, access)
-WHOLE = {"_LOGINS", "_ALL_DUE", "_BURY", "_OPTIONS"}
+WHOLE = {"_LOGINS", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 
 
@@ -195,3 +196,27 @@ class PlanTests(EngineCase):
 def _names(statement: Statement) -> list[str]:
     compiled: Any = statement._construct.compile()
     return [name for name, bound in compiled.binds.items() if bound.required]
+
+
+class UpgradeTests(EngineCase):
+    """A catalogue of the first shape, brought up to this one."""
+
+    def test_its_history_is_divided_into_days(self) -> None:
+        self.path.parent.mkdir()
+        scripts = engine._alembic()
+        with create_engine(f"sqlite:///{self.path}").begin() as connection:
+            scripts.attributes["connection"] = connection
+            engine.upgrade(scripts, "0001")
+            for number, time in enumerate((86400.0, 86401.0, 3 * 86400.0)):
+                values = f"({time}, 'INH', 'joe', 'demo', 'a{number}', 'done', '{{\"N\": {number}}}')"
+                columns = '(time, type, "user", destination, path, status, fields)'
+                connection.exec_driver_sql(f"INSERT INTO history {columns} VALUES {values}")
+        made = SqliteEngine(self.path)
+        made.open(upgrade=True)
+        self.addCleanup(made.close)
+        session = made.session()
+        self.addCleanup(session.close)
+        self.assertEqual(days.days(session), [1, 3])
+        found = days.newest(session, RecordFilter(user="joe"), 10, None)
+        self.assertEqual([event.fields["N"] for _, event in found], [2, 1, 0])
+        days.add(session, 1, [])
