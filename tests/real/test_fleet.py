@@ -1,0 +1,229 @@
+"""A Master and movers as processes: files flow straight between them, and what each sees when another dies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.real.clients import ClientFailed, Curl, authorization, https, path_of
+from tests.real.fleet import Fleet, fleet
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node, until
+from tests.real.test_start import run_to_its_end
+
+A, B = "mover-a", "mover-b"
+SIZE = 3_000_017
+
+
+class FleetCase(SynchronousTestCase):
+    fleet: ClassVar[Fleet]
+    _stack: ClassVar[ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls._stack = ExitStack()
+        cls.fleet = cls._stack.enter_context(fleet(A, B, options={"limits": {"ticket_life": 2.0, "shutdown": 3.0}}))
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls._stack.close()
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.content = os.urandom(SIZE)
+        self.source = self.folder / "source"
+        self.source.write_bytes(self.content)
+        for node in self.fleet.members.values():
+            if node.process is None:
+                node.start()
+        self.fleet.wait_for("master", A, B)
+
+    def tearDown(self) -> None:
+        for node in (self.fleet.master, *self.fleet.members.values()):
+            print(f"--- {node.folder.name}\n{node.log_end(3000)}")
+
+    def node(self, name: str) -> Node:
+        return self.fleet.master if name == "master" else self.fleet.members[name]
+
+    def holder(self, name: str) -> str:
+        """The mover that has a file."""
+        shown = self.fleet.master.json("file", "show", f"/{DESTINATION}/{name}")
+        self.assertEqual(shown["digests"]["sha256"], hashlib.sha256(self.content).hexdigest())
+        mover: str = shown["copies"][0]["mover"]
+        return mover
+
+    def put_on(self, mover: str, through: str, door: str = "https") -> str:
+        """A file that is stored on `mover`, whoever was asked to store it."""
+        for number in range(30):
+            name = f"{self.id().rpartition('.')[2]}-{door}-{through}-{number}"
+            Curl(self.node(through), door).put(self.source, name)
+            if self.holder(name) == mover:
+                return name
+        raise AssertionError(f"nothing is stored on {mover}")
+
+    def get(self, name: str, through: str, door: str = "https") -> bytes:
+        target = self.folder / "target"
+        Curl(self.node(through), door).get(name, target)
+        return target.read_bytes()
+
+
+class Flowing(FleetCase):
+    def test_stored_on_one_through_another_read_by_a_third(self) -> None:
+        for door in ("https", "ftp", "https_plain"):
+            name = self.put_on(B, A, door)
+            for reader in ("master", A, B):
+                self.assertEqual(self.get(name, reader, door), self.content)
+
+    def test_a_range_of_a_file_that_is_elsewhere(self) -> None:
+        name = self.put_on(B, A)
+        part = subprocess.run(
+            ["curl", "-sSkf", "-r", "1000000-1999999", "-u", f"{LOGIN}:{PASSWORD}", self.node(A).url("https", name)],
+            capture_output=True,
+            check=True,
+        ).stdout
+        self.assertEqual(part, self.content[1_000_000:2_000_000])
+
+    def test_the_small_and_the_empty(self) -> None:
+        for size in (0, 1, 70_000):
+            self.source.write_bytes(self.content[:size])
+            for number in range(4):
+                name = f"small-{size}-{number}"
+                Curl(self.node(A), "https").put(self.source, name)
+                self.assertEqual(self.get(name, B), self.content[:size])
+
+    def test_operators_may_ask_any_node(self) -> None:
+        name = self.put_on(B, A)
+        shown = [self.node(asked).json("file", "show", f"/{DESTINATION}/{name}") for asked in ("master", A, B)]
+        self.assertEqual(shown[0], shown[1])
+        self.assertEqual(shown[0], shown[2])
+        refused = self.node(A).try_ecpds("file", "show", "/none/x")
+        self.assertEqual((refused.returncode, len(refused.stderr.splitlines())), (1, 1))
+
+    def test_every_transfer_is_in_the_history(self) -> None:
+        name = self.put_on(B, A, "ftp")
+        events = until(
+            lambda: [each for each in self.fleet.master.json_lines("events", "--type", "INH") if each["FileName"] == name],
+            "the record",
+        )
+        self.assertEqual((events[0]["Status"], events[0]["TransferServer"]), ("done", B))
+
+    def test_a_draining_mover_gets_nothing_new(self) -> None:
+        self.fleet.master.ecpds("mover", "drain", B)
+        try:
+            for number in range(8):
+                Curl(self.node(A), "https").put(self.source, f"drained-{number}")
+                self.assertNotEqual(self.holder(f"drained-{number}"), B)
+        finally:
+            self.node(A).ecpds("mover", "undrain", B)
+        self.put_on(B, A)
+
+
+class Failing(FleetCase):
+    def begin_upload(self, through: str, name: str) -> socket.socket:
+        """Half of an upload."""
+        connection = socket.create_connection(("127.0.0.1", self.node(through).ports["https_plain"]), 30)
+        lines = [f"PUT {path_of(name)} HTTP/1.1", "Host: x", f"Content-Length: {SIZE}"]
+        lines += [f"{field}: {value}" for field, value in authorization().items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + self.content[: SIZE // 2])
+        return connection
+
+    def writing(self, name: str) -> bool:
+        """Whether a mover has a file of an upload in its hands: one that no name has yet."""
+        return len(self.node(name).stored_files()) > self.known[name]
+
+    def test_the_target_dies_in_the_middle_of_an_upload(self) -> None:
+        self.known = {name: len(self.node(name).stored_files()) for name in (A, B)}
+        for number in range(20):
+            name = f"cut-{number}"
+            with self.begin_upload(A, name) as connection:
+                until(lambda: self.started(), "the upload to begin somewhere")
+                if self.writing(B):
+                    self.node(B).kill()
+                    connection.sendall(self.content[SIZE // 2 :])
+                    status = connection.recv(65536).split(b" ")[1]
+                    self.assertEqual(status, b"503")
+                    break
+            until(lambda: not self.started(), "the cut upload to be given back")
+        else:
+            raise AssertionError("no upload went to the other mover")
+        self.assertNotIn(name, Curl(self.node(A), "https").list())
+        self.node(B).start()
+        until(lambda: not self.writing(B), "the sweep to take what was left")
+
+    def started(self) -> bool:
+        names = ("master", A, B)
+        self.known.setdefault("master", len(self.fleet.master.stored_files()))
+        return any(self.writing(name) for name in names)
+
+    def test_a_target_that_is_dead_is_not_missed(self) -> None:
+        """Killed a moment ago: the Master may still believe in it, but the client does not see that."""
+        self.node(B).kill()
+        for number in range(6):
+            Curl(self.node(A), "https").put(self.source, f"after-{number}")
+            self.assertEqual(self.get(f"after-{number}", A), self.content)
+
+    def test_the_source_dies_in_the_middle_of_a_download(self) -> None:
+        self.content = os.urandom(40_000_000)
+        self.source.write_bytes(self.content)
+        name = self.put_on(B, A)
+        connection = https(self.node(A))
+        connection.request("GET", path_of(name), headers=authorization())
+        answer = connection.getresponse()
+        got = answer.read(100_000)
+        self.node(B).kill()
+        with self.assertRaises(Exception) as caught:
+            while piece := answer.read(1 << 20):
+                got += piece
+            if len(got) < len(self.content):
+                raise EOFError("it ended too early, and said so by its length")
+        self.assertTrue(caught.exception)
+        self.assertEqual(got, self.content[: len(got)])
+        with self.assertRaises(ClientFailed):
+            self.get(name, A)
+        self.node(B).start()
+        self.fleet.wait_for(B)
+        self.assertEqual(self.get(name, A), self.content)
+
+    def test_the_master_is_killed_and_started_again(self) -> None:
+        name = self.put_on(B, A)
+        self.fleet.master.kill()
+        self.fleet.master.start()
+        self.fleet.wait_for(A, B)
+        self.assertEqual(self.get(name, A), self.content)
+        self.assertEqual(self.get(self.put_on(B, A), A), self.content)
+
+    def test_a_node_that_is_stopped_ends_well(self) -> None:
+        self.assertEqual(self.node(B).stop(), 0, self.node(B).log_end())
+
+
+class Refusals(FleetCase):
+    def stranger(self, secret: str | None) -> str:
+        """What a node says that may not join."""
+        port = self.fleet.master.ports["cluster"]
+        options = {
+            "node": {"name": "stranger", "roles": ["mover", "ftp"]},
+            "cluster": {"masters": [f"tls:127.0.0.1:{port}"], "listen": 0, "stream": 0},
+        }
+        node = Node(self.folder / "stranger", options)
+        if secret is not None:
+            node.home.mkdir()
+            (node.home / "cluster.secret").write_text(secret)
+            (node.home / "cluster.secret").chmod(0o600)
+        done = run_to_its_end(node)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIsNone(node.ports_file())
+        return done.stdout + done.stderr
+
+    def test_without_the_secret(self) -> None:
+        self.assertIn("secret_file", self.stranger(None))
+
+    def test_with_another_secret(self) -> None:
+        self.assertIn("does not know the fleet's secret", self.stranger("x" * 43 + "\n"))
+        self.assertNotIn("stranger", [mover["name"] for mover in self.fleet.master.json_lines("mover", "list")])
