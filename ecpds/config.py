@@ -251,6 +251,10 @@ class Limits:
     """Logins that may wait for that."""
     credential_life: float = _positive(60.0)
     """How long a checked password is remembered."""
+    session_idle: float = _positive(3600.0)
+    """How long a browser's login lasts when it is not used."""
+    session_life: float = _positive(43200.0)
+    """How long it lasts at most."""
     command_line: int = _natural(8192)
     """Bytes of one FTP command line."""
     command_queue: int = _natural(64)

@@ -262,6 +262,9 @@ class IPortal(Interface):
     ) -> tuple[IFileSystem, bytes]:
         """As `IMaster.login_with_signature`; a refusal is recorded, but not that of a signature that is wrong."""
 
+    async def resume(identity: Identity, origin: Origin) -> IFileSystem:
+        """The view of who has logged in before, as it is by now. Raises as `IMaster.renew` does; a refusal is recorded."""
+
     def refused(login: str, message: str, origin: Origin) -> None:
         """Record a refusal that a door made by itself, such as an over-long line."""
 

@@ -22,7 +22,7 @@ from ecpds.errors import Refusal
 from ecpds.events import Event
 from ecpds.http.message import Request, Response
 from ecpds.interfaces import IEventSink, IFileSystem, IPortal
-from ecpds.model import Origin
+from ecpds.model import Identity, Origin
 
 T = TypeVar("T")
 
@@ -157,6 +157,9 @@ class CountedPortal:
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[IFileSystem, bytes]:
         return await self._count(self._portal.login_with_signature(access_key_id, date, region, service, origin), origin)
+
+    async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
+        return await self._portal.resume(identity, origin)
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         self._portal.refused(login, message, origin)

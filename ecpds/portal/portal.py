@@ -7,7 +7,7 @@ from zope.interface import implementer
 from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import denial_event
 from ecpds.interfaces import IFileSystem, IPortal
-from ecpds.model import Origin
+from ecpds.model import Identity, Origin
 from ecpds.portal.filesystem import Backing, FileSystem
 from ecpds.portal.journal import printable
 from ecpds.portal.objects import ObjectSpace
@@ -45,6 +45,14 @@ class Portal:
             self.refused(access_key_id, _reason(refusal), origin)
             raise
         return ObjectSpace(self._backing, identity, origin), key
+
+    async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
+        try:
+            identity = await self._backing.master.renew(identity)
+        except Refusal as refusal:
+            self.refused(identity.login, _reason(refusal), origin)
+            raise
+        return FileSystem(self._backing, identity, origin)
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)

@@ -1,6 +1,6 @@
-"""The HTTPS data door: GET, HEAD, PUT and DELETE on `/data/<destination>/<path>`, and listings where a path ends in a slash.
+"""The HTTPS data door: files and folders at `/data/<destination>/<path>`, and listings where a path ends in a slash.
 
-Who tells whom, in what order: the client sends a head with its login and password; the door asks the portal who that is,
+Who tells whom, in what order: the client sends a head with what it logs in by; the door asks the portal who that is,
 then the user's file system whether what is asked may be done; only then is a byte of the request's body read, which is
 what lets a client that waits for `100 Continue` send it. The reply comes last: after the commit of a PUT.
 """
@@ -11,21 +11,20 @@ from collections.abc import Awaitable, Callable
 from random import Random, SystemRandom
 
 from ecpds.config import Limits
-from ecpds.errors import LoginFailed, NotFound
+from ecpds.errors import NotFound
 from ecpds.http.message import HttpError, Request, Response
-from ecpds.http.routing import decode_path
+from ecpds.http.routing import Routes, decode_path
 from ecpds.interfaces import IFileSystem, IPortal
-from ecpds.model import Origin
-from ecpds.protocols.data_headers import PREFIX, redirect
+from ecpds.protocols.data_headers import PREFIX, SCRIPT, redirect
+from ecpds.protocols.data_html import HtmlPages
 from ecpds.protocols.data_listing import Listings
+from ecpds.protocols.data_login import LOGIN, LOGOUT, Gate
 from ecpds.protocols.data_read import FileReader
-from ecpds.protocols.data_write import delete, write_file
-from ecpds.wire.credentials import parse_basic
+from ecpds.protocols.data_sessions import Sessions
+from ecpds.protocols.data_write import delete, make_folder, move, write_file
 
-CHALLENGE = ("WWW-Authenticate", 'Basic realm="ecpds", charset="UTF-8"')
-
-ALLOWED = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
-REFUSED = ("POST", "PATCH", "TRACE", "CONNECT", "COPY", "MOVE", "MKCOL", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
+ALLOWED = ("GET", "HEAD", "PUT", "DELETE", "MKCOL", "MOVE", "OPTIONS")
+REFUSED = ("POST", "PATCH", "TRACE", "CONNECT", "COPY", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
 METHODS = (*ALLOWED, *REFUSED)
 """What a route table should send here: what is answered, and what is known but answered by 405."""
 
@@ -35,12 +34,32 @@ Verb = Callable[[IFileSystem, Request, str], Awaitable[Response]]
 class DataDoor:
     """Answers requests below `/data`. `node` is this daemon's name, for the records; `random` must be unpredictable."""
 
-    def __init__(self, portal: IPortal, node: str, limits: Limits, random: Random | None = None) -> None:
+    def __init__(
+        self, portal: IPortal, node: str, limits: Limits, seconds: Callable[[], float], random: Random | None = None
+    ) -> None:
         self._portal = portal
-        self._node = node
-        self._listings = Listings(limits.listing_page)
-        self._reader = FileReader(limits.ranges, random or SystemRandom())
-        self._verbs: dict[str, Verb] = {"GET": self._get, "HEAD": self._get, "PUT": write_file, "DELETE": delete}
+        random = random or SystemRandom()
+        self._pages = HtmlPages()
+        sessions = Sessions(random, seconds, limits.session_idle, limits.session_life)
+        self.gate = Gate(portal, node, sessions, self._pages)
+        self._listings = Listings(limits.listing_page, self._pages)
+        self._reader = FileReader(limits.ranges, random)
+        self._verbs: dict[str, Verb] = {
+            "GET": self._get,
+            "HEAD": self._get,
+            "PUT": write_file,
+            "DELETE": delete,
+            "MKCOL": make_folder,
+            "MOVE": move,
+        }
+
+    def add_to(self, routes: Routes) -> None:
+        """Answer what is the data door's: the data, the forms, the page's script, and `/`, which leads to the data."""
+        routes.add(METHODS, PREFIX, self.handle)
+        routes.add(("GET", "HEAD", "POST"), LOGIN, self.gate.login)
+        routes.add(("POST",), LOGOUT, self.gate.logout)
+        routes.add(("GET", "HEAD"), "/assets/", self.script)
+        routes.add(("GET", "HEAD"), "/", home)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request. Raises `HttpError`, and the refusals of the portal; either has left its record."""
@@ -48,7 +67,7 @@ class DataDoor:
             raise _not_allowed(request.method)
         if request.method == "OPTIONS":
             return Response(204, [_allow()])
-        files = await self._login(request)
+        files = await self.gate.enter(request)
         try:
             path = decode_path(request.path).removeprefix(PREFIX)
             return await self._verbs[request.method](files, request, path)
@@ -57,25 +76,19 @@ class DataDoor:
             self._portal.refused(files.identity.login, message, files.origin)
             raise
 
-    async def _login(self, request: Request) -> IFileSystem:
-        origin = Origin("https" if request.secure else "http", request.peer, self._node)
-        field = request.headers.get("authorization")
-        if field is None:
-            # Nobody has been refused yet: this is how clients are asked for a password.
-            raise HttpError(401, "Log in with a user name and a password.", [CHALLENGE])
-        try:
-            login, password = parse_basic(field)
-        except ValueError as error:
-            self._portal.refused("", str(error), origin)
-            raise HttpError(401, LoginFailed(str(error)).sentence, [CHALLENGE]) from None
-        return await self._portal.login(login, password, origin)
-
     async def _get(self, files: IFileSystem, request: Request, path: str) -> Response:
         if not path:
             return redirect("/", request.query)
         if path.endswith("/"):
-            return await self._listings.answer(files, request, path)
+            session = self.gate.session(request)
+            return await self._listings.answer(files, request, path, session.token if session else None)
         return await self._reader.answer(files, request, path)
+
+    async def script(self, request: Request) -> Response:
+        """The script of the page, under a name that changes with it."""
+        if request.path != self._pages.script_path:
+            raise HttpError(404, NotFound().sentence)
+        return Response(200, list(SCRIPT), self._pages.script)
 
 
 async def home(request: Request) -> Response:

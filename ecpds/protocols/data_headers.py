@@ -27,6 +27,14 @@ SAFE: tuple[Header, ...] = (
 )
 """For every reply: don't guess the type, don't let other sites use it, and ask again before using it again."""
 
+SCRIPT: tuple[Header, ...] = (
+    ("Content-Type", "text/javascript; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "public, max-age=31536000, immutable"),
+)
+"""For the page's script, whose name changes with it."""
+
 SANDBOX: Header = ("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
 
 OCTETS = "application/octet-stream"
@@ -106,7 +114,7 @@ def digests(file: DataFile, fields: Fields) -> list[Header]:
     """
     found = [("Repr-Digest", digest_field(file.digests, fields.get("want-repr-digest")))]
     content = fields.get("want-content-digest")
-    if content is not None and "range" not in fields:
+    if content is not None and fields.get("range") is None:
         found.append(("Content-Digest", digest_field(file.digests, content)))
     old = fields.get("want-digest")
     if old is not None:

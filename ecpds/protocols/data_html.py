@@ -1,4 +1,7 @@
-"""The page that a browser shows of a directory: no script, nothing from elsewhere, every name escaped."""
+"""The pages that a browser shows: a directory, and the form to log in. Nothing from elsewhere, every name escaped.
+
+One script of our own makes the page of a directory more than a list; without it, browsing and fetching work as well.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ecpds.events import timestamp
-from ecpds.model import Entry, Page
+from ecpds.model import PERMISSIONS, Entry, Identity, Page
 from ecpds.protocols.data_headers import Header, href
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,36 +38,56 @@ class Row:
     link: Link
     directory: bool
     size: str
+    length: int
     exact: str
     time: str
     instant: str
 
 
 class HtmlPages:
-    """Renders listings. The template and the style are read once; `policy` lets exactly that style in."""
+    """Renders pages. Templates, style and script are read once; the policies let exactly these in."""
 
     def __init__(self) -> None:
         environment = Environment(
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._template = environment.get_template("listing.html")
-        self._style = (TEMPLATES / "listing.css").read_text("utf-8")
+        self._listing = environment.get_template("listing.html")
+        self._login = environment.get_template("login.html")
+        self._style = Markup((TEMPLATES / "listing.css").read_text("utf-8"))
+        self.script = (TEMPLATES / "listing.js").read_bytes()
+        self.script_path = f"/assets/{hashlib.sha256(self.script).hexdigest()[:16]}.js"
         fingerprint = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
-        style_only = f"default-src 'none'; style-src 'sha256-{fingerprint}'"
-        closed = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        self.policy: Header = ("Content-Security-Policy", f"{style_only}; {closed}")
+        closed = f"style-src 'sha256-{fingerprint}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ours = "script-src 'self'; connect-src 'self'"
+        self.policy: Header = ("Content-Security-Policy", f"default-src 'none'; {closed}; {ours}")
+        self.form_policy: Header = ("Content-Security-Policy", f"default-src 'none'; {closed}")
 
-    def render(self, path: str, page: Page, after: str | None, limit: int | None, login: str) -> str:
-        """The page of `path` that follows `after`; `limit` is what the client asked for, to be kept in the links."""
-        return self._template.render(
-            style=Markup(self._style),
+    def listing(
+        self, path: str, page: Page, after: str | None, limit: int | None, identity: Identity, token: str | None
+    ) -> str:
+        """The page of `path` that follows `after`; `limit` is what the client asked for, to be kept in the links.
+
+        `token` is that of the browser's session, if it has one.
+        """
+        destination = identity.names.get(element := path.split("/")[1], element)
+        rights = [each for each in PERMISSIONS if path != "/" and identity.may(each, destination)]
+        return self._listing.render(
+            style=self._style,
+            script=self.script_path,
             path=path,
+            here=href(path.rstrip("/")) + "/",
             crumbs=crumbs(path),
             rows=[_row(entry) for entry in page.entries],
             first=_link(path, None, limit) if after else None,
             next=_link(path, page.after, limit) if page.after is not None else None,
-            login=login,
+            user=identity.login,
+            rights=" ".join(rights),
+            token=token,
         )
+
+    def login(self, to: str, message: str) -> str:
+        """The form to log in, with what went wrong before; `to` is where the user goes on."""
+        return self._login.render(style=self._style, to=to, message=message)
 
 
 def crumbs(path: str) -> list[Link]:
@@ -91,6 +114,7 @@ def _row(entry: Entry) -> Row:
         link=Link(entry.name, href(f"{entry.path}/" if entry.is_directory else entry.path)),
         directory=entry.is_directory,
         size="" if entry.is_directory else human_size(entry.size),
+        length=entry.size,
         exact=f"{entry.size:,} bytes",
         time=f"{instant[:10]} {instant[11:16]}",
         instant=instant,

@@ -1,4 +1,4 @@
-"""Directories: as JSON and plain text in full, however long, and as HTML in pages.
+"""Directories: as JSON, CSV and plain text in full, however long, and as HTML in pages.
 
 A listing is read from the portal a page at a time, and the next page only when the client has taken the one before, so a
 directory of a million entries costs no more memory than one of a thousand.
@@ -19,10 +19,10 @@ from ecpds.interfaces import IByteSink, IFileSystem
 from ecpds.model import Entry
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_html import HtmlPages
-from ecpds.wire.listings import json_entry, text_line
+from ecpds.wire.listings import csv_line, json_entry, text_line
 from ecpds.wire.negotiation import preferred
 
-TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json"}
+TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json", "csv": "text/csv"}
 """The forms by their name in `?format=`, the first for clients that take anything."""
 
 MOST_PARAMETERS = 16
@@ -125,7 +125,20 @@ class JsonForm:
         return f'\n], "after": {json.dumps(after)}}}\n'
 
 
-FORMS: dict[str, Form] = {"text": TextForm(), "json": JsonForm()}
+class CsvForm:
+    """A table as RFC 4180 has it, with a header line."""
+
+    def begin(self, path: str) -> str:
+        return "name,type,size,mtime,sha256\r\n"
+
+    def entries(self, entries: Sequence[Entry], first: bool) -> str:
+        return "".join(csv_line(entry) for entry in entries)
+
+    def end(self, after: str | None) -> str:
+        return ""
+
+
+FORMS: dict[str, Form] = {"text": TextForm(), "json": JsonForm(), "csv": CsvForm()}
 
 
 @implementer(IBody)
@@ -152,15 +165,15 @@ class LongListing:
 class Listings:
     """Answers GET and HEAD of directories. `most` is how many entries the catalogue gives at a time."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, pages: HtmlPages) -> None:
         self._most = min(most, AT_A_TIME)
-        self._html = HtmlPages()
+        self._pages = pages
 
-    async def answer(self, files: IFileSystem, request: Request, path: str) -> Response:
-        """The listing of the directory at `path`, which ends in a slash."""
+    async def answer(self, files: IFileSystem, request: Request, path: str, token: str | None = None) -> Response:
+        """The listing of the directory at `path`, which ends in a slash; `token` is that of the browser's session."""
         wish = asked(request.query, request.headers.get("accept"))
         if wish.form == "html":
-            return await self._page(files, path, wish)
+            return await self._page(files, path, wish, token)
         walk = Walk(files, path, wish, self._most)
         form = FORMS[wish.form]
         # The first page is read before the reply begins, so that a refusal still has its own status.
@@ -170,9 +183,9 @@ class Listings:
             return Response(200, headers, (beginning + form.end(walk.after)).encode())
         return Response(200, headers, LongListing(form, beginning, walk))
 
-    async def _page(self, files: IFileSystem, path: str, wish: Asked) -> Response:
+    async def _page(self, files: IFileSystem, path: str, wish: Asked, token: str | None) -> Response:
         limit = min(wish.limit or self._most, self._most)
         page = await files.list(path, wish.after, limit)
-        text = self._html.render(path[:-1] or "/", page, wish.after, wish.limit, files.identity.login)
-        headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._html.policy, *SAFE]
+        text = self._pages.listing(path[:-1] or "/", page, wish.after, wish.limit, files.identity, token)
+        headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._pages.policy, *SAFE]
         return Response(200, headers, text.encode())

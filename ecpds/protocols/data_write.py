@@ -1,14 +1,16 @@
-"""PUT and DELETE: what the request asks is checked, then the bytes come, then the commit, and only then the reply."""
+"""PUT, DELETE, MKCOL and MOVE: what is asked is checked, then the bytes come, then the commit, and only then the reply."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-from ecpds.errors import NotFound, PreconditionFailed
+from ecpds.errors import AlreadyExists, NotFound, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response
+from ecpds.http.routing import decode_path
 from ecpds.interfaces import IFileSystem
 from ecpds.model import Condition, DataFile, Entry
-from ecpds.protocols.data_headers import SAFE, digests, href, validators
+from ecpds.protocols.data_headers import PREFIX, SAFE, digests, href, validators
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
 
@@ -36,6 +38,46 @@ async def delete(files: IFileSystem, request: Request, path: str) -> Response:
     else:
         await files.delete(path, await _condition(files, request, path))
     return Response(204, list(SAFE))
+
+
+async def make_folder(files: IFileSystem, request: Request, path: str) -> Response:
+    """Answer a MKCOL (RFC 4918 section 9.3): a folder, and nothing in it yet."""
+    if request.length != 0:
+        raise HttpError(415, "A folder is made without a body.", SAFE)
+    try:
+        await files.make_directory(path.rstrip("/"))
+    except AlreadyExists:
+        raise HttpError(405, AlreadyExists().sentence, SAFE) from None
+    return Response(201, [("Location", href(f"{path.rstrip('/')}/")), *SAFE])
+
+
+async def move(files: IFileSystem, request: Request, path: str) -> Response:
+    """Answer a MOVE (RFC 4918 section 9.9): another name in the same destination.
+
+    With `Overwrite: F` the name must be free when the request comes; else a file of that name is replaced, a folder never.
+    """
+    target = _target(request)
+    taken = await _present(files, target.rstrip("/")) is not None
+    if taken and request.headers.get("overwrite") == "F":
+        raise HttpError(412, AlreadyExists().sentence, SAFE)
+    try:
+        await files.rename(path.rstrip("/"), target.rstrip("/"))
+    except AlreadyExists:
+        raise HttpError(412, AlreadyExists().sentence, SAFE) from None
+    return Response(204 if taken else 201, [("Location", href(target)), *SAFE])
+
+
+def _target(request: Request) -> str:
+    """The path that a Destination field names (RFC 4918 section 10.3): here, and of this door."""
+    field = request.headers.get("destination")
+    if not field:
+        raise HttpError(400, "A Destination field must say where to.", SAFE)
+    parts = urlsplit(field)
+    if parts.netloc and parts.netloc != request.headers.get("host"):
+        raise HttpError(502, "The destination is on another server.", SAFE)
+    if parts.query or parts.fragment or not parts.path.startswith(f"{PREFIX}/"):
+        raise HttpError(400, "The destination is not a path of this door.", SAFE)
+    return decode_path(parts.path).removeprefix(PREFIX)
 
 
 def _refuse_partial(request: Request) -> None:

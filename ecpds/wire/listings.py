@@ -79,6 +79,18 @@ def text_line(entry: Entry) -> str:
     return f"{timestamp(entry.mtime)} {size:>13} {marked_name(entry)}"
 
 
+def csv_line(entry: Entry) -> str:
+    """A record of RFC 4180 with its end: name, type, size, time, SHA-256. Every name is quoted, and none begins a formula.
+
+    A spreadsheet computes what begins with one of `=+-@` or a tab; an apostrophe before it makes it text (OWASP, CSV injection).
+    """
+    name = f"'{entry.name}" if entry.name.startswith(("=", "+", "-", "@", "\t")) else entry.name
+    quoted = name.replace('"', '""')
+    kind, size = ("directory", "") if entry.file is None else ("file", str(entry.size))
+    digest = entry.file.digests.get("sha256", "") if entry.file else ""
+    return f'"{quoted}",{kind},{size},{timestamp(entry.mtime)},{digest}\r\n'
+
+
 def marked_name(entry: Entry) -> str:
     """The name, with a slash after a directory's."""
     return f"{entry.name}/" if entry.is_directory else entry.name

@@ -7,7 +7,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from ecpds.errors import LoginFailed, Refusal
+from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.events import Event, denial_event
 from ecpds.interfaces import IEventSink, IFileSystem, IPortal
 from ecpds.keys import signing_key
@@ -69,6 +69,13 @@ class MemoryPortal:
         login, secret = self.secrets.get(access_key_id, ("", ""))
         files = self._enter(login or access_key_id, bool(login), "Not found", origin)
         return files, signing_key(secret, date, region, service)
+
+    async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
+        known = self.users.get(identity.login)
+        if known is None:
+            self.refused(identity.login, "Not found", origin)
+            raise NotPermitted
+        return MemoryFileSystem(self.tree, known[1], origin, self.sink)
 
     def _enter(self, login: str, right: bool, reason: str, origin: Origin) -> IFileSystem:
         known = self.users.get(login)

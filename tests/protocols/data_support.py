@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.config import Limits
@@ -50,7 +51,8 @@ class DoorTestCase(SynchronousTestCase):
         }
         self.portal = MemoryPortal(users)
         self.tree = self.portal.tree
-        self.door = DataDoor(self.portal, "node-1", Limits(listing_page=self.listing_page))
+        self.clock = Clock()
+        self.door = DataDoor(self.portal, "node-1", Limits(listing_page=self.listing_page), self.clock.seconds)
 
     def request(
         self,

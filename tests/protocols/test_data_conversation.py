@@ -24,7 +24,7 @@ class ConversationTests(SynchronousTestCase):
         limits = Limits(listing_page=2)
         routes = Routes()
         routes.add(("GET", "HEAD"), "/", home)
-        routes.add(METHODS, "/data", DataDoor(self.portal, "node", limits).handle)
+        routes.add(METHODS, "/data", DataDoor(self.portal, "node", limits, Clock().seconds).handle)
         self.server = HttpServer(routes, limits, Timeouts(clock), clock.seconds)
         self.channel = MemoryChannel(secure=True)
         self.ended = self.server.serve(self.channel)

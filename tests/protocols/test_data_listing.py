@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -260,9 +261,9 @@ class PageTests(DoorTestCase):
         targets = {urljoin("https://host/data/demo/", link) for link in reader.links}
         self.assertTrue(all(target.startswith("https://host/data/") for target in targets), targets)
         self.assertLessEqual(expected, {unquote(link) for link in reader.links})
-        self.assertNotIn("script", reader.tags)
+        self.assertEqual(reader.tags.count("script"), 1, "our own, by its place")
         self.assertNotIn("img", reader.tags)
-        self.assertEqual([name for name in reader.attributes if name.startswith("on") or name in ("style", "src")], [])
+        self.assertEqual([name for name in reader.attributes if name.startswith("on") or name == "style"], [])
         self.assertLessEqual(set(HOSTILE), set(reader.words))
 
     def test_hostile_directory_and_login(self) -> None:
@@ -284,7 +285,26 @@ class PageTests(DoorTestCase):
         policy = (seen.headers.get("content-security-policy") or "").split("; ")
         self.assertEqual(policy[:2], ["default-src 'none'", f"style-src 'sha256-{fingerprint}'"])
         self.assertIn("frame-ancestors 'none'", policy)
+        self.assertIn("script-src 'self'", policy)
         self.assertNotIn("unsafe", " ".join(policy))
+
+    def test_the_script_is_there_under_a_name_of_its_own(self) -> None:
+        source = re.search(r'<script src="([^"]+)"', self.ask("GET", "/data/demo/?format=html").text)
+        assert source is not None
+        answer = self.successResultOf(Deferred.fromCoroutine(self.door.script(self.request("GET", source[1]))))
+        self.assertIn(("Content-Type", "text/javascript; charset=utf-8"), answer.headers)
+        self.failureResultOf(Deferred.fromCoroutine(self.door.script(self.request("GET", "/assets/x.js"))), HttpError)
+
+    def test_a_table_for_spreadsheets(self) -> None:
+        self.tree.put("/demo/=1+1", b"abc")
+        self.tree.put('/demo/a "b",c', b"")
+        self.tree.put("/demo/sub/x", b"")
+        seen = self.ask("GET", "/data/demo/?format=csv")
+        self.assertEqual(seen.headers.get("content-type"), "text/csv; charset=utf-8")
+        rows = list(csv.reader(seen.text.splitlines()))
+        self.assertEqual(
+            [row[:3] for row in rows[1:]], [["'=1+1", "file", "3"], ['a "b",c', "file", "0"], ["sub", "directory", ""]]
+        )
 
     def test_every_page_is_reached(self) -> None:
         names = [f"f {number:02}+" for number in range(11)]

@@ -1,0 +1,179 @@
+"""Who a request of the data door is from.
+
+Who tells whom: programs send a login and a password (Basic, RFC 7617) or an access key (Bearer, RFC 6750) with each request;
+a browser sends a form once, gets a cookie, and sends that back. A browser that has neither is led to the form, any other
+client is asked for a password. A bearer token is an access key's id and secret with a dot between: so it has that key's
+expiry, permissions and destinations, and ends when the key is removed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from ecpds.errors import LoginFailed, NotPermitted, Refusal
+from ecpds.http.message import HttpError, Request, Response
+from ecpds.interfaces import IFileSystem, IPortal
+from ecpds.keys import signing_key
+from ecpds.model import Origin
+from ecpds.protocols.data_headers import PREFIX, SAFE
+from ecpds.protocols.data_html import HtmlPages
+from ecpds.protocols.data_sessions import Session, Sessions, same_token
+from ecpds.wire.credentials import parse_basic
+
+CHALLENGES = [("WWW-Authenticate", 'Basic realm="ecpds", charset="UTF-8"'), ("WWW-Authenticate", 'Bearer realm="ecpds"')]
+
+LOGIN, LOGOUT = "/login", "/logout"
+
+TOKEN = "X-Csrf-Token"
+"""The header that carries a session's token."""
+
+HARMLESS = ("GET", "HEAD", "OPTIONS")
+
+MOST_FORM = 8192
+"""Bytes of a form that logs in or out."""
+
+_BEARER = re.compile(r"bearer +([A-Z0-9]{16,32})\.([A-Za-z0-9+/_~-]{16,128})", re.IGNORECASE)
+_SCOPE = ("20000101", "portal", "https")
+"""A signing key of no date and no region that a request could be signed for."""
+
+
+class Gate:
+    """Lets requests in. `node` is this daemon's name, for the records."""
+
+    def __init__(self, portal: IPortal, node: str, sessions: Sessions, pages: HtmlPages) -> None:
+        self._portal = portal
+        self._node = node
+        self._sessions = sessions
+        self._pages = pages
+
+    async def enter(self, request: Request) -> IFileSystem:
+        """The view of the user that sent a request. Raises `HttpError` 303, 401 and 403, and what the portal raises."""
+        field = request.headers.get("authorization")
+        session = self.session(request)
+        if field is None and session is None:
+            raise self._stranger(request)
+        origin = self._origin(request)
+        if field is None:
+            assert session is not None
+            return await self._known(session, request, origin)
+        if field.lower().startswith("bearer"):
+            return await self._bearer(field, origin)
+        try:
+            login, password = parse_basic(field)
+        except ValueError as error:
+            raise self._malformed(error, origin) from None
+        return await self._portal.login(login, password, origin)
+
+    def session(self, request: Request) -> Session | None:
+        """The session of a request, which only HTTPS has."""
+        return self._sessions.find(request.headers.get("cookie")) if request.secure else None
+
+    async def login(self, request: Request) -> Response:
+        """GET: the form. POST: what it sends; a cookie, and on to where the user wanted to go."""
+        if request.method != "POST":
+            return self._form(200, _place(dict(parse_qsl(request.query)).get("to")))
+        if not request.secure:
+            raise HttpError(403, "Log in over HTTPS.", SAFE)
+        fields = await read_form(request)
+        _refuse_other_sites(request)
+        to = _place(fields.get("to"))
+        try:
+            files = await self._portal.login(fields.get("login", ""), fields.get("password", ""), self._origin(request))
+        except (LoginFailed, NotPermitted) as refusal:
+            return self._form(403, to, refusal.sentence)
+        headers = [("Location", to), ("Set-Cookie", self._sessions.begin(files.identity)), *SAFE]
+        return Response(303, headers)
+
+    async def logout(self, request: Request) -> Response:
+        """Ends the session of a form that has its token."""
+        fields = await read_form(request)
+        session = self.session(request)
+        headers = [("Location", LOGIN), *SAFE]
+        if session is not None:
+            if not same_token(session, fields.get("token")):
+                raise HttpError(403, "The form is not of this session.", SAFE)
+            headers.append(("Set-Cookie", self._sessions.end(session)))
+        return Response(303, headers)
+
+    def _form(self, status: int, to: str, message: str = "") -> Response:
+        headers = [("Content-Type", "text/html; charset=utf-8"), self._pages.form_policy, *SAFE]
+        return Response(status, headers, self._pages.login(to, message).encode())
+
+    def _origin(self, request: Request) -> Origin:
+        return Origin("https" if request.secure else "http", request.peer, self._node)
+
+    async def _known(self, session: Session, request: Request, origin: Origin) -> IFileSystem:
+        if request.method not in HARMLESS and not same_token(session, request.headers.get(TOKEN)):
+            self._portal.refused(session.identity.login, f"{request.method} without {TOKEN}", origin)
+            raise HttpError(403, "The request does not carry this session's token.", SAFE)
+        try:
+            return await self._portal.resume(session.identity, origin)
+        except NotPermitted:
+            self._sessions.end(session)
+            raise
+
+    async def _bearer(self, field: str, origin: Origin) -> IFileSystem:
+        match = _BEARER.fullmatch(field.strip(" \t"))
+        if match is None:
+            raise self._malformed(ValueError("the token is not one of ours"), origin)
+        key, secret = match[1], match[2]
+        try:
+            files, derived = await self._portal.login_with_signature(key, *_SCOPE, origin)
+        except Refusal as refusal:
+            if isinstance(refusal, LoginFailed):
+                raise HttpError(401, LoginFailed().sentence, CHALLENGES) from None
+            raise
+        if not hmac.compare_digest(derived, signing_key(secret, *_SCOPE)):
+            self._portal.refused(key, "Bearer token is wrong", origin)
+            raise HttpError(401, LoginFailed().sentence, CHALLENGES)
+        return files
+
+    def _malformed(self, error: ValueError, origin: Origin) -> HttpError:
+        self._portal.refused("", str(error), origin)
+        return HttpError(401, LoginFailed(str(error)).sentence, CHALLENGES)
+
+    def _stranger(self, request: Request) -> HttpError:
+        """Nobody has been refused yet: this is how a client is asked who it is."""
+        if request.secure and request.method == "GET" and "text/html" in (request.headers.get("accept") or ""):
+            to = quote(request.path + (f"?{request.query}" if request.query else ""), safe="")
+            return HttpError(303, "Log in first.", [("Location", f"{LOGIN}?to={to}"), ("Vary", "Accept"), *SAFE])
+        return HttpError(401, "Log in with a user name and a password.", CHALLENGES)
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """The fields of a small form. Raises `HttpError` 400, 413 and 415."""
+    kind = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise HttpError(415, "This takes a form.", SAFE)
+    view = memoryview(bytearray(MOST_FORM + 1))
+    size = 0
+    while size < len(view) and (count := await request.body.read_into(view[size:])):
+        size += count
+    if size > MOST_FORM:
+        raise HttpError(413, "The form is too long.", SAFE)
+    try:
+        return dict(parse_qsl(bytes(view[:size]).decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=16))
+    except ValueError:
+        raise HttpError(400, "The form can't be understood.", SAFE) from None
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """Nobody is logged in by a page of another site (https://www.w3.org/TR/fetch-metadata/, and RFC 6454's Origin)."""
+    came_from = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    if came_from not in ("same-origin", "none") or (origin is not None and origin != f"https://{request.headers.get('host')}"):
+        raise HttpError(403, "The form was sent by another site.", SAFE)
+
+
+def _place(wanted: str | None) -> str:
+    """Where a login leads: to our own data, whatever was asked for."""
+    home = f"{PREFIX}/"
+    parts = urlsplit(wanted or home)
+    if parts.scheme or parts.netloc or not parts.path.startswith(home) or not (wanted or "").isprintable():
+        return home
+    if not (wanted or "").isascii() or "\\" in (wanted or "") or " " in (wanted or ""):
+        return home
+    return wanted or home
