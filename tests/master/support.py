@@ -152,4 +152,8 @@ class MasterCase(SynchronousTestCase):
         }
         if self.engine.is_near:
             checks["foreign key"] = "PRAGMA foreign_key_check"
-        return [f"{what}: {row}" for what, text in checks.items() for row in self.sql(text)]
+        session: Session = self.engine.session()
+        try:
+            return [f"{what}: {row}" for what, text in checks.items() for row in session.connection.execute(text).fetchall()]
+        finally:
+            session.close()
