@@ -26,7 +26,7 @@ def folder_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever opens no socket and starts no process is `quick`."""
+    """Whatever opens no socket, starts no process and does not take long is `quick`."""
     for item in items:
-        if REAL not in item.path.parents:
+        if REAL not in item.path.parents and item.get_closest_marker("long") is None:
             item.add_marker(pytest.mark.quick)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.closing import not_checked
+
 ROOT = Path(__file__).parents[2]
 
 SUITE = """
@@ -48,6 +50,11 @@ class ClosingLine(SynchronousTestCase):
             self.assertEqual(lines[-1], "1 passed, 0 failed, 1 skipped")
             left = [line.rpartition("::")[2] for line in lines if "left out" in line]
             self.assertEqual(left, ["test_error", "test_fails", "test_long"])
+
+    def test_many_that_were_left_out_are_counted_by_file(self) -> None:
+        lines = not_checked([], [f"tests/real/test_x.py::test_{number}" for number in range(50)])
+        self.assertEqual(len(lines), 1)
+        self.assertIn("tests/real/test_x.py (50 tests)", lines[0])
 
     def test_a_suite_that_can_t_be_collected_has_failed(self) -> None:
         status, lines = self.run_suite("-p", "no:cacheprovider", "-k", "passes", "no-such-file")
