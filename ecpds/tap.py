@@ -64,7 +64,7 @@ from ecpds.portal.portal import Portal
 from ecpds.portal.records import Tee
 from ecpds.portal.sinks import NodeRecords
 from ecpds.ports import Ports
-from ecpds.protocols.data import METHODS, DataDoor, home
+from ecpds.protocols.data import DataDoor
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
 from ecpds.protocols.s3 import S3Door
@@ -282,10 +282,9 @@ class Node:
 
     def _build_doors(self) -> None:
         config, limits = self.config, self.config.limits
-        data = DataDoor(self.portal, config.node.name, limits)
+        data = DataDoor(self.portal, config.node.name, limits, self.reactor.seconds)
         routes = Routes()
-        routes.add(METHODS, "/data", data.handle)
-        routes.add(("GET", "HEAD"), "/", home)
+        data.add_to(routes)
         self.web = self._http_server(routes, "https")
         s3 = S3Door(self.portal, config.node.name, limits, self.threads, self.reactor.seconds)
         self.s3 = self._http_server(s3.handle, "s3")
