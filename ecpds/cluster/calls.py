@@ -19,7 +19,7 @@ from attrs import frozen
 from msgspec import Raw
 
 from ecpds.cluster.codec import decode, encode
-from ecpds.errors import InvalidRequest, Refusal
+from ecpds.errors import InvalidRequest, Refusal, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,11 +46,12 @@ Stub = Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
 
 @frozen
 class Schema:
-    """What a call takes and returns."""
+    """What a call takes and returns. `limit` is the place of the argument that says how much is wanted at most."""
 
     name: str
     arguments: Any
     result: Any
+    limit: int | None
 
 
 @overload
@@ -97,14 +98,28 @@ def schema(stub: Callable[..., Any]) -> Schema:
     """The schema that a stub's annotations say."""
     hints = get_type_hints(stub)
     result = hints.pop("return")
-    kinds = tuple(hints[name] for name in inspect.signature(stub).parameters if name != "self")
-    return Schema(stub.__name__, tuple[kinds] if kinds else tuple[()], result)  # type: ignore[valid-type]
+    names = [name for name in inspect.signature(stub).parameters if name != "self"]
+    kinds = tuple(hints[name] for name in names)
+    limit = names.index("limit") if "limit" in names else None
+    return Schema(stub.__name__, tuple[kinds] if kinds else tuple[()], result, limit)  # type: ignore[valid-type]
 
 
 def calls(remote: type[Remote]) -> dict[str, Schema]:
     """Every call of a remote, by the name it has on the link."""
     stubs = [value for value in vars(remote).values() if hasattr(value, "repeatable")]
     return {remote.prefix + stub.__name__: schema(stub) for stub in stubs}
+
+
+async def _fitting(known: Schema, method: Callable[..., Awaitable[Any]], arguments: list[Any]) -> bytes:
+    """What the method returns, encoded. Where that is too much for one message and a `limit` was asked for, half of it."""
+    while True:
+        result = await method(*arguments)
+        try:
+            return encode(result)
+        except Unavailable:
+            if known.limit is None or arguments[known.limit] <= 1:
+                raise
+            arguments[known.limit] //= 2
 
 
 Handler = Callable[[bytes | Raw], Awaitable[bytes]]
@@ -117,7 +132,7 @@ def handlers(remote: type[Remote], real: Any) -> dict[str, Handler]:
         method = getattr(real, known.name)
 
         async def handle(arguments: bytes | Raw) -> bytes:
-            return encode(await method(*decode(arguments, known.arguments)))
+            return await _fitting(known, method, list(decode(arguments, known.arguments)))
 
         return handle
 

@@ -53,3 +53,15 @@ class RemoteMasterTests(MasterContract, MasterCase):
 
     def test_every_call_of_the_interface_has_a_stub(self) -> None:
         self.assertEqual({name.removeprefix("master.") for name in calls(RemoteMaster)}, set(IMaster.names()))
+
+    def test_a_page_that_is_too_long_for_one_message_is_a_shorter_page(self) -> None:
+        names = [f"{n:04d}" for n in range(300)]
+        for name in names:
+            self.now(self.put(name, metadata={"text": "x" * 2000}))
+        found, after, pages = [], None, 0
+        while pages == 0 or after is not None:
+            page = self.now(self.master.list("demo", "", after, 1000))
+            found += [entry.name for entry in page.entries]
+            after, pages = page.after, pages + 1
+        self.assertEqual(found, names)
+        self.assertGreater(pages, 1)
