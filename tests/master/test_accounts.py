@@ -176,7 +176,7 @@ class LoginTests(Uploading, MasterCase):
         self.reason("visitors", "secret")
 
     def disable(self, login: str) -> None:
-        self.now(self.writer.run(lambda s: s.command(f"UPDATE user SET enabled = 0 WHERE login = '{login}'")))
+        self.now(self.writer.run(lambda s: s.command(f"UPDATE \"user\" SET enabled = false WHERE login = '{login}'")))
         self.master.accounts.forget(login)
 
     def test_disabled(self) -> None:

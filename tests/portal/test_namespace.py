@@ -51,10 +51,13 @@ class HouseCase(SynchronousTestCase):
     """A house with the destinations `demo` and `other`, and one user, `joe`."""
 
     def setUp(self) -> None:
-        self.house = House(self)
+        self.house = self.new_house()
         self.now = self.house.now
         self.house.add_destination("demo", options={"incoming.rootdir": "/data"})
         self.house.add_destination("other")
+
+    def new_house(self) -> House:
+        return House(self)
 
     def add(self, **named: Any) -> IFileSystem:
         named.setdefault("destinations", ("demo", "other"))

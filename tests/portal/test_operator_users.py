@@ -27,10 +27,13 @@ SCOPE = ("20261121", "us-east-1", "s3")
 
 class OperatorCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.house = House(self)
+        self.house = self.new_house()
         self.now, self.operator = self.house.now, self.house.operator
         for name in ("demo", "other"):
             self.now(self.operator.add_destination(name))
+
+    def new_house(self) -> House:
+        return House(self)
 
     def add(self, **named: Any) -> dict[str, Any]:
         user: dict[str, Any] = self.now(self.operator.add_user("joe", "secret", destinations=["demo"], **named))

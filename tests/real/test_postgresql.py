@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic.autogenerate import compare_metadata
@@ -23,9 +23,9 @@ from ecpds.master.sql import Session, Statement
 from ecpds.master.writer import InlineWriter
 from ecpds.threads import InlineThreads
 from tests.contracts import filesystem
-from tests.master import test_master, test_tree_model
+from tests.master import test_accounts, test_master, test_operations, test_tree_model
 from tests.master.support import MasterCase
-from tests.portal import test_filesystem_contract
+from tests.portal import test_filesystem_contract, test_namespace, test_operator_users
 from tests.portal.house import House
 from tests.real.postgresql import empty_catalogue, server
 
@@ -53,6 +53,20 @@ class PostgresqlTreeTests(test_tree_model.TreeModelTests, PostgresqlCase):
     """The model test."""
 
 
+class PostgresqlHistoryTests(test_operations.HistoryTests, PostgresqlCase):
+    """The history, a table a day."""
+
+    TABLES = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'history#_2%' ESCAPE '#' ORDER BY tablename"
+
+
+class PostgresqlUserTests(test_operations.UserTests, PostgresqlCase):
+    """Users and their keys."""
+
+
+class PostgresqlLoginTests(test_accounts.LoginTests, PostgresqlCase):
+    """Who may log in."""
+
+
 class Maker(test_filesystem_contract.Maker):
     """The façade's contract."""
 
@@ -65,6 +79,33 @@ def _on_postgresql(suite: type[filesystem.FileSystemContract]) -> type[filesyste
 
 
 ReadAndWrite, Conditions, Directories, Renaming, Rights, Records = map(_on_postgresql, filesystem.SUITES)
+
+
+class OnPostgresql:
+    """Operators and users, in a house on an empty catalogue."""
+
+    def new_house(self) -> House:
+        return House(cast(SynchronousTestCase, self), engine=PostgresqlEngine(empty_catalogue(), sync=False))
+
+
+class PostgresqlPolicyTests(OnPostgresql, test_operator_users.PolicyTests):
+    pass
+
+
+class PostgresqlAccessKeyTests(OnPostgresql, test_operator_users.AccessKeyTests):
+    pass
+
+
+class PostgresqlAccountTests(OnPostgresql, test_operator_users.UserTests):
+    pass
+
+
+class PostgresqlDestinationTests(OnPostgresql, test_operator_users.DestinationTests):
+    pass
+
+
+class PostgresqlSessionTests(OnPostgresql, test_namespace.SessionTests):
+    pass
 
 
 class EngineCase(SynchronousTestCase):
