@@ -84,6 +84,10 @@ SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread must let another have the interpreter: a busy reactor starves the catalogue's writer else."""
 
 
+SWEEP_AGAIN = 30.0
+"""Seconds after a sweep that failed."""
+
+
 class Options(usage.Options):
     """The command line of `twistd ecpds`."""
 
@@ -342,8 +346,11 @@ class Node:
         )
 
     async def _backlog(self) -> int:
-        """A member has none: its Master does."""
-        return 0 if self.member is not None else int(await self.master.reader.ask_on_thread(backlog))
+        """A member has none: its Master does, and without it nobody can be served. Raises `Unavailable`."""
+        if self.member is not None:
+            self.member.check()
+            return 0
+        return int(await self.master.reader.ask_on_thread(backlog))
 
     @property
     def _history(self) -> Any:
@@ -451,13 +458,18 @@ class Node:
         ensureDeferred(self._sweep()).addErrback(lambda failure: self.log.failure("the sweep failed", failure))
 
     async def _sweep(self) -> None:
-        self.sweeping = "running"
-        try:
-            await self.sweep.run()
-            self.sweeping = "done"
-        except Refusal as refusal:
-            self.sweeping = f"failed: {refusal}"
-            self.log.error("the sweep failed: {reason}", reason=str(refusal))
+        """One round that goes well. A Master that can't be reached now may be later."""
+        while self.serving:
+            self.sweeping = "running"
+            try:
+                await self.sweep.run()
+            except Refusal as refusal:
+                self.sweeping = f"failed: {refusal}"
+                self.log.error("the sweep failed: {reason}", reason=str(refusal))
+                await deferLater(self.reactor, SWEEP_AGAIN)
+            else:
+                self.sweeping = "done"
+                return
 
     def _facts(self) -> dict[str, Any]:
         return {

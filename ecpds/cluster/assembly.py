@@ -38,7 +38,7 @@ from ecpds.cluster.stream_client import Connections, RemoteStore, Stores, peer_n
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import TicketCheck, TicketOffice, ticket_key
 from ecpds.config import Cluster, Config, ConfigError
-from ecpds.errors import InvalidRequest, Refusal
+from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.interfaces import IChannel, IEventSink, IMaster, IMoverControl, IStore, IThreads
 from ecpds.keys import keys_folder, utc_now, write_secret
 from ecpds.ports import Ports
@@ -282,6 +282,11 @@ class MemberSide:
         self.streams.abort()
         if self.end is not None:
             self.end.stop()
+
+    def check(self) -> None:
+        """Raises `Unavailable` while no Master is linked."""
+        if self.end is None or not self.end.connected:
+            raise Unavailable("the Master can't be reached")
 
     def _welcomed(self, key: bytes) -> None:
         self.streams.check = TicketCheck(key, self._config.node.name, self._reactor.seconds)
