@@ -227,6 +227,12 @@ class IObjects(Interface):
     async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
         """A page of the keys behind `after` in their byte order; `delimiter` folds those that have it behind the prefix."""
 
+    async def create_bucket(name: str) -> None:
+        """Make a destination. Raises `NotPermitted`, `AlreadyExists`, `InvalidName`."""
+
+    async def remove_bucket(name: str) -> None:
+        """Remove a destination that holds nothing; uploads in parts are given up. Raises `DirectoryNotEmpty`."""
+
     async def create_upload(path: str, metadata: Mapping[str, str]) -> int:
         """Begin a file that comes in parts."""
 
@@ -299,6 +305,11 @@ class IMaster(Interface):
 
     async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
         """As `IObjects.keys`."""
+
+    async def create_bucket(identity: Identity, name: str) -> None:
+        """As `IObjects.create_bucket`."""
+
+    async def remove_bucket(identity: Identity, name: str) -> None: ...
 
     async def create_upload(request: AllocationRequest) -> int:
         """Begin a file that comes in parts; they are allocated with `AllocationRequest.part`. Raises as `allocate` does."""

@@ -30,6 +30,9 @@ PATTERN_MEMORY = 1 << 20
 TEXT_LENGTH = 4096
 """Characters of any option's value."""
 
+MAKES_BUCKETS = "portal.makesBuckets"
+"""The option of users who may make destinations as S3's buckets."""
+
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -125,6 +128,7 @@ USER_OPTIONS = (
     ),
     Option("portal.excludeProtocols", WORDS, "doors that the user may not come in by, such as `ftp,s3`", True),
     Option("portal.updateLastLoginInformation", BOOLEAN, "whether the last login is noted; `true` unless set", True),
+    Option(MAKES_BUCKETS, BOOLEAN, "whether S3's CreateBucket and DeleteBucket make and remove destinations", True),
     Option("portal.maxConnections", NUMBER, "connections at a time"),
     Option("portal.maxConnectionsSchedule", SCHEDULE, "connections at a time, by the time of day"),
     Option("portal.maxUploadBytes", SIZE, "bytes that may be put in one `portal.uploadPeriod`"),

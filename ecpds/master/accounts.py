@@ -115,6 +115,16 @@ class Accounts:
         if not path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}"):
             raise NotPermitted
 
+    async def whole_option(self, identity: Identity, name: str) -> str | None:
+        """An option of the user or of its policies; None where it is not set, or the user may log in no more, or came
+        with an access key that may do less than the user."""
+        account = await self._account(identity.user_id)
+        if identity.access_key:
+            stored = await self._access_key(identity.access_key)
+            if stored is None or stored.key.permissions is not None or stored.key.destinations is not None:
+                return None
+        return account.rights.options.get(name) if account.enabled else None
+
     def forget(self, login: str) -> None:
         """The user has changed, or one of its access keys."""
         self._changes += 1

@@ -143,7 +143,7 @@ def create(
 def begin_partial(session: Session, id_: int, destination: int, request: AllocationRequest, now: float, expires: float) -> None:
     """Keep an upload that broke off; what was kept before for the same user and path is given up."""
     for old in session.rows(_PARTIAL, destination=destination, path=request.path, user=request.user_id):
-        _give_up(session, old[0])
+        give_up(session, old[0])
     create(session, id_, destination, request, now, expires, PARTIAL)
 
 
@@ -242,14 +242,14 @@ def complete(
 def abort(session: Session, destination: int, path: str, id_: int) -> None:
     """Give an upload up. Raises `NotFound`."""
     find(session, destination, path, id_)
-    _give_up(session, id_)
+    give_up(session, id_)
 
 
 def expire(session: Session, now: float) -> int:
     """Give up uploads whose time is over, and say how many."""
     rows = session.rows(_EXPIRED, now=now, limit=EXPIRED_AT_A_TIME)
     for row in rows:
-        _give_up(session, row[0])
+        give_up(session, row[0])
     return len(rows)
 
 
@@ -278,7 +278,8 @@ def _publish(session: Session, file: DataFile) -> None:
     _drop(session, left)
 
 
-def _give_up(session: Session, id_: int) -> None:
+def give_up(session: Session, id_: int) -> None:
+    """Remove an upload and its parts."""
     segments = [row[0] for row in session.rows(_ALL_PARTS, upload=id_)]
     session.run(_REMOVE_PARTS, upload=id_)
     _drop(session, segments)

@@ -24,6 +24,7 @@ from ecpds.interfaces import IMaster, IMoverControl, IThreads
 from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, keylist, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
+from ecpds.master.buckets import Buckets
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
 from ecpds.master.history import History
@@ -99,6 +100,7 @@ class Master:
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
+        self.buckets = Buckets(self)
 
     async def start(self) -> None:
         """Before anybody asks. The engine is open."""
@@ -186,6 +188,12 @@ class Master:
     async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
         place, limit = self.destination(destination).id, max(1, min(limit, self.limits.listing_page))
         return await self.reader.ask_on_thread(lambda session: keylist.page(session, place, prefix, after, delimiter, limit))
+
+    async def create_bucket(self, identity: Identity, name: str) -> None:
+        await self.buckets.create(identity, name)
+
+    async def remove_bucket(self, identity: Identity, name: str) -> None:
+        await self.buckets.remove(identity, name)
 
     async def create_upload(self, request: AllocationRequest) -> int:
         return await self.multiparts.create(request)

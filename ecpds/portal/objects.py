@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve
 from zope.interface import implementer
 
+from ecpds.errors import NotPermitted
 from ecpds.interfaces import IObjects, IUpload
 from ecpds.model import AllocationRequest, Completion, Condition, Entry, KeyPage, MultipartUpload, UploadPart
 from ecpds.portal.filesystem import FileSystem, recorded
@@ -29,6 +30,17 @@ class ObjectSpace(FileSystem):
             tuple(each[start:] for each in page.prefixes),
             page.after and page.after[start:],
         )
+
+    @recorded("mkdir")
+    async def create_bucket(self, name: str) -> None:
+        await self._master.create_bucket(self.identity, name)
+
+    @recorded("rmdir")
+    async def remove_bucket(self, name: str) -> None:
+        real = self._visible(f"/{name}", "delete")
+        if real.inside:
+            raise NotPermitted
+        await self._master.remove_bucket(self.identity, real.destination)
 
     @recorded("put")
     async def create_upload(self, path: str, metadata: Mapping[str, str]) -> int:

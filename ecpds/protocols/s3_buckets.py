@@ -6,7 +6,7 @@ replies are fixed, and a wish to change one is refused as not implemented.
 
 from __future__ import annotations
 
-from ecpds.errors import NotFound
+from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted
 from ecpds.http.message import Response
 from ecpds.protocols.s3_call import Call, xml_response
 from ecpds.protocols.s3_errors import S3Error
@@ -88,14 +88,32 @@ async def acl(call: Call) -> Response:
 
 
 async def create_bucket(call: Call) -> Response:
-    """Destinations are made by operators; one that is there already is told so."""
+    """Answer CreateBucket, for users who may make destinations; others are told what is there already, too."""
     try:
-        await exists(call)
-    except S3Error as error:
-        raise S3Error("AccessDenied", 403, "Destinations are made by the portal's operators.") from error
-    raise S3Error("BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded.")
+        await call.objects.create_bucket(call.bucket)
+    except InvalidName as refusal:
+        raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.") from refusal
+    except (AlreadyExists, NotPermitted) as refusal:
+        await _refuse_existing(call, isinstance(refusal, AlreadyExists))
+        raise
+    return Response(200, [("Location", f"/{call.bucket}")])
+
+
+async def _refuse_existing(call: Call, known: bool) -> None:
+    try:
+        await call.files.stat(f"/{call.bucket}")
+    except (NotFound, InvalidName) as refusal:
+        if known:
+            raise S3Error("BucketAlreadyExists", 409, "The requested bucket name is not available.") from refusal
+    else:
+        raise S3Error("BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded.")
 
 
 async def delete_bucket(call: Call) -> Response:
+    """Answer DeleteBucket, for users who may make destinations."""
     await exists(call)
-    raise S3Error("AccessDenied", 403, "Destinations are removed by the portal's operators.")
+    try:
+        await call.objects.remove_bucket(call.bucket)
+    except DirectoryNotEmpty as refusal:
+        raise S3Error("BucketNotEmpty", 409, "The bucket you tried to delete is not empty.") from refusal
+    return Response(204)

@@ -26,6 +26,7 @@ LEAST_PART = 5 << 20
 """Bytes of every part but the last."""
 
 MOST_PARTS = 10_000
+PAGE = 1000
 CRCS = ("crc32", "crc32c", "crc64nvme")
 """What can be of the type FULL_OBJECT; then what can be COMPOSITE."""
 
@@ -250,7 +251,7 @@ def _listed(document: s3xml.Element, algorithm: str) -> list[Listed]:
 
 
 async def _complete(call: Call, upload: MultipartUpload, listed: Sequence[Listed], condition: Condition) -> DataFile:
-    stored = {part.number: part for part in await call.objects.parts(call.path, upload.id, 0, MOST_PARTS)}
+    stored = await _stored(call, upload)
     algorithm, kind = algorithm_and_type(upload)
     parts = [_matching(stored.get(each.number), each, algorithm) for each in listed]
     if any(part.size < LEAST_PART for part in parts[:-1]):
@@ -260,6 +261,16 @@ async def _complete(call: Call, upload: MultipartUpload, listed: Sequence[Listed
     except InvalidRequest as refusal:
         raise _invalid_part() from refusal
     return _file(entry)
+
+
+async def _stored(call: Call, upload: MultipartUpload) -> dict[int, UploadPart]:
+    """Every part by its number, asked for in pages."""
+    found: dict[int, UploadPart] = {}
+    page = await call.objects.parts(call.path, upload.id, 0, PAGE)
+    while page:
+        found.update((part.number, part) for part in page)
+        page = await call.objects.parts(call.path, upload.id, page[-1].number, PAGE)
+    return found
 
 
 def _matching(part: UploadPart | None, listed: Listed, algorithm: str) -> UploadPart:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.real.case import sha256
 from tests.real.clients import Curl, missing
-from tests.real.harness import DESTINATION
+from tests.real.harness import DESTINATION, LOGIN
 from tests.real.s3_clients import SCHEMES, S3TestCase
 
 
@@ -233,6 +233,21 @@ class Boto3(S3TestCase):
         self.assertEqual((got["Body"].read(), got["Metadata"]), (b"copied", {"b": "2"}))
         absent = {"Bucket": DESTINATION, "Key": "absent"}
         self.assertEqual(self.refused(lambda: client.copy_object(**source, CopySource=absent))[0], "NoSuchKey")
+
+    def test_buckets_of_those_who_may_make_them(self) -> None:
+        client = self.client("http")
+        self.assertEqual(self.refused(lambda: client.create_bucket(Bucket="mine")), ("AccessDenied", 403))
+        self.assertEqual(self.refused(lambda: client.create_bucket(Bucket=DESTINATION)), ("BucketAlreadyOwnedByYou", 409))
+        self.node.ecpds("user", "set", LOGIN, "--option", "portal.makesBuckets=true")
+        self.aws("http", "s3", "mb", "s3://mine")
+        self.assertEqual([each["Name"] for each in client.list_buckets()["Buckets"]], [DESTINATION, "mine"])
+        client.put_object(Bucket="mine", Key="k", Body=b"x")
+        client.create_multipart_upload(Bucket="mine", Key="never")
+        self.assertEqual(self.refused(lambda: client.delete_bucket(Bucket="mine")), ("BucketNotEmpty", 409))
+        client.delete_object(Bucket="mine", Key="k")
+        self.aws("http", "s3", "rb", "s3://mine")
+        self.assertEqual(self.refused(lambda: client.head_bucket(Bucket="mine"))[1], 404)
+        self.assertEqual(self.refused(lambda: client.create_bucket(Bucket="-no")), ("InvalidBucketName", 400))
 
     def test_folders_are_keys_where_somebody_made_them(self) -> None:
         client = self.client("http")

@@ -1,0 +1,78 @@
+"""Destinations that users make and remove themselves, as S3's clients expect of buckets: with an option of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import select
+from twisted.internet.interfaces import IReactorTime
+
+from ecpds.errors import NotPermitted
+from ecpds.master import destinations, multipart
+from ecpds.master.accounts import Accounts
+from ecpds.master.schema import upload, user_destination
+from ecpds.master.sql import Session, Statement, insert_into, value
+from ecpds.model import Destination, Identity
+from ecpds.options import MAKES_BUCKETS
+
+T = TypeVar("T")
+
+_GIVE = Statement(insert_into(user_destination))
+_UPLOADS = Statement(select(upload.c.id).where(upload.c.destination == value("destination"), upload.c.kind == multipart.KIND))
+
+
+class IsMaster(Protocol):
+    """What this needs of the Master."""
+
+    accounts: Accounts
+    clock: IReactorTime
+
+    def destination(self, name: str) -> Destination: ...
+
+    def destination_changed(self, destination: Destination) -> None: ...
+
+    def destination_removed(self, destination: Destination) -> None: ...
+
+    async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T: ...
+
+
+class Buckets:
+    """Answers for a Master what concerns them."""
+
+    def __init__(self, master: IsMaster) -> None:
+        self._master = master
+
+    async def create(self, identity: Identity, name: str) -> None:
+        """Make a destination that the user has. Raises `NotPermitted`, `AlreadyExists`, `InvalidName`."""
+        await self._check(identity)
+        new = Destination(0, name, created=self._master.clock.seconds())
+        destinations.check(new)
+
+        def change(session: Session) -> Destination:
+            made = destinations.add(session, new)
+            session.run(_GIVE, user=identity.user_id, destination=made.id)
+            return made
+
+        await self._master.change(change, self._made)
+
+    async def remove(self, identity: Identity, name: str) -> None:
+        """Remove a destination that holds nothing. Raises `NotPermitted`, `NotFound`, `DirectoryNotEmpty`."""
+        await self._check(identity)
+        await self._master.accounts.authorise(identity.user_id, "delete", name, "")
+        found = self._master.destination(name)
+
+        def change(session: Session) -> None:
+            for (id_,) in session.rows(_UPLOADS, destination=found.id):
+                multipart.give_up(session, id_)
+            destinations.remove(session, found.id, False)
+
+        await self._master.change(change, lambda _: self._master.destination_removed(found))
+
+    async def _check(self, identity: Identity) -> None:
+        if (await self._master.accounts.whole_option(identity, MAKES_BUCKETS)) != "true":
+            raise NotPermitted("destinations are made by the portal's operators")
+
+    def _made(self, made: Destination) -> None:
+        self._master.destination_changed(made)
+        self._master.accounts.forget_all()
