@@ -261,14 +261,18 @@ class Limits:
     """FTP commands that may wait for an earlier one before the connection is no longer read."""
     unknown_commands: int = _natural(10)
     """Unknown commands in a row before an FTP connection is closed; 0: no limit."""
-    ssh_packet: int = _natural(35000)
-    """Bytes of one packet that an SSH client may send (RFC 4253, section 6.1, asks for these)."""
+    ssh_packet: int = _natural(135168)
+    """Bytes of one packet that an SSH client may send once it is logged in, and never more than 35000 before."""
     ssh_login_bytes: int = _natural(262144)
     """Bytes that an SSH client may send before it is logged in."""
     ssh_tries: int = _natural(6)
     """Refused requests to log in before an SSH connection is closed."""
     ssh_channels: int = _natural(8)
     """Channels of one SSH connection."""
+    ssh_window: int = _natural(2097152)
+    """Bytes that an SSH client may send on one channel of the door before they are used."""
+    sftp_handles: int = _natural(64)
+    """Files and directories that one SFTP session may have open."""
     ssh_rekey_bytes: int = _natural(1073741824)
     """Bytes that cross an SSH connection before it gets new keys."""
     ssh_rekey_time: float = _positive(3600.0)

@@ -1,4 +1,4 @@
-"""Which algorithms we speak: the strongest that conch has, and none that rests on SHA-1, MD5, CBC or DSA.
+"""Which algorithms we speak: the strongest that there are, and none that rests on SHA-1, MD5, CBC or DSA.
 
 What a host key may sign with follows from the key; what users' keys may sign with is said in `server-sig-algs`
 (RFC 8308, section 3.1), which conch leaves at the host key's own.
@@ -20,9 +20,17 @@ _WANTED = (
 KEY_EXCHANGES = [name for name in _WANTED if name in getSupportedKeyExchanges()]
 """Best first. The first needs a cryptography library that has ML-KEM."""
 
-CIPHERS = [b"aes256-ctr", b"aes192-ctr", b"aes128-ctr"]
+CIPHERS = [
+    b"aes128-gcm@openssh.com",
+    b"aes256-gcm@openssh.com",
+    b"chacha20-poly1305@openssh.com",
+    b"aes256-ctr",
+    b"aes192-ctr",
+    b"aes128-ctr",
+]
 
-MACS = [b"hmac-sha2-512", b"hmac-sha2-256"]
+MACS = [b"hmac-sha2-512-etm@openssh.com", b"hmac-sha2-256-etm@openssh.com", b"hmac-sha2-512", b"hmac-sha2-256"]
+"""With a cipher that authenticates by itself they are agreed on and not used."""
 
 COMPRESSIONS = [b"none"]
 """zlib would inflate a small packet to gigabytes, before login at that."""

@@ -25,7 +25,7 @@ from ecpds.ssh.fields import Fields
 LONGEST_COMMAND = 16384
 """Bytes of a command line."""
 
-LARGEST_DATA = 32768
+LARGEST_DATA = 131072
 """Bytes that a client may put into one packet."""
 
 FAILED = 1

@@ -20,6 +20,7 @@ from twisted.conch.ssh.common import NS, getNS
 from twisted.conch.ssh.service import SSHService
 from twisted.conch.ssh.transport import (
     DISCONNECT_BY_APPLICATION,
+    DISCONNECT_MAC_ERROR,
     DISCONNECT_PROTOCOL_ERROR,
     DISCONNECT_SERVICE_NOT_AVAILABLE,
     MSG_DISCONNECT,
@@ -30,12 +31,14 @@ from twisted.conch.ssh.transport import (
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.randbytes import secureRandom
 from zope.interface import implementer
 
 from ecpds.config import Limits
 from ecpds.interfaces import ITimeouts, IWatch
 from ecpds.ssh.algorithms import CIPHERS, COMPRESSIONS, KEY_EXCHANGES, MACS, STRICT_CLIENT, STRICT_SERVER, USER_KEYS
 from ecpds.ssh.authorized import shown
+from ecpds.ssh.ciphers import BadPacket, Opening, Protections, Sealing
 from ecpds.ssh.fields import Fields
 from ecpds.ssh.rules import OutOfOrder, Phase, Rules
 
@@ -50,6 +53,11 @@ SEQUENCE = 1 << 32
 MOST_PACKETS = 1 << 31
 """Packets under one set of keys (RFC 4344, section 3.1)."""
 
+BEFORE_LOGIN = 35000
+"""Bytes of a packet before the login is over (RFC 4253, section 6.1, asks for these)."""
+
+SHORTEST_PADDING = 4
+
 MOST_QUEUED = 1024
 """Messages that may wait for the end of a key exchange."""
 
@@ -57,6 +65,10 @@ UNREADABLE = (struct.error, IndexError, KeyError, TypeError, ValueError, ConchEr
 """What conch's handlers raise when a message is not of its form, or names a channel that there is not."""
 
 USERAUTH = b"ssh-userauth"
+
+
+class BadLength(Exception):
+    """A packet's length is not one that it may have."""
 
 
 class Server(Protocol):
@@ -89,6 +101,9 @@ class SshConnection(SSHServerTransport):
 
     log = Logger()
     transport: Any
+    buf: Any
+    currentEncryptions: Any
+    nextEncryptions: Any
     ourVersionString = VERSION
     supportedKeyExchanges = KEY_EXCHANGES
     supportedPublicKeys = [b"ssh-ed25519"]  # noqa: RUF012
@@ -102,6 +117,10 @@ class SshConnection(SSHServerTransport):
         self.rules = Rules()
         self._server = server
         self._limits = server.limits
+        self.buf = bytearray()
+        self._at = 0
+        self._size = 0
+        self.currentEncryptions = Protections(b"none", b"none", b"none", b"none")
         self._ended = False
         self._congested = False
         self._finishing = False
@@ -115,7 +134,8 @@ class SshConnection(SSHServerTransport):
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
         self._watch = self._server.timeouts.watch(self._limits.login_time, lambda: self.give_up("no login in time"))
-        super().connectionMade()  # type: ignore[no-untyped-call]
+        self.transport.write(VERSION + b"\r\n")
+        self.sendKexInit()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._ended = True
@@ -212,12 +232,12 @@ class SshConnection(SSHServerTransport):
     def _read_version(self) -> bool:
         """Take the client's version line off the buffer; whether it was there and will do."""
         line, newline, rest = self.buf.partition(b"\n")
-        if len(line) >= LONGEST_VERSION or not b"SSH-".startswith(line[:4]):
+        if len(line) >= LONGEST_VERSION or not b"SSH-".startswith(bytes(line[:4])):
             self.give_up("that is not an SSH client", DISCONNECT_PROTOCOL_ERROR)
             return False
         if not newline:
             return False
-        self.otherVersionString = line.removesuffix(b"\r")
+        self.otherVersionString = bytes(line.removesuffix(b"\r"))
         if not self.otherVersionString.startswith((b"SSH-2.0-", b"SSH-1.99-")) or b"\0" in line:
             self.give_up("this is SSH 2.0 only", DISCONNECT_PROTOCOL_ERROR)
             return False
@@ -226,24 +246,46 @@ class SshConnection(SSHServerTransport):
         return True
 
     def _read_packets(self) -> None:
-        while not self._ended and (packet := self.getPacket()) is not None:
-            self.incomingPacketSequence %= SEQUENCE
-            self._ledger.packets += 1
-            if not packet or len(packet) > self._limits.ssh_packet:
-                self.give_up("bad packet length", DISCONNECT_PROTOCOL_ERROR)
-                return
-            self.dispatchMessage(packet[0], packet[1:])
+        try:
+            while not self._ended and (packet := self.getPacket()) is not None:
+                self.incomingPacketSequence = (self.incomingPacketSequence + 1) % SEQUENCE
+                self._ledger.packets += 1
+                self.dispatchMessage(packet[0], packet[1:])
+        except BadPacket as error:
+            self.give_up(str(error), DISCONNECT_MAC_ERROR)
+        except BadLength:
+            self.give_up("bad packet length", DISCONNECT_PROTOCOL_ERROR)
+        del self.buf[: self._at]
+        self._at = 0
         if not self._ended:
             self._renew_keys()
 
     def getPacket(self) -> bytes | None:
-        """As conch's, with our cap on what is waited for."""
-        packet: bytes | None = super().getPacket()  # type: ignore[no-untyped-call]
-        if packet is None and hasattr(self, "first"):
-            (length,) = struct.unpack("!L", self.first[:4])
-            if length > self._limits.ssh_packet:
-                self.give_up("bad packet length", DISCONNECT_PROTOCOL_ERROR)
-        return packet
+        """The payload of the next packet, if all of it is here. Raises `BadPacket`, `BadLength`."""
+        opening, here = self.currentEncryptions.opening, len(self.buf) - self._at
+        if self._size == 0:
+            if here < opening.head:
+                return None
+            head = bytes(self.buf[self._at : self._at + opening.head])
+            length = opening.length(self.incomingPacketSequence, head)
+            self._check_length(length, opening)
+            self._size = 4 + length + opening.tail
+        if here < self._size:
+            return None
+        end = self._at + self._size
+        body: bytes = opening.open(self.incomingPacketSequence, bytes(memoryview(self.buf)[self._at : end]))
+        self._at, self._size = end, 0
+        padding = body[0]
+        if padding < SHORTEST_PADDING or padding + 2 > len(body):
+            raise BadLength
+        return body[1:-padding]
+
+    def _check_length(self, length: int, opening: Opening) -> None:
+        """The length of a body that was not authenticated yet. Raises `BadLength`."""
+        most = self._limits.ssh_packet if self.rules.phase is Phase.OPEN else min(BEFORE_LOGIN, self._limits.ssh_packet)
+        padded = length + 4 if opening.counts_length else length
+        if not max(opening.block - 4, SHORTEST_PADDING + 2) <= length <= most or padded % opening.block:
+            raise BadLength
 
     def dispatchMessage(self, messageNum: int, payload: bytes) -> None:
         """Handle a message that may come now; whatever else ends the connection."""
@@ -262,13 +304,21 @@ class SshConnection(SSHServerTransport):
     def sendPacket(self, messageType: int, payload: bytes) -> None:
         if self._ended:
             return
-        super().sendPacket(messageType, payload)  # type: ignore[no-untyped-call]
+        if self._keyExchangeState != self._KEY_EXCHANGE_NONE and not self._allowedKeyExchangeMessageType(messageType):  # type: ignore[no-untyped-call]
+            self._blockedByKeyExchange.append((messageType, payload))
+            if len(self._blockedByKeyExchange) > MOST_QUEUED:
+                self.abort()
+            return
+        sealing: Sealing = self.currentEncryptions.sealing
+        size = len(payload) + (6 if sealing.counts_length else 2)
+        padding = SHORTEST_PADDING + (-size - SHORTEST_PADDING) % sealing.block
+        body = b"".join((bytes((padding, messageType)), payload, secureRandom(padding)))
+        self.transport.write(sealing.seal(self.outgoingPacketSequence, body))
+        self.outgoingPacketSequence += 1
         self._ledger.bytes += len(payload)
         self._ledger.packets += 1
         strict_restart = messageType == MSG_NEWKEYS and self.rules.strict
         self.outgoingPacketSequence = 0 if strict_restart else self.outgoingPacketSequence % SEQUENCE
-        if self._blockedByKeyExchange is not None and len(self._blockedByKeyExchange) > MOST_QUEUED:
-            self.abort()
 
     # Key exchange
 
@@ -299,6 +349,8 @@ class SshConnection(SSHServerTransport):
         super().ssh_KEXINIT(packet)
         # conch would ignore a wrong guess only if it had one of two numbers.
         self.rules.guessed, self.ignoreNextPacket = bool(self.ignoreNextPacket), 0
+        agreed = self.nextEncryptions
+        self.nextEncryptions = Protections(agreed.outCipType, agreed.inCipType, agreed.outMACType, agreed.inMACType)
 
     def ssh_NEWKEYS(self, packet: bytes) -> None:
         super().ssh_NEWKEYS(packet)

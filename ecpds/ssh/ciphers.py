@@ -1,0 +1,240 @@
+"""How packets are protected (RFC 4253, section 6): each direction of a connection has one of these at a time.
+
+- none, before there are keys.
+- AES in counter mode with HMAC-SHA-2 (RFC 4344, RFC 6668), over the plain packet, or over the encrypted one (the `-etm`
+  forms, OpenSSH's PROTOCOL, section 1.6), whose length is in the clear.
+- AES-GCM (RFC 5647, negotiated as OpenSSH does: the cipher alone decides, PROTOCOL, section 1.7). The length is in the
+  clear and authenticated.
+- ChaCha20-Poly1305 (OpenSSH's PROTOCOL.chacha20poly1305): the length is encrypted with a key of its own.
+
+A body is what the length counts: the length of the padding, the payload, the padding. A packet whose authentication fails
+is never handed on.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+COUNTER = {b"aes128-ctr": 16, b"aes192-ctr": 24, b"aes256-ctr": 32}
+GCM = {b"aes128-gcm@openssh.com": 16, b"aes256-gcm@openssh.com": 32}
+CHACHA = b"chacha20-poly1305@openssh.com"
+"""The ciphers, with the bytes of their keys."""
+
+MACS = {b"hmac-sha2-256": ("sha256", 32), b"hmac-sha2-512": ("sha512", 64)}
+ETM = b"-etm@openssh.com"
+
+TAG = 16
+
+
+class BadPacket(Exception):
+    """A packet is not what its sender's keys would have made."""
+
+
+class Sealing(Protocol):
+    """Protects what we send. `block` is what bodies are padded to, with their length where `counts_length`."""
+
+    block: int
+    counts_length: bool
+
+    def seal(self, sequence: int, body: bytes) -> bytes:
+        """The packet of a body, as it crosses the wire."""
+
+
+class Opening(Protocol):
+    """Opens what we are sent. `head` is how many bytes it takes to learn a packet's length."""
+
+    head: int
+    block: int
+    counts_length: bool
+    tail: int
+
+    def length(self, sequence: int, head: bytes) -> int:
+        """The length of the body, by the first bytes of its packet; asked for once a packet. `tail` bytes follow it."""
+
+    def open(self, sequence: int, packet: bytes) -> bytes:
+        """The body of a whole packet. Raises `BadPacket`."""
+
+
+class Clear:
+    """No protection."""
+
+    head, block, tail = 8, 8, 0
+    counts_length = True
+
+    def seal(self, sequence: int, body: bytes) -> bytes:
+        return struct.pack(">L", len(body)) + body
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int.from_bytes(head[:4], "big")
+
+    def open(self, sequence: int, packet: bytes) -> bytes:
+        return packet[4:]
+
+
+class Mac:
+    """HMAC-SHA-2."""
+
+    def __init__(self, name: bytes, key: bytes) -> None:
+        self._hash, self.size = MACS[name]
+        self._key = key[: self.size]
+
+    def make(self, sequence: int, data: bytes) -> bytes:
+        return hmac.digest(self._key, struct.pack(">L", sequence) + data, self._hash)
+
+    def check(self, sequence: int, data: bytes, mac: bytes) -> None:
+        """Raises `BadPacket`."""
+        if not hmac.compare_digest(self.make(sequence, data), mac):
+            raise BadPacket("bad MAC")
+
+
+class CounterAndMac:
+    """The MAC is over the plain packet, whose length is encrypted with it."""
+
+    head, block = 16, 16
+    counts_length = True
+
+    def __init__(self, cipher: bytes, mac: bytes, iv: bytes, key: bytes, integrity: bytes) -> None:
+        self._stream = Cipher(AES(key[: COUNTER[cipher]]), modes.CTR(iv[:16])).encryptor()
+        self._mac = Mac(mac, integrity)
+        self._first = b""
+        self.tail = self._mac.size
+
+    def seal(self, sequence: int, body: bytes) -> bytes:
+        packet = struct.pack(">L", len(body)) + body
+        return self._stream.update(packet) + self._mac.make(sequence, packet)
+
+    def length(self, sequence: int, head: bytes) -> int:
+        self._first = self._stream.update(head)
+        return int.from_bytes(self._first[:4], "big")
+
+    def open(self, sequence: int, packet: bytes) -> bytes:
+        plain = self._first + self._stream.update(packet[self.head : -self.tail])
+        self._mac.check(sequence, plain, packet[-self.tail :])
+        return plain[4:]
+
+
+class CounterThenMac:
+    """The MAC is over the encrypted packet and checked before anything is decrypted."""
+
+    head, block = 4, 16
+    counts_length = False
+
+    def __init__(self, cipher: bytes, mac: bytes, iv: bytes, key: bytes, integrity: bytes) -> None:
+        self._stream = Cipher(AES(key[: COUNTER[cipher]]), modes.CTR(iv[:16])).encryptor()
+        self._mac = Mac(mac.removesuffix(ETM), integrity)
+        self.tail = self._mac.size
+
+    def seal(self, sequence: int, body: bytes) -> bytes:
+        packet = struct.pack(">L", len(body)) + self._stream.update(body)
+        return packet + self._mac.make(sequence, packet)
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int.from_bytes(head, "big")
+
+    def open(self, sequence: int, packet: bytes) -> bytes:
+        self._mac.check(sequence, packet[: -self.tail], packet[-self.tail :])
+        return self._stream.update(packet[4 : -self.tail])
+
+
+class Gcm:
+    """The nonce is four fixed bytes and a counter of its own (RFC 5647, section 7.1)."""
+
+    head, block, tail = 4, 16, TAG
+    counts_length = False
+
+    def __init__(self, cipher: bytes, iv: bytes, key: bytes) -> None:
+        self._cipher = AESGCM(key[: GCM[cipher]])
+        self._fixed, self._counter = iv[:4], int.from_bytes(iv[4:12], "big")
+
+    def _nonce(self) -> bytes:
+        nonce = self._fixed + self._counter.to_bytes(8, "big")
+        self._counter = (self._counter + 1) % (1 << 64)
+        return nonce
+
+    def seal(self, sequence: int, body: bytes) -> bytes:
+        length = struct.pack(">L", len(body))
+        return length + self._cipher.encrypt(self._nonce(), body, length)
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int.from_bytes(head, "big")
+
+    def open(self, sequence: int, packet: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(self._nonce(), memoryview(packet)[4:], packet[:4])
+        except InvalidTag as error:
+            raise BadPacket("bad tag") from error
+
+
+class ChaCha:
+    """The nonce is the sequence number; block 0 of the key stream is the key of Poly1305, the body begins with block 1."""
+
+    head, block, tail = 4, 8, TAG
+    counts_length = False
+
+    def __init__(self, key: bytes) -> None:
+        start = bytes(16)
+        self._body = Cipher(ChaCha20(key[:32], start), None).encryptor()
+        self._length = Cipher(ChaCha20(key[32:64], start), None).encryptor()
+
+    def seal(self, sequence: int, body: bytes) -> bytes:
+        nonce = sequence.to_bytes(16, "big")
+        self._length.reset_nonce(nonce)
+        length = self._length.update(struct.pack(">L", len(body)))
+        tag = self._tag(nonce)
+        packet = length + self._body.update(body)
+        tag.update(packet)
+        return packet + tag.finalize()
+
+    def length(self, sequence: int, head: bytes) -> int:
+        self._length.reset_nonce(sequence.to_bytes(16, "big"))
+        return int.from_bytes(self._length.update(head), "big")
+
+    def open(self, sequence: int, packet: bytes) -> bytes:
+        tag = self._tag(sequence.to_bytes(16, "big"))
+        tag.update(memoryview(packet)[:-TAG])
+        try:
+            tag.verify(packet[-TAG:])
+        except InvalidSignature as error:
+            raise BadPacket("bad tag") from error
+        return self._body.update(memoryview(packet)[4:-TAG])
+
+    def _tag(self, nonce: bytes) -> Poly1305:
+        """Poly1305 with the key of this packet; the key stream of the body then stands at block 1."""
+        self._body.reset_nonce(nonce)
+        return Poly1305(self._body.update(bytes(64))[:32])
+
+
+def protection(
+    cipher: bytes, mac: bytes, iv: bytes, key: bytes, integrity: bytes
+) -> CounterAndMac | CounterThenMac | Gcm | ChaCha:
+    """What was agreed on, with keys as long as it may need (RFC 4253, section 7.2). Serves one direction only."""
+    if cipher in GCM:
+        return Gcm(cipher, iv, key)
+    if cipher == CHACHA:
+        return ChaCha(key)
+    kind = CounterThenMac if mac.endswith(ETM) else CounterAndMac
+    return kind(cipher, mac, iv, key, integrity)
+
+
+class Protections:
+    """Both directions, as conch's transport wants them: by names first, then with keys, both in its order."""
+
+    def __init__(self, out_cipher: bytes, in_cipher: bytes, out_mac: bytes, in_mac: bytes) -> None:
+        self.outCipType, self.inCipType, self.outMACType, self.inMACType = out_cipher, in_cipher, out_mac, in_mac
+        self.encBlockSize = self.decBlockSize = self.verifyDigestSize = 0
+        self.sealing: Sealing = Clear()
+        self.opening: Opening = Clear()
+
+    def setKeys(self, outIV: bytes, outKey: bytes, inIV: bytes, inKey: bytes, outInteg: bytes, inInteg: bytes) -> None:
+        sealing = protection(self.outCipType, self.outMACType, outIV, outKey, outInteg)
+        opening = protection(self.inCipType, self.inMACType, inIV, inKey, inInteg)
+        self.sealing, self.opening = sealing, opening
+        self.encBlockSize, self.decBlockSize, self.verifyDigestSize = sealing.block, opening.block, opening.tail
