@@ -46,7 +46,7 @@ from tests.real.postgresql import Server
 IN_FLIGHT = 64
 LOOK_UPS = 1000
 """Look-ups of files a second that are answered while pairs are measured."""
-SIZES = (1000, 100_000)
+SIZES = (1000, 100_000, 1_000_000)
 PAGES = 50
 ORIGIN = Origin("ftp", "192.0.2.1", "bench")
 DIGESTS = {"crc64nvme": "0011223344556677", "sha256": "ab" * 32}

@@ -59,6 +59,8 @@ _PAGE = Statement(
         ).order_by("name")
     ),
 )
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 _ADD_FILE = Statement(insert_into(data_file))
 _SET_MTIME = Statement(update(data_file).where(data_file.c.id == value("file")).values(mtime=value("modified")))
 _SET_DIGESTS = Statement(update(data_file).where(data_file.c.id == value("file")).values(digests=value("known")))
@@ -163,7 +165,7 @@ def drop(session: Session, file: int, due: float) -> None:
 
 
 def packed(values: Mapping[str, str]) -> str:
-    return json.dumps(dict(values), separators=(",", ":")) if values else "{}"
+    return _encoded(dict(values)) if values else "{}"
 
 
 def unpacked(text: str) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import hypot, sqrt
 from random import Random
-from statistics import fmean, pstdev
 from types import MappingProxyType
 from zlib import crc32
 
@@ -150,8 +150,10 @@ class Placer:
                     free = use.free - self._kept
                     rooms.setdefault(use.index, []).append(max(1.0, free - PENALTY * wanted.size))
         indices = sorted(rooms)
-        weights = [fmean(rooms[index]) for index in indices]
-        if pstdev(weights) <= EVEN * fmean(weights):
+        if len(indices) == 1:
+            return indices[0]
+        weights = [sum(rooms[index]) / len(rooms[index]) for index in indices]
+        if _are_even(weights):
             return self._random.choice(indices)
         return self._random.choices(indices, weights)[0]
 
@@ -166,3 +168,9 @@ class Placer:
         start = (first + self._turns[group]) % len(able)
         turned = [*able[start:], *able[:start]]
         return min(turned, key=lambda mover: mover.reads.get(volume, 0) + self._placed[mover.name, volume])
+
+
+def _are_even(weights: Sequence[float]) -> bool:
+    """Whether they vary by no more than `EVEN`. In floats: the exact sums of `statistics` cost every upload 30 µs."""
+    mean = sum(weights) / len(weights)
+    return hypot(*(weight - mean for weight in weights)) <= EVEN * mean * sqrt(len(weights))

@@ -327,7 +327,9 @@ class Master:
         return await detached(self._named(destination, change))
 
     async def _named(self, destination: int, change: multipart.Change) -> Entry:
-        return await self._change(change, lambda entry: self._cache.put(destination, evolve(entry, replaced=False)))
+        return await self._change(
+            change, lambda entry: self._cache.put(destination, Entry(entry.path, entry.mtime, entry.file))
+        )
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         """Change the catalogue, and then what is kept in memory, even if the one who asked goes away in between."""
