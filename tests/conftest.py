@@ -28,5 +28,6 @@ def folder_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever opens no socket, starts no process and does not take long is `quick`."""
     for item in items:
-        if REAL not in item.path.parents and item.get_closest_marker("long") is None:
+        starts_processes = REAL in item.path.parents or "subprocess" in vars(getattr(item, "module", item))
+        if not starts_processes and item.get_closest_marker("long") is None:
             item.add_marker(pytest.mark.quick)
