@@ -1,0 +1,143 @@
+"""Files that come in parts, over the Master and a store: what is published, what is given back, and who may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from ecpds.errors import InvalidRequest, NotFound, NotPermitted, PreconditionFailed
+from ecpds.interfaces import IFileSystem, IObjects
+from ecpds.model import ANYTHING, Completion, Condition, Identity, Origin
+from ecpds.portal.objects import ObjectSpace
+from tests.doubles import MemorySource
+from tests.portal.house import NODE, House
+
+PATH = "/d/in/parts"
+
+
+class InParts(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.house = House(self)
+        self.house.add_destination("d")
+        self.user = self.house.add_user("ann", ("d",))
+        self.objects = self.view(("get", "put", "delete", "dir", "mkdir"))
+        self.upload = self.house.now(self.objects.create_upload(PATH, {"content-type": "x"}))
+
+    def view(self, permissions: tuple[str, ...]) -> ObjectSpace:
+        identity = Identity(self.user.id, "ann", frozenset(permissions), ("d",))
+        return ObjectSpace(self.house.backing, identity, Origin("s3", "192.0.2.1", NODE))
+
+    def put(self, number: int, data: bytes, **expected: str) -> Any:
+        async def part() -> Any:
+            upload = await self.objects.open_part(PATH, self.upload, number, len(data), {}, ("md5",))
+            await upload.receive(MemorySource(data))
+            return await upload.commit(expected)
+
+        return self.house.now(part())
+
+    def parts(self) -> Any:
+        return self.house.now(self.objects.parts(PATH, self.upload, 0, 100))
+
+    def complete(self, condition: Condition = ANYTHING) -> Any:
+        return ensureDeferred(self.objects.complete(PATH, self.upload, Completion(tuple(self.parts())), condition))
+
+    def settle(self) -> None:
+        """Let the Master delete what is to be deleted."""
+        self.house.clock.advance(2.0)
+        self.house.clock.advance(2.0)
+
+    def test_provides(self) -> None:
+        verifyObject(IObjects, self.objects)
+        verifyObject(IFileSystem, self.objects)
+
+    def test_a_file_is_its_parts_in_order_and_nobody_sees_it_before(self) -> None:
+        self.put(2, b"second")
+        self.put(1, b"first")
+        self.failureResultOf(ensureDeferred(self.objects.stat(PATH)), NotFound)
+        entry = self.successResultOf(self.complete())
+        self.assertEqual((entry.path, entry.size, entry.file.id), (PATH, 11, self.upload))
+        self.assertEqual([segment.length for segment in entry.file.segments], [5, 6])
+        self.assertEqual(dict(entry.file.metadata), {"content-type": "x"})
+
+    def test_a_completion_that_is_repeated_is_answered_again(self) -> None:
+        self.put(1, b"only")
+        completion = Completion(tuple(self.parts()))
+        first = self.house.now(self.objects.complete(PATH, self.upload, completion, Condition(absent=True)))
+        again = self.house.now(self.objects.complete(PATH, self.upload, completion, Condition(absent=True)))
+        self.assertEqual(first, again)
+
+    def test_a_condition_holds_at_the_completion(self) -> None:
+        self.put(1, b"only")
+
+        async def other() -> None:
+            upload = await self.objects.open_write(PATH)
+            await upload.receive(MemorySource(b"other"))
+            await upload.commit()
+
+        self.house.now(other())
+        self.failureResultOf(self.complete(Condition(absent=True)), PreconditionFailed)
+        self.assertEqual(self.house.now(self.objects.stat(PATH)).size, 5)
+        self.assertEqual(len(self.parts()), 1, "the parts are still there")
+
+    def test_a_part_that_was_replaced_is_not_published_and_goes(self) -> None:
+        self.put(1, b"old")
+        completion = Completion(tuple(self.parts()))
+        self.put(1, b"newer")
+        refused = ensureDeferred(self.objects.complete(PATH, self.upload, completion, ANYTHING))
+        self.failureResultOf(refused, InvalidRequest)
+        self.settle()
+        self.assertEqual([path.read_bytes() for path in self.house.stored()], [b"newer"])
+
+    def test_parts_that_are_left_out_go(self) -> None:
+        for number, data in ((1, b"one"), (2, b"two"), (3, b"three")):
+            self.put(number, data)
+        completion = Completion((self.parts()[0], self.parts()[2]))
+        entry = self.house.now(self.objects.complete(PATH, self.upload, completion, ANYTHING))
+        self.settle()
+        self.assertEqual(entry.size, 8)
+        self.assertEqual(sorted(path.read_bytes() for path in self.house.stored()), [b"one", b"three"])
+
+    def test_a_digest_that_comes_after_the_bytes_is_checked(self) -> None:
+        async def part() -> None:
+            upload = await self.objects.open_part(PATH, self.upload, 1, 3, {}, ("crc32",))
+            await upload.receive(MemorySource(b"abc"))
+            await upload.commit({"crc32": "00000000"})
+
+        self.assertIsNotNone(self.failureResultOf(ensureDeferred(part())))
+        self.assertEqual((list(self.parts()), self.house.stored()), ([], []))
+
+    def test_an_abort_gives_everything_back(self) -> None:
+        self.put(1, b"x")
+        self.house.now(self.objects.abort(PATH, self.upload))
+        self.settle()
+        self.assertEqual(self.house.stored(), [])
+        self.failureResultOf(ensureDeferred(self.objects.upload(PATH, self.upload)), NotFound)
+        self.failureResultOf(ensureDeferred(self.objects.abort(PATH, self.upload)), NotFound)
+
+    def test_one_that_nobody_completes_goes_after_its_time(self) -> None:
+        self.put(1, b"x")
+        self.house.clock.advance(self.house.limits.multipart_life - 120)
+        self.assertEqual(len(self.parts()), 1)
+        self.house.clock.advance(240)
+        self.settle()
+        self.assertEqual(self.house.stored(), [])
+        self.failureResultOf(ensureDeferred(self.objects.upload(PATH, self.upload)), NotFound)
+
+    def test_an_upload_belongs_to_its_path(self) -> None:
+        for path in ("/d/other", "/d/in"):
+            self.failureResultOf(ensureDeferred(self.objects.upload(path, self.upload)), NotFound)
+            self.failureResultOf(ensureDeferred(self.objects.abort(path, self.upload)), NotFound)
+
+    def test_who_may_not_put(self) -> None:
+        reader = self.view(("get", "dir"))
+        for refused in (
+            reader.create_upload(PATH, {}),
+            reader.open_part(PATH, self.upload, 1, 1, {}, ()),
+            reader.complete(PATH, self.upload, Completion(()), ANYTHING),
+            reader.abort(PATH, self.upload),
+            reader.parts(PATH, self.upload, 0, 10),
+        ):
+            self.failureResultOf(ensureDeferred(refused), NotPermitted)
