@@ -154,6 +154,7 @@ async def measured(engine: Engine, entries: int, pairs: int, reactor: Any) -> Fi
     await operations.add_destination(Destination(0, "bench"))
     user = await operations.add_user(NewUser("bench", destinations=("bench",)))
     await master.writer.run(lambda session: fill(session, engine.is_near, entries))
+    settle(engine)
     try:
         return await Load(master, user.id, entries, pairs).measure()
     finally:
@@ -161,6 +162,13 @@ async def measured(engine: Engine, entries: int, pairs: int, reactor: Any) -> Fi
         engine.close()
         for pool in threads:
             pool.stop()
+
+
+def settle(engine: Engine) -> None:
+    """Let nothing of the filling be left to be done."""
+    session = engine.session()
+    session.command("PRAGMA wal_checkpoint(TRUNCATE)" if engine.is_near else "CHECKPOINT")
+    session.close()
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from ecpds.master.sql import Session
 WAL_KEPT = 64 << 20
 """Bytes of the write-ahead log's file that are kept for the next burst."""
 
+WRITERS_CACHE = 64 << 20
+"""Bytes of pages that the writer keeps: names come in any order, and each is a leaf of an index that may be large."""
 
 STORAGE = {
     sqlite3.SQLITE_BUSY,
@@ -84,6 +86,11 @@ class SqliteEngine(Engine):
             connection.close()
             raise
         return Session(connection, self.dialect)
+
+    def writing_session(self) -> Session:
+        session = self.session()
+        session.command(f"PRAGMA cache_size=-{WRITERS_CACHE >> 10}")
+        return session
 
     def of_storage(self, error: Exception) -> bool:
         return _code(error) in STORAGE
