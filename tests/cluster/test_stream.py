@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -11,13 +12,25 @@ from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.defer import Deferred
 
-from ecpds.cluster.authority import MEMBER, Authority, Credentials, Peer, connected_peer, fleet_context, make_authority, new_key
+from ecpds.cluster.authority import (
+    MEMBER,
+    Authority,
+    Credentials,
+    Peer,
+    connected_peer,
+    fleet_context,
+    make_authority,
+    new_key,
+    stranger_context,
+)
+from ecpds.cluster.codec import Refused
 from ecpds.cluster.dial import Dialer
+from ecpds.cluster.frames import DATA, HEADER, MESSAGE, Abort, End, Frames, Opened, Sent, Span, Working
 from ecpds.cluster.stream_client import Connections, RemoteStore, peer_name
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import Pass, TicketCheck, TicketOffice
 from ecpds.config import Limits
-from ecpds.errors import NotPermitted, Unavailable
+from ecpds.errors import ConnectionLost, NotPermitted, Unavailable
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
 from ecpds.model import Copy
@@ -237,6 +250,38 @@ class TlsStreamTests(StreamCase):
                 self.settle()
         self.now(handle.finish())
         self.assertEqual(self.get(1, 5), b"xxxxx")
+
+    def test_nonsense_gets_nothing_and_harms_nobody(self) -> None:
+        """A member that says anything at all, in frames or not; then everything works as before."""
+        random = Random(5)
+        dialer = Dialer(self.around, InlineThreads(), fleet_context(A))
+        for number in range(60):
+            channel = self.now(dialer.connect("127.0.0.1", self.server.port))
+            data = random.randbytes(random.randrange(1, 400))
+            framed = HEADER.pack(random.choice([MESSAGE, DATA, b"x"]), random.choice([len(data), 0, 2**32 - 1])) + data
+            self.now(channel.write(framed if number % 2 else data))
+            self.settle()
+            channel.abort()
+        self.settle()
+        self.put(1, LARGE)
+        self.assertEqual(self.get(1, len(LARGE)), LARGE)
+        self.assertEqual((self.streams.reads, self.streams.writes), ({0: 1}, 0))
+
+    def test_messages_in_the_wrong_order(self) -> None:
+        for message in (End(0, {}), Span(0, 1), Abort(), Opened(), Sent(), Working()):
+            channel = self.now(Dialer(self.around, InlineThreads(), fleet_context(A)).connect("127.0.0.1", self.server.port))
+            frames = Frames(channel)
+            self.now(frames.say(message))
+            self.assertIsInstance(self.now(frames.hear()), Refused)
+            self.refused(ConnectionLost, frames.hear())
+            channel.abort()
+
+    def test_a_stranger_is_not_heard(self) -> None:
+        self.refused(ConnectionLost, self.ask_as(stranger_context()))
+
+    async def ask_as(self, context: Any) -> None:
+        channel = await Dialer(self.around, InlineThreads(), context).connect("127.0.0.1", self.server.port)
+        await Frames(channel).hear()
 
 
 class PlainStreamTests(StreamCase):

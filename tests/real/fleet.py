@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.real.harness import Node, Options, until
@@ -21,6 +23,7 @@ class Fleet:
         self.names = names
         self.members: dict[str, Node] = {}
         self._options = dict(options or {})
+        self.relay = Relay()
         self.master = self._node("master", {"cluster": self._cluster({"listen": 0})})
 
     def _cluster(self, more: Mapping[str, object]) -> dict[str, object]:
@@ -35,11 +38,12 @@ class Fleet:
         """The Master first, with a port that others know; then every member."""
         self.master.start()
         port = self.master.ports["cluster"]
+        self.relay.open(port)
         held = self._node("master", {"cluster": self._cluster({"listen": port})})
         held.process, held.ports = self.master.process, self.master.ports
         self.master = held
         for name in self.names:
-            cluster = self._cluster({"masters": [f"tls:127.0.0.1:{port}"], "listen": 0})
+            cluster = self._cluster({"masters": [f"tls:127.0.0.1:{self.relay.port}"], "listen": 0})
             node = self._node(name, {"cluster": cluster, "node": {"roles": ["mover", "ftp", "https"]}})
             node.home.mkdir(parents=True)
             shutil.copy(self.master.home / SECRET, node.home / SECRET)
@@ -62,6 +66,53 @@ class Fleet:
         for node in (*self.members.values(), self.master):
             if node.process is not None:
                 node.kill()
+        self.relay.close()
+
+
+class Relay:
+    """Stands between the members and the Master, and counts what crosses; each connection has two threads."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.count = 0
+        self._lock = threading.Lock()
+        self._listening: socket.socket | None = None
+
+    def open(self, target: int) -> None:
+        """Listen on any port, for `target` on this host."""
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listening, target), daemon=True).start()
+
+    def close(self) -> None:
+        if self._listening is not None:
+            self._listening.shutdown(socket.SHUT_RDWR)
+            self._listening.close()
+
+    def _accept(self, listening: socket.socket, target: int) -> None:
+        with suppress(OSError):  # It was closed.
+            while True:
+                near, _ = listening.accept()
+                threading.Thread(target=self._join, args=(near, target), daemon=True).start()
+
+    def _join(self, near: socket.socket, target: int) -> None:
+        try:
+            far = socket.create_connection(("127.0.0.1", target))
+        except OSError:
+            near.close()
+            return
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):  # Either end may reset; the other is told.
+            while data := source.recv(65536):
+                with self._lock:
+                    self.count += len(data)
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

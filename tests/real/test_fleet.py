@@ -98,6 +98,19 @@ class Flowing(FleetCase):
                 Curl(self.node(A), "https").put(self.source, name)
                 self.assertEqual(self.get(name, B), self.content[:size])
 
+    def test_the_Master_sees_control_bytes_alone(self) -> None:
+        """Heartbeats and all: less than 20 KiB a file, though each has 3 MB."""
+        self.fleet.master.ecpds("mover", "drain", "master")
+        try:
+            before = self.fleet.relay.count
+            for number in range(10):
+                Curl(self.node(A), "https").put(self.source, f"counted-{number}")
+            crossed = self.fleet.relay.count - before
+        finally:
+            self.fleet.master.ecpds("mover", "undrain", "master")
+        self.assertGreater(crossed, 0)
+        self.assertLess(crossed / 10, 20 * 1024)
+
     def test_operators_may_ask_any_node(self) -> None:
         name = self.put_on(B, A)
         shown = [self.node(asked).json("file", "show", f"/{DESTINATION}/{name}") for asked in ("master", A, B)]
