@@ -65,6 +65,7 @@ from ecpds.portal.records import Tee
 from ecpds.portal.sinks import NodeRecords
 from ecpds.ports import Ports
 from ecpds.protocols.data import DataDoor
+from ecpds.protocols.data_headers import strict_transport
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
 from ecpds.protocols.s3 import S3Door
@@ -289,7 +290,7 @@ class Node:
         data = DataDoor(self.portal, config.node.name, limits, self.reactor.seconds)
         routes = Routes()
         data.add_to(routes)
-        self.web = self._http_server(routes, "https")
+        self.web = self._http_server(strict_transport(routes) if config.https.certificate else routes, "https")
         s3 = S3Door(self.portal, config.node.name, limits, self.threads, self.reactor.seconds)
         self.s3 = self._http_server(s3.handle, "s3")
         admin = Api(self.operator).handle if self.member is None else passing_on(self.member.admin.operate)

@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 from random import Random, SystemRandom
 
 from ecpds.config import Limits
-from ecpds.errors import NotFound
-from ecpds.http.message import HttpError, Request, Response
+from ecpds.errors import NotFound, Refusal
+from ecpds.http.message import HttpError, Request, Response, text_response
+from ecpds.http.replies import refusal_response
 from ecpds.http.routing import Routes, decode_path
 from ecpds.interfaces import IFileSystem, IPortal
+from ecpds.protocols.data_cors import let_read, preflight
 from ecpds.protocols.data_headers import PREFIX, SCRIPT, redirect
 from ecpds.protocols.data_html import HtmlPages
 from ecpds.protocols.data_listing import Listings
@@ -62,19 +64,26 @@ class DataDoor:
         routes.add(("GET", "HEAD"), "/", home)
 
     async def handle(self, request: Request) -> Response:
-        """Answer one request. Raises `HttpError`, and the refusals of the portal; either has left its record."""
+        """Answer one request. Raises `HttpError` and refusals only of who did not get in; every one has left its record."""
         if request.method not in ALLOWED:
             raise _not_allowed(request.method)
         if request.method == "OPTIONS":
-            return Response(204, [_allow()])
+            return Response(204, [_allow(), *preflight(request.headers, ", ".join(ALLOWED))])
         files = await self.gate.enter(request)
+        response = await self._answer(files, request)
+        let_read(request.headers, files.identity, response)
+        return response
+
+    async def _answer(self, files: IFileSystem, request: Request) -> Response:
         try:
             path = decode_path(request.path).removeprefix(PREFIX)
             return await self._verbs[request.method](files, request, path)
         except HttpError as error:
             message = f"{request.method} {request.path}: {error.text}"
             self._portal.refused(files.identity.login, message, files.origin)
-            raise
+            return text_response(error.status, error.text, error.headers)
+        except Refusal as refusal:
+            return refusal_response(refusal)
 
     async def _get(self, files: IFileSystem, request: Request, path: str) -> Response:
         if not path:

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-from ecpds.http.message import Response, text_response
+from ecpds.http.message import Handler, Request, Response, text_response
 from ecpds.model import DataFile
 from ecpds.wire.conditions import last_modified
 from ecpds.wire.digests import digest_field, old_digest_field
@@ -131,6 +131,21 @@ def representation(name: str, file: DataFile) -> list[Header]:
 def _of_name(name: str) -> tuple[Header, ...]:
     kind, shown = media_type(name)
     return ("Content-Type", kind), ("Content-Disposition", disposition(name, shown))
+
+
+def strict_transport(handler: Handler) -> Handler:
+    """A handler whose answers tell browsers never to come without TLS again (RFC 6797).
+
+    Only for a certificate that browsers trust: they would not let a user pass one that nobody has signed after that.
+    """
+
+    async def answer(request: Request) -> Response:
+        response = await handler(request)
+        if request.secure:
+            response.headers.append(("Strict-Transport-Security", "max-age=31536000"))
+        return response
+
+    return answer
 
 
 def href(path: str) -> str:

@@ -106,17 +106,20 @@ class PutTests(WriteTestCase):
 
 class CutTests(WriteTestCase):
     def test_body_that_breaks(self) -> None:
-        for failure, target in (
-            (ConnectionLost(), "new"),
-            (Stalled(), "old"),
-            (NoSpace(), "old"),
-            (CancelledError("asked to"), "old"),
+        for failure, target, status in (
+            (ConnectionLost(), "new", 400),
+            (Stalled(), "old", 408),
+            (NoSpace(), "old", 507),
+            (CancelledError("asked to"), "old", None),
         ):
             with self.subTest(failure=failure):
                 self.portal.sink.events.clear()
                 source = MemorySource(NEW[:5], failure=failure)
                 answered = self.start(self.request("PUT", f"/data/demo/{target}", body=source, length=len(NEW)))
-                self.failureResultOf(answered, type(failure))
+                if status is None:
+                    self.failureResultOf(answered, type(failure))
+                else:
+                    self.assertEqual(self.finish(answered).status, status)
                 self.unchanged()
                 self.assertEqual(self.transfers(), [("upload", "failed", 5)])
 

@@ -1,0 +1,55 @@
+"""Which other web sites' pages may use the data door: CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+Who tells whom: a browser asks first (OPTIONS with Access-Control-Request-Method, without credentials, so nobody is known
+yet), then sends the request itself with the user's credentials. So the first answer only says what this door can do, and
+the second, by the user's `portal.corsAllowOrigin`, whether the page may read it. Cookies never count: a session is for our
+own page, and its cookie isn't sent from other sites.
+"""
+
+from __future__ import annotations
+
+from ecpds.http.message import Headers, Response
+from ecpds.model import Identity
+from ecpds.protocols.data_headers import Header
+
+ALLOW_ORIGIN = "portal.corsAllowOrigin"
+
+EXPOSED = "ETag, Content-Range, Content-Disposition, Repr-Digest, Content-Digest, Digest, Location"
+ACCEPTED = (
+    "Authorization, Content-Type, Range, If-Match, If-None-Match, If-Range, If-Modified-Since, If-Unmodified-Since, "
+    "Content-Digest, Repr-Digest, Want-Repr-Digest, Destination, Overwrite"
+)
+
+PREFLIGHT_LIFE = 600
+"""Seconds that a browser may remember what it was told."""
+
+
+def preflight(fields: Headers, methods: str) -> list[Header]:
+    """What an OPTIONS says to a browser that asks for another site's page; nothing to any other."""
+    origin = fields.get("origin")
+    if origin is None or "access-control-request-method" not in fields:
+        return []
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Methods", methods),
+        ("Access-Control-Allow-Headers", ACCEPTED),
+        ("Access-Control-Max-Age", str(PREFLIGHT_LIFE)),
+        ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+    ]
+
+
+def let_read(fields: Headers, identity: Identity, response: Response) -> None:
+    """Add to an answer that the page which asked may read it, where its user allows that page's site."""
+    allowed = identity.options.get(ALLOW_ORIGIN)
+    if allowed is None:
+        return
+    response.headers.append(("Vary", "Origin"))
+    origin = fields.get("origin")
+    if origin is None or allowed not in ("*", origin):
+        return
+    response.headers[:] = [header for header in response.headers if header[0] != "Cross-Origin-Resource-Policy"]
+    response.headers += [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", EXPOSED),
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
+    ]
