@@ -506,6 +506,8 @@ class Node:
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
         consoles = [each.server.drain() for each in (self.manhole, self.ssh) if each is not None]
         doors = [*consoles, self.ftp.drain(), self.web.drain(), self.s3.drain(), self.admin.drain()]
+        if self.fleet is not None:
+            doors.append(self.fleet.streams.drain())
         await DeferredList([Deferred.fromCoroutine(door) for door in doors])
         if late.active():
             late.cancel()
@@ -529,6 +531,8 @@ class Node:
         for each in (self.manhole, self.ssh):
             if each is not None:
                 each.server.abort()
+        if self.fleet is not None:
+            self.fleet.streams.abort()
         self.ftp.abort()
         self.web.abort()
         self.s3.abort()

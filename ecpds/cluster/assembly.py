@@ -130,6 +130,10 @@ class Streams:
         if self._listening is not None:
             self._listening.stop_listening()
 
+    async def drain(self) -> None:
+        """Begin nothing more for others; returns when what they do here has ended."""
+        await self.server.drain()
+
     def abort(self) -> None:
         """Cut every stream."""
         self.connections.close()

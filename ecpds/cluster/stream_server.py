@@ -60,6 +60,8 @@ class StreamServer:
         self._who = who
         self._clock = clock
         self._channels: set[IChannel] = set()
+        self._stopping = False
+        self._drained: Deferred[None] | None = None
 
     def serve(self, channel: IChannel) -> None:
         """Answer requests until the peer goes."""
@@ -72,6 +74,22 @@ class StreamServer:
                 self.log.failure("a stream from {peer} failed", result, peer=channel.peer)
 
         Deferred.fromCoroutine(self._serve(channel)).addBoth(ended)
+
+    async def drain(self) -> None:
+        """Refuse whatever is asked from now on; returns when reads and uploads under way have ended."""
+        self._stopping = True
+        if self._busy:
+            self._drained = Deferred()
+            await self._drained
+
+    @property
+    def _busy(self) -> int:
+        return self.writes + sum(self.reads.values())
+
+    def _one_less(self) -> None:
+        if self._drained is not None and not self._busy:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
 
     def abort(self) -> None:
         """Cut every stream."""
@@ -102,6 +120,7 @@ class StreamServer:
                 await self._write(frames, handle)
             finally:
                 self.writes -= 1
+                self._one_less()
         elif isinstance(message, Read):
             ticket = self._allowed(message, READ, holder)
             if ticket.size is None or message.length > ticket.size:
@@ -114,6 +133,8 @@ class StreamServer:
     def _allowed(self, message: Write | Read, verb: str, holder: str | None) -> Ticket:
         if message.version != VERSION:
             raise NotSupported(f"version {message.version} of the stream; this is {VERSION}")
+        if self._stopping:
+            raise Unavailable("this mover is being stopped")
         check = self._check()
         if check is None:
             raise Unavailable("this mover has not met its Master yet")
@@ -182,6 +203,7 @@ class StreamServer:
         finally:
             handle.close()
             self.reads[volume] -= 1
+            self._one_less()
 
     async def _send(self, frames: Frames, handle: IReadHandle, span: Span) -> None:
         """A refusal between two frames is said, and the next span may go well; in the middle of one it ends the stream."""

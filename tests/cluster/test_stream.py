@@ -276,6 +276,23 @@ class TlsStreamTests(StreamCase):
             self.refused(ConnectionLost, frames.hear())
             channel.abort()
 
+    def test_draining_waits_for_what_is_under_way_and_begins_nothing(self) -> None:
+        self.put(1, LARGE)
+        upload = self.now(self.store.write(2, 0, ()))
+        reading = self.now(self.store.read(1, self.copy(), len(LARGE)))
+        drained = self.begin(self.streams.drain())
+        self.refused(Unavailable, self.store.write(3, 0, ()))
+        self.refused(Unavailable, self.store.read(1, self.copy(), len(LARGE)))
+        self.now(upload.receive(MemorySource(b"to its end")))
+        self.now(upload.finish())
+        self.settle()
+        self.assertNoResult(drained)
+        sink = MemorySink()
+        self.now(reading.send(sink, 0, len(LARGE)))
+        reading.close()
+        self.finish(drained)
+        self.assertEqual(sink.value, LARGE)
+
     def test_a_stranger_is_not_heard(self) -> None:
         self.refused(ConnectionLost, self.ask_as(stranger_context()))
 
