@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
-from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.sql import Session
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import ThreadWriter, Writer
 from ecpds.model import Entry
 from tests.contracts.master import Uploading

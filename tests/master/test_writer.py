@@ -16,8 +16,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import AlreadyExists, NoSpace, Unavailable
-from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.sql import Session
+from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import InlineWriter, ThreadWriter
 
 PATIENCE = 20.0
