@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Catalogue, Cluster, Config, ConfigError, Node
+from ecpds.config import Cluster, Config, ConfigError, Node
 from ecpds.ports import Ports
 from ecpds.tap import Options, checked, demo_text, makeService
 
@@ -38,7 +38,6 @@ class WhatThisReleaseCan(SynchronousTestCase):
             Config(node=Node(roles=("master", "ftp"))),
             Config(cluster=Cluster(masters=("127.0.0.1:7600",))),
             Config(cluster=Cluster(masters=("tls:127.0.0.1:0",))),
-            Config(catalogue=Catalogue(url="postgresql+psycopg://x@y/z")),
         ):
             self.assertRaises(ConfigError, checked, config)
 
