@@ -57,7 +57,9 @@ class Copies:
         self.failure: Refusal = Unavailable()
         self.opened: list[tuple[str, Part]] = []
 
-    async def write(self, segment: int, volume: int, digests: Sequence[str], size: int | None = None) -> IWriteHandle:
+    async def write(
+        self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
+    ) -> IWriteHandle:
         raise NoSpace
 
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
