@@ -34,7 +34,8 @@ from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Hello
 from ecpds.cluster.remote import RemoteMaster
-from ecpds.cluster.stream_client import Connections, RemoteStore, Stores, peer_name
+from ecpds.cluster.stores import Stores, peer_name
+from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import TicketCheck, TicketOffice, ticket_key
 from ecpds.config import Cluster, Config, ConfigError

@@ -6,10 +6,9 @@ raised is `Unavailable`, which lets a reader go on with another copy; what the n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -372,33 +371,3 @@ class RemoteStore:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         frames = await self.connections.open(self.name, copy.ticket, lambda leave: Read(VERSION, leave, length))
         return RemoteReadHandle(self, frames, copy.ticket, length)
-
-
-class Stores(Mapping[str, IStore]):
-    """Every mover's store by name: this node's own, and any other over the stream."""
-
-    def __init__(self, own: Mapping[str, IStore], make: Callable[[str], IStore]) -> None:
-        self._own = own
-        self._make = make
-
-    def __getitem__(self, mover: str) -> IStore:
-        return self._own[mover] if mover in self._own else self._make(mover)
-
-    def __contains__(self, mover: object) -> bool:
-        return isinstance(mover, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._own)
-
-    def __len__(self) -> int:
-        return len(self._own)
-
-
-def peer_name(name_of: Callable[[SSL.Connection], str | None]) -> Callable[[IChannel], str | None]:
-    """Who is at the other end of a channel, by its certificate."""
-
-    def name(channel: IChannel) -> str | None:
-        connection = getattr(getattr(channel, "link", None), "connection", None)
-        return None if connection is None else name_of(connection)
-
-    return name

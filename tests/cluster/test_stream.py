@@ -26,7 +26,8 @@ from ecpds.cluster.authority import (
 from ecpds.cluster.codec import Refused
 from ecpds.cluster.dial import Dialer
 from ecpds.cluster.frames import DATA, HEADER, MESSAGE, Abort, End, Frames, Opened, Sent, Span, Working
-from ecpds.cluster.stream_client import Connections, RemoteStore, peer_name
+from ecpds.cluster.stores import peer_name
+from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import Pass, TicketCheck, TicketOffice
 from ecpds.config import Limits
