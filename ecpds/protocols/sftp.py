@@ -255,7 +255,15 @@ class SftpSession:
     # Attributes
 
     async def _stat(self, request: bytes, fields: Fields) -> Answer:
-        return packets.attrs(request, await self._files.stat(resolve("/", packets.path(fields))))
+        """What this session writes is seen by it alone, where there is nothing else of that name: sshfs asks for it."""
+        path = resolve("/", packets.path(fields))
+        try:
+            return packets.attrs(request, await self._files.stat(path))
+        except NotFound:
+            for handle in self._handles.values():
+                if isinstance(handle, Writing) and handle.path == path:
+                    return packets.attrs(request, handle.entry)
+            raise
 
     async def _fstat(self, request: bytes, fields: Fields) -> Answer:
         return packets.attrs(request, self._handle(fields).entry)

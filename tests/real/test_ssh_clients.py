@@ -1,0 +1,230 @@
+"""SFTP and scp with the clients that people have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.trial.unittest import SkipTest
+
+from tests.real.case import RealTestCase, sha256
+from tests.real.clients import ClientFailed, missing, run
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options, until
+from tests.real.ssh_clients import (
+    UNKNOWN_HOST,
+    Asyncssh,
+    CurlSftp,
+    CurlSsh,
+    LftpSftp,
+    Paramiko,
+    Pscp,
+    Rclone,
+    Scp,
+    Sftp,
+    mounted,
+    remote,
+    ssh,
+)
+
+NAME = "ein Ü und é; $(id) 'q'.bin"
+PLAIN = "plain.bin"
+MANY_SIZE = 3_000_001
+
+OPTIONS: Options = {"node": {"roles": ["master", "mover", "ftp", "https", "ssh"]}, "ssh": {"port": 0}}
+
+
+class SshClients(RealTestCase):
+    options: ClassVar[Options] = OPTIONS
+
+    def need(self, *programs: str) -> None:
+        for program in programs:
+            why = missing(program)
+            if why:
+                raise SkipTest(why)
+
+    def round_trip(self, client: Any, name: str, size: int = MANY_SIZE) -> None:
+        """Put, list where the client can, get, overwrite, rename and delete."""
+        self.need(client.program, "sshpass")
+        source, digest = self.random_file(size)
+        client.put(source, name)
+        if hasattr(client, "list"):
+            self.assertIn(name, client.list())
+        target = self.folder / "back"
+        client.get(name, target)
+        self.assertEqual(sha256(target), digest)
+        shorter, digest = self.random_file(1000, "shorter")
+        client.put(shorter, name)
+        client.get(name, target)
+        self.assertEqual((target.stat().st_size, sha256(target)), (1000, digest))
+        if hasattr(client, "rename"):
+            client.rename(name, "renamed")
+            self.assertIn("renamed", client.list().splitlines())
+            self.assertNotIn(name, client.list())
+            client.delete("renamed")
+            self.assertNotIn("renamed", client.list())
+
+    def test_sftp(self) -> None:
+        self.round_trip(Sftp(self.node), NAME)
+
+    def test_sftp_with_each_cipher(self) -> None:
+        ciphers = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"]
+        for cipher in ciphers:
+            self.round_trip(Sftp(self.node, f"-oCiphers={cipher}"), PLAIN)
+        for mac in ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"):
+            self.round_trip(Sftp(self.node, "-oCiphers=aes128-ctr", f"-oMACs={mac}"), PLAIN)
+
+    def test_new_keys_in_a_transfer(self) -> None:
+        self.round_trip(Sftp(self.node, "-oRekeyLimit=1M"), PLAIN, 20_000_000)
+
+    def test_scp_over_sftp(self) -> None:
+        self.round_trip(Scp(self.node), NAME)
+
+    def test_scp_by_its_own_dialogue(self) -> None:
+        self.round_trip(Scp(self.node, "-O"), NAME)
+
+    def test_pscp(self) -> None:
+        self.need("pscp")
+        self.round_trip(Pscp(self.node, "-sftp"), PLAIN)
+        self.round_trip(Pscp(self.node, "-scp"), PLAIN)
+
+    def test_curl(self) -> None:
+        if "sftp" not in run(["curl", "--version"]):
+            raise SkipTest("this curl has no SFTP")
+        self.round_trip(CurlSftp(self.node, "sftp"), PLAIN)
+        self.round_trip(CurlSsh(self.node, "scp"), PLAIN)
+
+    def test_lftp(self) -> None:
+        self.round_trip(LftpSftp(self.node), "ein Ü.bin")
+
+    def test_rclone(self) -> None:
+        self.round_trip(Rclone(self.node), NAME)
+
+    def test_paramiko(self) -> None:
+        self.round_trip(Paramiko(self.node), NAME)
+
+    def test_asyncssh(self) -> None:
+        self.round_trip(Asyncssh(self.node), NAME)
+
+    def test_sshfs(self) -> None:
+        self.need("sshfs")
+        if not os.access("/dev/fuse", os.W_OK):
+            raise SkipTest("no FUSE here")
+        source, digest = self.random_file(MANY_SIZE)
+        with mounted(self.node, self.folder / "mount") as folder:
+            shutil.copyfile(source, folder / "by-sshfs")
+            until((folder / "by-sshfs").exists, "the commit, which sshfs does not wait for")
+            self.assertEqual(sha256(folder / "by-sshfs"), digest)
+            (folder / "by-sshfs").rename(folder / "renamed")
+            self.assertIn("renamed", os.listdir(folder))
+            (folder / "renamed").unlink()
+
+    # What only some can
+
+    def test_a_key_logs_in(self) -> None:
+        for type, bits in (("ed25519", "256"), ("ecdsa", "256"), ("rsa", "3072")):
+            key = self.folder / type
+            run(["ssh-keygen", "-q", "-t", type, "-b", bits, "-N", "", "-f", str(key)])
+            words = ["sftp", *UNKNOWN_HOST, "-i", str(key), "-oIdentitiesOnly=yes", "-P", str(self.node.ports["ssh"])]
+            command = [*words, "-b", "-", f"{LOGIN}@127.0.0.1"]
+            with self.assertRaises(ClientFailed):
+                run(command, "pwd\n")
+            self.node.ecpds("user", "key", LOGIN, "add", f"{key}.pub")
+            self.assertIn("Remote working directory: /", run(command, "pwd\n"))
+
+    def test_a_wrong_password(self) -> None:
+        self.need("sshpass")
+        words = ["sshpass", "-p", PASSWORD + "!", "sftp", *UNKNOWN_HOST, "-oBatchMode=no", "-P", str(self.node.ports["ssh"])]
+        with self.assertRaises(ClientFailed):
+            run([*words, "-b", "-", f"{LOGIN}@127.0.0.1"], "pwd\n")
+
+    def test_trees(self) -> None:
+        tree = self.folder / "tree"
+        (tree / "sub" / "deeper").mkdir(parents=True)
+        for name in ("a b", "empty", "sub/ü", "sub/deeper/-x"):
+            (tree / name).write_bytes(name.encode() * 1000 if name != "empty" else b"")
+            os.utime(tree / name, (1_600_000_000, 1_600_000_000))
+        for number, scp in enumerate((Scp(self.node), Scp(self.node, "-O"))):
+            scp("-rp", str(tree), scp.place(f"tree{number}"))
+            back = self.folder / f"back{number}"
+            scp("-rp", scp.place(f"tree{number}"), str(back))
+            run(["diff", "-r", str(tree), str(back)])
+            self.assertEqual((back / "sub" / "deeper" / "-x").stat().st_mtime, 1_600_000_000)
+
+    def test_globs(self) -> None:
+        source, _ = self.random_file(1000)
+        for mode in ((), ("-O",)):
+            scp, target = Scp(self.node, *mode), self.folder / f"globbed{len(mode)}"
+            target.mkdir()
+            for name in ("one.grib", "two.grib", "three.nc"):
+                scp.put(source, name)
+            scp(f"{LOGIN}@127.0.0.1:{remote('*.grib')}", str(target))
+            self.assertEqual(sorted(each.name for each in target.iterdir()), ["one.grib", "two.grib"])
+
+    def test_what_is_not_there(self) -> None:
+        for mode in ((), ("-O",)):
+            with self.assertRaises(ClientFailed):
+                Scp(self.node, *mode).get("nowhere", self.folder / "x")
+            with self.assertRaises(ClientFailed):
+                Scp(self.node, *mode)(str(self.random_file(10)[0]), f"{LOGIN}@127.0.0.1:/elsewhere/x")
+
+    def test_digests_by_command(self) -> None:
+        source, digest = self.random_file(MANY_SIZE)
+        Sftp(self.node).put(source, "digested")
+        self.assertEqual(ssh(self.node, f"sha256sum {remote('digested')}"), f"{digest}  {remote('digested')}\n")
+        with self.assertRaises(ClientFailed):
+            ssh(self.node, "md5sum /etc/passwd; id")
+        with self.assertRaises(ClientFailed):
+            ssh(self.node, "id")
+
+    def test_reget(self) -> None:
+        source, digest = self.random_file(MANY_SIZE)
+        Sftp(self.node).put(source, "regot")
+        target = self.folder / "part"
+        target.write_bytes(source.read_bytes()[:1_000_000])
+        Sftp(self.node)(f'reget "{remote("regot")}" "{target}"')
+        self.assertEqual(sha256(target), digest)
+
+    def test_a_cut_upload_shows_nothing_and_goes_on(self) -> None:
+        """The connection ends before the handle is closed; what came is kept, and an append goes on behind it."""
+        source, digest = self.random_file(MANY_SIZE)
+        content, half = source.read_bytes(), 1_500_000
+        with Paramiko(self.node).session() as session:
+            file = session.open(remote("cut"), "wb")
+            file.write(content[:half])
+            file.flush()
+            session.stat("/")
+            session.sock.get_transport().sock.close()
+        until(lambda: self.node.json("status")["uploads"] == 0, "the end of the upload")
+        self.assertNotIn("cut", Paramiko(self.node).list().splitlines())
+        with Paramiko(self.node).session() as session, session.open(remote("cut"), "ab") as file:
+            came = file.stat().st_size
+            self.assertGreater(came, 0)
+            file.write(content[came:])
+        target = self.folder / "back"
+        Sftp(self.node).get("cut", target)
+        self.assertEqual(sha256(target), digest)
+
+    def test_check_file(self) -> None:
+        source, digest = self.random_file(MANY_SIZE)
+        Sftp(self.node).put(source, "checked")
+        with Paramiko(self.node).session() as session, session.open(remote("checked"), "rb") as file:
+            self.assertEqual(file.check("sha256").hex(), digest)
+
+    def test_hostile_names(self) -> None:
+        source = str(self.random_file(10)[0])
+        for name in ("../../../../etc/x", "..", "/etc/passwd", "a\x01b", "x" * 300):
+            with self.assertRaises((ClientFailed, OSError)), Paramiko(self.node).session() as session:
+                session.put(source, name)
+        self.assertFalse(Path("/etc/x").exists())
+        with Paramiko(self.node).session() as session:
+            session.put(source, f"/nowhere/../{DESTINATION}/./ok")
+            self.assertIn("ok", session.listdir(remote("")))
+
+    def test_no_shell(self) -> None:
+        self.need("sshpass")
+        words = ["sshpass", "-e", "ssh", *UNKNOWN_HOST, "-p", str(self.node.ports["ssh"]), "-T", f"{LOGIN}@127.0.0.1"]
+        done = subprocess.run(words, env={**os.environ, "SSHPASS": PASSWORD}, capture_output=True, timeout=30, check=False)
+        self.assertNotEqual(done.returncode, 0)
