@@ -52,7 +52,6 @@ def refused() -> str | None:
 
 
 class PowerCuts(SynchronousTestCase):
-    skip = missing("strace")
     folder: ClassVar[Path]
     recorded: ClassVar[Node]
     changers: ClassVar[Changers]

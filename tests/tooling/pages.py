@@ -26,6 +26,9 @@ MADE = "<!-- Made from the code by bin/docs; edits here are lost. -->\n"
 ORDER = ("protocols", "admin", "sources", "cluster", "portal", "master", "mover", "ssh", "http", "transports", "wire")
 """The rooms as they stand above one another."""
 
+ROOTS = {"node"}
+"""What composes, and so touches everything."""
+
 HEADING = re.compile(r"(?:# )?\[(\w+)\]")
 OPTION = re.compile(r"(?:# )?(\w+) = .+")
 
@@ -34,7 +37,7 @@ def rooms() -> str:
     """The rooms and the arrows that the imports draw between them; the ground floor, which all stand on, is left out."""
     package = ROOT / "ecpds"
     rooms = [room for room in ORDER if (package / room).is_dir()]
-    strange = {each.parent.name for each in package.glob("*/__init__.py")} - set(ORDER)
+    strange = {each.parent.name for each in package.glob("*/__init__.py")} - {*ORDER, "node"}
     if strange:
         raise ValueError(f"rooms without a place in the picture: {', '.join(sorted(strange))}")
     lines = [f"    {room}[{room}<br/><small>{_purpose(package / room)}</small>]" for room in rooms]
@@ -46,8 +49,8 @@ def rooms() -> str:
             "# The rooms, as the imports have it",
             "",
             "Each box is a folder of `ecpds/`, each arrow an import. Two things are left out, for they touch everything:",
-            "`tap`, which sees all rooms and puts the parts together, and the ground floor (`ecpds/*.py`: interfaces, model,",
-            "errors, configuration), which all rooms stand on. Rooms without an arrow between them know each other only by",
+            "`tap` and `node`, which see all rooms and put the parts together, and the ground floor (`ecpds/*.py`: interfaces,",
+            "model, errors, configuration), which all stand on. Rooms without an arrow between them know each other only by",
             "[`interfaces.py`](../ecpds/interfaces.py). [`tests/test_layers.py`](../tests/test_layers.py) fails on any other.",
             "",
             "```mermaid",
