@@ -38,7 +38,7 @@ from ecpds.master.service import Master
 from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import ThreadWriter
 from ecpds.model import AllocationRequest, Destination, NewUser, Origin, Receipt
-from ecpds.tap import SWITCH_INTERVAL
+from ecpds.node.means import SWITCH_INTERVAL
 from ecpds.threads import PoolThreads
 from tests.master.support import MemoryMover
 from tests.real.postgresql import Server

@@ -38,8 +38,8 @@ ARROWS: dict[str, set[str]] = {
     "wire": set(),
 }
 
-ROOTS = {"tap", "__main__"}
-"""What composes: the daemon, and the command line."""
+ROOTS = {"tap", "node", "__main__"}
+"""What composes: the daemon and its parts, and the command line."""
 
 GLOBAL_REACTOR = ("twisted.internet.reactor", "twisted.internet.epollreactor")
 

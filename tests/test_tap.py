@@ -9,9 +9,10 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.admin.demo import demo_text
 from ecpds.config import Cluster, Config, ConfigError, Node
 from ecpds.ports import Ports
-from ecpds.tap import Options, checked, demo_text, makeService
+from ecpds.tap import Options, checked, makeService
 
 
 class CommandLine(SynchronousTestCase):

@@ -82,7 +82,7 @@ def text_line(entry: Entry) -> str:
 def csv_line(entry: Entry) -> str:
     """A record of RFC 4180 with its end: name, type, size, time, SHA-256. Every name is quoted, and none begins a formula.
 
-    A spreadsheet computes what begins with one of `=+-@` or a tab; an apostrophe before it makes it text (OWASP, CSV injection).
+    A spreadsheet computes what begins with one of `=+-@` or a tab; an apostrophe makes it text (OWASP, CSV injection).
     """
     name = f"'{entry.name}" if entry.name.startswith(("=", "+", "-", "@", "\t")) else entry.name
     quoted = name.replace('"', '""')

@@ -11,7 +11,6 @@ import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any
 from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase

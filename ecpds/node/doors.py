@@ -1,0 +1,233 @@
+"""Who is let in: the doors that the roles name, the operators' socket and port, and how they open, empty and close."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from random import SystemRandom
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+
+from ecpds.admin.health import Watch
+from ecpds.admin.manhole import Manhole
+from ecpds.admission import Admission
+from ecpds.config import S3, Https
+from ecpds.http.message import Handler
+from ecpds.http.routing import Routes
+from ecpds.http.server import HttpServer
+from ecpds.interfaces import IChannel, IPortal
+from ecpds.keys import door_certificate, server_context, ssh_host_key, utc_now
+from ecpds.model import Origin
+from ecpds.node.means import Means
+from ecpds.portal.operator import Operator
+from ecpds.protocols.data import DataDoor
+from ecpds.protocols.data_headers import strict_transport
+from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
+from ecpds.protocols.ftp_tls import Credentials
+from ecpds.protocols.s3 import S3Door
+from ecpds.protocols.sftp import SftpMeans
+from ecpds.protocols.ssh_door import SshDoor
+from ecpds.threads import LooseThreads
+from ecpds.transports.buffers import make_buffer
+from ecpds.transports.listeners import Listeners, Server, serve, serve_path
+
+LOOPBACK = ("127.0.0.1",)
+
+
+class Doors:
+    """`console` is what the manhole's users have by name, `admin` answers the operators' socket, `watch` its port."""
+
+    def __init__(
+        self, means: Means, portal: IPortal, operator: Operator, admin: Handler, watch: Watch, console: dict[str, Any]
+    ) -> None:
+        config = means.config
+        self._means = means
+        self._portal = portal
+        self._node = config.node.name
+        self._http_servers: list[Server] = []
+        self._tcp_ports: list[Any] = []
+        self._local: Server | None = None
+        self._watched: Server | None = None
+        self.web = self._make_http(self._data_routes(), "https")
+        self.s3 = self._make_http(S3Door(portal, self._node, config.limits, means.threads, means.reactor.seconds).handle, "s3")
+        self.admin = self._make_http(admin, "admin")
+        self.watch = self._make_http(watch.routes, "watch")
+        self.ftp = self._make_ftp()
+        self.manhole = self._make_manhole(operator, console) if "manhole" in config.node.roles else None
+        self.ssh = self._make_ssh() if "ssh" in config.node.roles else None
+
+    def _admission(self) -> Admission:
+        limits = self._means.config.limits
+        return Admission(limits.connections, limits.connections_per_address)
+
+    def _make_http(self, handler: Handler, protocol: str) -> HttpServer:
+        means = self._means
+
+        def refused(peer: str, message: str) -> None:
+            self._portal.refused("", message, Origin(protocol, peer, self._node))
+
+        return HttpServer(
+            handler,
+            means.config.limits,
+            means.timeouts,
+            means.reactor.seconds,
+            on_refused=refused,
+            pause=lambda: deferLater(means.reactor, 0),
+        )
+
+    def _data_routes(self) -> Handler:
+        config = self._means.config
+        routes = Routes()
+        DataDoor(self._portal, self._node, config.limits, self._means.reactor.seconds).add_to(routes)
+        return strict_transport(routes) if config.https.certificate else routes
+
+    def _make_ftp(self) -> FtpFactory:
+        means, config = self._means, self._means.config
+        secured = "ftp" in config.node.roles and config.ftp.tls != "off"
+        return FtpFactory(
+            self._portal,
+            Listeners(means.around, SystemRandom()),
+            config.limits,
+            config.ftp,
+            means.timeouts,
+            means.reactor,
+            self._admission(),
+            self._node,
+            credentials=Credentials(*door_certificate(config, utc_now()), SystemRandom()) if secured else None,
+        )
+
+    def _make_ssh(self) -> SshDoor:
+        means, config = self._means, self._means.config
+        ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.read, make_buffer)
+        return SshDoor(ssh_host_key(config), self._portal, self._node, ways, means.timeouts, means.reactor, self._admission())
+
+    def _make_manhole(self, operator: Operator, console: dict[str, Any]) -> Manhole:
+        means, config = self._means, self._means.config
+        return Manhole(
+            config,
+            ssh_host_key(config),
+            operator,
+            console,
+            means.threads,
+            LooseThreads(means.reactor, "console", config.limits.consoles),
+            means.reactor,
+            means.timeouts,
+            self._admission(),
+        )
+
+    # Opening
+
+    def open(self) -> None:
+        """Bind what the roles name. Raises `OSError`, `ConfigError`, `Unavailable`."""
+        config = self._means.config
+        roles = config.node.roles
+        if "ftp" in roles:
+            self._open_ftp()
+        if "https" in roles:
+            self._open_http("https", self.web, config.https)
+        if "s3" in roles:
+            self._open_http("s3", self.s3, config.s3)
+        if self.ssh is not None:
+            self._bind_tcp("ssh", config.ssh.port, self.ssh.server)
+        if self.manhole is not None:
+            self._bind_tcp("manhole", config.manhole.port, self.manhole.server, LOOPBACK)
+        if config.admin.port is not None:
+            self._means.ports.bind("admin", config.admin.port, LOOPBACK, self._bind_watch)
+        self._local = serve_path(self._means.around, config.path("admin.sock"), served_by(self.admin))
+
+    def _open_ftp(self) -> None:
+        options = self._means.config.ftp
+        self._bind_tcp("ftp", options.port, self.ftp)
+        if options.tls != "off" and options.implicit_port is not None:
+            self._bind_tcp("ftps", options.implicit_port, ImplicitFactory(self.ftp))
+
+    def _open_http(self, door: str, web: HttpServer, options: Https | S3) -> None:
+        config = self._means.config
+        context = server_context(*door_certificate(config, utc_now()), alpn=b"http/1.1")
+        for name, port, tls in ((door, options.port, context), (f"{door}_plain", options.plain_port, None)):
+            if port is not None:
+                bind = partial(self._bind_http, web, tls, self._admission())
+                self._means.ports.bind(name, port, config.node.interface, bind)
+
+    def _bind_http(self, web: HttpServer, tls: Any, admission: Admission, address: str, port: int) -> int:
+        server = serve(self._means.around, address, port, served_by(web), context=tls, admission=admission, ragged_eof_ok=True)
+        self._http_servers.append(server)
+        return server.port
+
+    def _bind_watch(self, address: str, port: int) -> int:
+        self._watched = serve(self._means.around, address, port, served_by(self.watch))
+        return self._watched.port
+
+    def _bind_tcp(self, name: str, port: int, factory: Factory[Any], addresses: tuple[str, ...] | None = None) -> None:
+        def bind(address: str, number: int) -> int:
+            try:
+                listening = self._means.reactor.listenTCP(number, factory, backlog=1024, interface=address)
+            except CannotListenError as error:
+                raise error.socketError from error
+            self._tcp_ports.append(listening)
+            return int(listening.getHost().port)
+
+        self._means.ports.bind(name, port, addresses or self._means.config.node.interface, bind)
+
+    def sessions(self) -> dict[str, int]:
+        """How many connections each door has; `https` counts those of S3 too."""
+        counts = {"ftp": len(self.ftp.sessions), "https": sum(len(server.connections) for server in self._http_servers)}
+        if self.ssh is not None:
+            counts["ssh"] = len(self.ssh.server.sessions)
+        return counts
+
+    # Closing
+
+    async def stop_listening(self) -> None:
+        """Take nobody new; who is in goes on."""
+        for server in (*self._http_servers, *([self._local] if self._local is not None else [])):
+            server.stop_listening()
+        await every(*(_stopped(port) for port in self._tcp_ports))
+
+    async def drain(self) -> None:
+        """Let transfers that run come to their end; returns when everybody has left."""
+        shells = [each.server.drain() for each in (self.manhole, self.ssh) if each is not None]
+        await every(*shells, self.ftp.drain(), self.web.drain(), self.s3.drain(), self.admin.drain())
+
+    def abort(self) -> None:
+        """Close every connection now."""
+        for each in (self.manhole, self.ssh):
+            if each is not None:
+                each.server.abort()
+        for door in (self.ftp, self.web, self.s3, self.admin):
+            door.abort()
+
+    def close(self) -> None:
+        """The last to go: who watches the node sees it until then."""
+        if self._watched is not None:
+            self._watched.stop_listening()
+        self.watch.abort()
+        self._means.config.path("admin.sock").unlink(missing_ok=True)
+
+
+def served_by(server: HttpServer) -> Callable[[IChannel], None]:
+    """What a listener calls with each channel."""
+
+    def serve_channel(channel: IChannel) -> None:
+        server.serve(channel)
+
+    return serve_channel
+
+
+async def every(*those: Awaitable[None]) -> None:
+    """Wait for all of them, whatever becomes of one."""
+    await DeferredList([Deferred.fromCoroutine(_done(each)) for each in those], consumeErrors=False)
+
+
+async def _done(one: Awaitable[None]) -> None:
+    await one
+
+
+async def _stopped(port: Any) -> None:
+    stopped = port.stopListening()
+    if stopped is not None:
+        await stopped

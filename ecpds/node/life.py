@@ -1,0 +1,140 @@
+"""One daemon: storage, portal and doors, connected; and how they start and stop together.
+
+It starts in the order catalogue, fleet, doors, and is ready when `ports.json` says so. It stops in the reverse one: nobody
+new, those inside come to their end, then what is queued is committed and written.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+
+from ecpds.admin.api import Api
+from ecpds.admin.demo import demo_text
+from ecpds.admin.forward import answered, passing_on
+from ecpds.admin.health import Questions, Watch
+from ecpds.admin.metrics import CountedPortal
+from ecpds.config import Config
+from ecpds.events import timestamp
+from ecpds.master.operations import Operations
+from ecpds.model import Destination, NewUser
+from ecpds.mover.digests import follower
+from ecpds.node.doors import Doors, every
+from ecpds.node.means import Means
+from ecpds.node.storage import Storage
+from ecpds.portal.digesting import Digesting
+from ecpds.portal.filesystem import Backing
+from ecpds.portal.operator import Operator
+from ecpds.portal.portal import Portal
+from ecpds.portal.records import Tee
+from ecpds.portal.sinks import NodeRecords
+
+
+class Node:
+    """`open` binds the doors, `start` begins the work, `stop` ends it; `abort` makes that quick."""
+
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.config, self.reactor = config, reactor
+        self.serving = False
+        self.means = means = Means(config, reactor)
+        self.storage = storage = Storage(means, self._operate)
+        self.journal = NodeRecords(config, means.threads, reactor)
+        self.portal = CountedPortal(Portal(self._backing()), means.metrics.logged_in)
+        self.operator = Operator(Operations(storage.master), storage.master, storage.controls, reactor, self._facts)
+        admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
+        watch = Watch(means.metrics, self._questions())
+        self.doors = Doors(means, self.portal, self.operator, admin, watch, {"node": self})
+
+    def _backing(self) -> Backing:
+        means = self.means
+        return Backing(
+            self.storage.asked,
+            self.storage.stores,
+            Tee([self.journal, self.storage.history, means.metrics]),
+            self.reactor.seconds,
+            self.config.limits,
+            Digesting(means.digest_threads, follower),
+        )
+
+    async def _operate(self, path: str, body: bytes) -> tuple[int, bytes]:
+        return await answered(Api(self.operator).handle, path, body)
+
+    def _questions(self) -> Questions:
+        return Questions(
+            serving=lambda: self.serving,
+            sessions=lambda: self.doors.sessions(),
+            buffers=lambda: self.means.pool.lent,
+            uploads=self.storage.uploads,
+            backlog=self.storage.backlog,
+            volumes=self.storage.control.volumes,
+            dropped=lambda: {"journal": self.journal.dropped, "history": self.storage.history.dropped},
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "node": self.config.node.name,
+            "roles": list(self.config.node.roles),
+            "time": timestamp(time.time()),
+            "ports": self.means.ports.numbers,
+            "sweep": self.storage.swept,
+            "sessions": self.doors.sessions(),
+        }
+
+    def open(self) -> None:
+        """Open the catalogue and bind the doors. Raises what keeps the node from starting."""
+        self.means.ports.remove()
+        self.storage.open()
+        self.doors.open()
+
+    async def start(self, demo: bool) -> None:
+        """Begin to serve; `ports.json` says when that is."""
+        self.means.start()
+        await self.storage.start()
+        if demo and self.storage.member is None:
+            await self._make_demo()
+        self.serving = True
+        self.means.lag.start()
+        self.means.ports.write()
+        self.log.info("ready: {ports}", ports=self.means.ports.numbers)
+        swept = ensureDeferred(self.storage.sweep())
+        swept.addErrback(lambda failure: self.log.failure("the sweep failed", failure))
+
+    async def _make_demo(self) -> None:
+        operations = Operations(self.storage.master)
+        if await operations.users() or await operations.destinations():
+            return
+        password = secrets.token_urlsafe(12)
+        await operations.add_destination(Destination(0, "demo"))
+        await operations.add_user(NewUser("demo", password, destinations=("demo",)))
+        # twistd sends sys.stdout to the log, where a password has no business.
+        terminal = sys.__stdout__ or sys.stdout
+        terminal.write(demo_text(password, self.means.ports.numbers, self.config.node.interface[0]))
+        terminal.flush()
+
+    async def stop(self) -> None:
+        """Let running transfers end, `limits.shutdown` seconds at most; then commit, write and close everything."""
+        self.serving = False
+        self.means.lag.stop()
+        await self.doors.stop_listening()
+        late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
+        await every(self.doors.drain(), self.storage.drain())
+        if late.active():
+            late.cancel()
+        await self.storage.stop()
+        await self.journal.stop()
+        self.means.stop()
+        self.storage.close()
+        self.doors.close()
+        self.means.ports.remove_own()
+
+    def abort(self) -> None:
+        """Close every connection now. What was not acknowledged is given up; nothing that was is lost."""
+        self.doors.abort()
+        self.storage.abort()

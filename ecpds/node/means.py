@@ -1,0 +1,72 @@
+"""What every part of a node is given: threads, time-outs, buffers, the surroundings of channels, and what is counted."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import Any
+
+import txaio
+
+from ecpds.admin.metrics import Lag, Metrics
+from ecpds.config import Config
+from ecpds.folders import make_folder
+from ecpds.ports import Ports
+from ecpds.threads import PoolThreads
+from ecpds.timeouts import Timeouts
+from ecpds.transports.buffers import BufferPool
+from ecpds.transports.channel import Surroundings
+from ecpds.transports.pages import Pages
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread must let another have the interpreter: a busy reactor starves the catalogue's writer else."""
+
+
+class Means:
+    """Made once for a node. The threads run from `start` to `stop`."""
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        limits = config.limits
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        raise_descriptor_limit()
+        make_folder(config.home, 0o750)
+        self.config, self.reactor = config, reactor
+        self.ports = Ports(config.path("ports.json"))
+        self.threads = PoolThreads(reactor, "disk", limits.disk_threads)
+        self.digest_threads = PoolThreads(reactor, "digest", limits.digest_threads)
+        self.catalogue_threads = PoolThreads(reactor, "catalogue", limits.catalogue_threads)
+        self.login_threads = PoolThreads(reactor, "login", limits.login_threads, limits.login_queue)
+        self.timeouts = Timeouts(reactor, batched_timer(reactor))
+        self.pool = BufferPool(limits.buffers)
+        self.around = Surroundings(reactor, self.timeouts, limits, self.pool, Pages(self.threads))
+        self.metrics = Metrics(time.perf_counter)
+        self.lag = Lag(reactor, self.metrics.late)
+
+    @property
+    def _pools(self) -> tuple[PoolThreads, ...]:
+        return self.threads, self.digest_threads, self.catalogue_threads, self.login_threads
+
+    def start(self) -> None:
+        for pool in self._pools:
+            pool.start()
+
+    def stop(self) -> None:
+        """Waits for what the threads are doing."""
+        for pool in self._pools:
+            pool.stop()
+
+
+def batched_timer(reactor: Any) -> Any:
+    """txaio's timer, which calls the reactor once for all that fall due in one second."""
+    api: Any = txaio
+    api.use_twisted()
+    api.config.loop = reactor
+    return api.make_batched_timer(1.0)
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as the system lets us have: each connection and each running transfer is one or two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

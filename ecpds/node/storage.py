@@ -1,0 +1,200 @@
+"""Who keeps the catalogue and the bytes: the Master of this node or the way to another's, the store, and the fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from random import SystemRandom
+from typing import Any
+
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ecpds.cluster.assembly import MasterSide, MemberSide, join_fleet, member_of_a_fleet
+from ecpds.cluster.fleet import Member
+from ecpds.cluster.membership import Standing
+from ecpds.errors import Refusal
+from ecpds.interfaces import IStore
+from ecpds.keys import catalogue_vault
+from ecpds.master.engines import engine_of
+from ecpds.master.movers import Facts
+from ecpds.master.reclaim import backlog
+from ecpds.master.service import Master
+from ecpds.master.writer import ThreadWriter
+from ecpds.mover.control import LocalControl
+from ecpds.mover.store import LocalStore
+from ecpds.mover.sweep import Sweep
+from ecpds.node.means import Means
+
+SWEEP_AGAIN = 30.0
+"""Seconds after a sweep that failed."""
+
+Operate = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
+"""What operators ask by way of another node: a path and a body, a status and an answer."""
+
+
+class Storage:
+    """`member` is this node's side of a fleet whose Master is elsewhere; `fleet` is either side, where there is a fleet."""
+
+    log = Logger()
+
+    def __init__(self, means: Means, operate: Operate) -> None:
+        self._means = means
+        self._sweeping = False
+        self.swept = "waiting"
+        self.engine: Any = None
+        self.member = self._make_member() if member_of_a_fleet(means.config) else None
+        self.master: Any = self.member.master if self.member is not None else self._make_master()
+        self.store = self._make_store()
+        self.control = LocalControl(self.store)
+        self.fleet: MasterSide | MemberSide | None = None
+        self.stores: Mapping[str, IStore] = {means.config.node.name: self.store}
+        self._join_in(operate)
+
+    def _make_member(self) -> MemberSide:
+        means = self._means
+        join_fleet(means.config)
+        return MemberSide(means.config, means.around, means.threads, means.reactor, SystemRandom())
+
+    def _make_master(self) -> Master:
+        means, config = self._means, self._means.config
+        self.engine = engine_of(config.catalogue.url, config.home, config.mover.sync)
+        return Master(
+            self.engine,
+            ThreadWriter(self.engine, means.reactor, watched=means.metrics.transaction),
+            means.catalogue_threads,
+            means.login_threads,
+            config.limits,
+            means.reactor,
+            SystemRandom(),
+            catalogue_vault(config, SystemRandom()),
+        )
+
+    def _make_store(self) -> LocalStore:
+        means, config = self._means, self._means.config
+        return LocalStore(
+            config.node.name,
+            [config.path(volume) for volume in config.mover.volumes],
+            self.master.stored,
+            means.threads,
+            means.digest_threads,
+            means.pool,
+            config.limits,
+            config.mover.sync,
+            means.reactor,
+        )
+
+    def _join_in(self, operate: Operate) -> None:
+        """Give the others what they need of this node, and this node what it needs of them."""
+        means, config = self._means, self._means.config
+        if self.member is not None:
+            self.fleet = self.member
+            self.member.serve(self.store, self.control)
+            self.stores = self.member.streams.stores
+            return
+        if "mover" in config.node.roles:
+            self.master.register_mover(self.control, self._own_facts)
+        if config.cluster is not None:
+            self.fleet = side = MasterSide(
+                config,
+                means.around,
+                means.threads,
+                means.reactor,
+                self.store,
+                self.master,
+                self.master.history,
+                lambda control, member: self.master.register_mover(control, lambda: member_facts(side, member)),
+                operate,
+            )
+            self.stores = side.streams.stores
+
+    def _own_facts(self) -> Facts:
+        reads = self.fleet.streams.server.reads if self.fleet is not None else {}
+        return Facts(self._means.config.mover.group, reads=reads)
+
+    # What others ask
+
+    @property
+    def asked(self) -> Any:
+        """The Master as the portal asks it."""
+        return self.fleet.master if self.fleet is not None else self.master
+
+    @property
+    def history(self) -> Any:
+        """Where records go beside this node's own files."""
+        return self.master.history if self.member is None else self.member.sink
+
+    @property
+    def controls(self) -> Any:
+        """The movers that an operator of this node sees."""
+        return self.master.movers.controls if self.member is None else {self._means.config.node.name: self.control}
+
+    def uploads(self) -> int:
+        return len(self.master.uploads) if self.member is None else self.member.streams.server.writes
+
+    async def backlog(self) -> int:
+        """A member has none: its Master does, and without it nobody can be served. Raises `Unavailable`."""
+        if self.member is not None:
+            self.member.check()
+            return 0
+        return int(await self.master.reader.ask_on_thread(backlog))
+
+    # Its life
+
+    def open(self) -> None:
+        """Open the catalogue and the fleet's ports. Raises what keeps the node from starting."""
+        if self.engine is not None:
+            self.engine.open()
+        if self.fleet is not None:
+            self.fleet.open(self._means.ports)
+
+    async def start(self) -> None:
+        if self.member is None:
+            await self.master.start()
+        if self.fleet is not None:
+            await self.fleet.start()
+        self._sweeping = True
+
+    async def sweep(self) -> None:
+        """One round that goes well. A Master that can't be reached now may be later."""
+        round_ = Sweep(self.store, self.master)
+        while self._sweeping:
+            self.swept = "running"
+            try:
+                await round_.run()
+            except Refusal as refusal:
+                self.swept = f"failed: {refusal}"
+                self.log.error("the sweep failed: {reason}", reason=str(refusal))
+                await deferLater(self._means.reactor, SWEEP_AGAIN)
+            else:
+                self.swept = "done"
+                return
+
+    async def drain(self) -> None:
+        """Let what other nodes read and write here come to its end."""
+        self._sweeping = False
+        if self.fleet is not None:
+            await self.fleet.streams.drain()
+
+    def abort(self) -> None:
+        if self.fleet is not None:
+            self.fleet.streams.abort()
+
+    async def stop(self) -> None:
+        """When nobody asks any more: commit what is queued."""
+        if self.fleet is not None:
+            await self.fleet.stop()
+        if self.member is None:
+            await self.master.stop()
+
+    def close(self) -> None:
+        """The last of all, when no thread works any more."""
+        if self.engine is not None:
+            self.engine.close()
+
+
+def member_facts(side: MasterSide, member: Member) -> Facts:
+    """A member as the Master's placement sees it."""
+    standing = side.end.standing(member.name)
+    state = member.state
+    heard = side.end.membership.heard_at(member.name)
+    return Facts(member.group, standing is Standing.ALIVE, standing.value, state.reads, state.volumes, heard)
