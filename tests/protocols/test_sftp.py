@@ -1,0 +1,291 @@
+"""An SFTP session, packet by packet, over the file system in memory."""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from ecpds.config import Limits
+from ecpds.errors import ConnectionLost, refusals
+from ecpds.model import Origin
+from ecpds.protocols.sftp import SftpMeans, SftpSession
+from ecpds.protocols.sftp_files import REORDER
+from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_of, string
+from tests.doubles.portal import MemoryPortal, make_identity
+
+CREATE = Open.WRITE | Open.CREAT | Open.TRUNC
+STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
+NO_ATTRIBUTES = bytes(4)
+
+
+class Wires:
+    """What the client sends and is sent; `lost` makes the end one that nobody said."""
+
+    def __init__(self) -> None:
+        self.inbox: list[bytes] = []
+        self.sent = bytearray()
+        self.ended = False
+        self.lost = False
+        self._waiting: Deferred[None] | None = None
+
+    async def read(self) -> bytes:
+        while not self.inbox:
+            if self.lost:
+                raise ConnectionLost
+            if self.ended:
+                return b""
+            self._waiting = Deferred()
+            await self._waiting
+        return self.inbox.pop(0)
+
+    async def write(self, data: bytes | memoryview) -> None:
+        self.sent += data
+
+    async def complain(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+    def busy(self, busy: bool) -> None:
+        """Nothing waits for that here."""
+
+    def arrive(self, data: bytes = b"") -> None:
+        if data:
+            self.inbox.append(data)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def packets(self) -> list[tuple[int, bytes]]:
+        """What was sent since it was asked for last: types and the rest."""
+        found = []
+        while self.sent:
+            size = int.from_bytes(self.sent[:4], "big")
+            found.append((self.sent[4], bytes(self.sent[5 : 4 + size])))
+            del self.sent[: 4 + size]
+        return found
+
+
+def framed(type: int, body: bytes = b"") -> bytes:
+    return struct.pack(">LB", len(body) + 1, type) + body
+
+
+async def never(fd: int, offset: int, view: memoryview) -> None:
+    raise AssertionError("nothing is a file here")
+
+
+class SftpTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.portal = MemoryPortal({"alice": ("pw", make_identity())})
+        self.tree = self.portal.tree
+        self.open_session()
+        self.ask(Type.INIT, struct.pack(">L", 3), number=False)
+
+    def open_session(self) -> None:
+        files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))))
+        self.wires = Wires()
+        means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, lambda size: memoryview(bytearray(size)))
+        self.status = Deferred.fromCoroutine(SftpSession(files, self.wires, means).run())
+
+    def ask(self, type: int, body: bytes = b"", number: bool = True) -> list[tuple[int, bytes]]:
+        self.wires.arrive(framed(type, (struct.pack(">L", 7) if number else b"") + body))
+        return self.wires.packets()
+
+    def one(self, type: int, *parts: bytes) -> tuple[int, bytes]:
+        """The one answer to a request, whose number it must have."""
+        answers = self.ask(type, b"".join(parts))
+        self.assertEqual([body[:4] for _, body in answers], [struct.pack(">L", 7)])
+        return answers[0][0], answers[0][1][4:]
+
+    def code(self, type: int, *parts: bytes) -> int:
+        kind, body = self.one(type, *parts)
+        self.assertEqual(kind, STATUS, body)
+        return int.from_bytes(body[:4], "big")
+
+    def open(self, path: str, flags: int) -> bytes:
+        kind, body = self.one(Type.OPEN, string(path.encode()), struct.pack(">L", flags), NO_ATTRIBUTES)
+        self.assertEqual(kind, HANDLE, body)
+        return body
+
+    def write(self, handle: bytes, offset: int, data: bytes) -> int:
+        return self.code(Type.WRITE, handle, struct.pack(">Q", offset), string(data))
+
+    def content(self, path: str) -> bytes | None:
+        file = self.tree.files.get(tuple(path.split("/")))
+        return self.tree.contents[file.id] if file is not None else None
+
+
+class Writes(SftpTestCase):
+    def test_nothing_is_seen_before_the_close(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.assertEqual(self.write(handle, 0, b"hello"), Code.OK)
+        self.assertIsNone(self.content("demo/a"))
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"hello")
+
+    def test_the_close_waits_for_the_commit(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.write(handle, 0, b"hello")
+        self.tree.hold = Deferred()
+        self.assertEqual(self.ask(Type.CLOSE, handle), [])
+        self.tree.hold.callback(None)
+        self.assertEqual([kind for kind, _ in self.wires.packets()], [STATUS])
+
+    def test_writes_out_of_order(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        for offset, data in ((4, b"e"), (2, b"cd"), (0, b"ab")):
+            self.assertEqual(self.write(handle, offset, data), Code.OK)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"abcde")
+
+    def test_a_gap_publishes_nothing(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.write(handle, 0, b"ab")
+        self.write(handle, 3, b"d")
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.FAILURE)
+        self.assertIsNone(self.content("demo/a"))
+        self.assertEqual(self.tree.uploads, [])
+
+    def test_what_is_too_far_ahead_is_refused_and_so_is_the_close(self) -> None:
+        handle, piece = self.open("/demo/a", CREATE), bytes(1 << 17)
+        for number in range(REORDER // len(piece)):
+            self.assertEqual(self.write(handle, 1 + number * len(piece), piece), Code.OK)
+        self.assertEqual(self.write(handle, 1 + REORDER, piece), Code.OP_UNSUPPORTED)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OP_UNSUPPORTED)
+        self.assertIsNone(self.content("demo/a"))
+
+    def test_bytes_that_were_written_stay(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.write(handle, 0, b"abc")
+        self.assertEqual(self.write(handle, 1, b"X"), Code.OP_UNSUPPORTED)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OP_UNSUPPORTED)
+        self.assertIsNone(self.content("demo/a"))
+
+    def test_without_trunc_a_shorter_file_is_no_replacement(self) -> None:
+        self.tree.put("/demo/a", b"a long old file")
+        handle = self.open("/demo/a", Open.WRITE | Open.CREAT)
+        self.write(handle, 0, b"new")
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OP_UNSUPPORTED)
+        self.assertEqual(self.content("demo/a"), b"a long old file")
+
+    def test_unless_the_client_cuts_the_rest_off(self) -> None:
+        """As OpenSSH's scp does."""
+        self.tree.put("/demo/a", b"a long old file")
+        handle = self.open("/demo/a", Open.WRITE | Open.CREAT)
+        self.write(handle, 0, b"new")
+        self.assertEqual(self.code(Type.FSETSTAT, handle, struct.pack(">LQ", 1, 3)), Code.OK)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"new")
+
+    def test_an_untouched_handle_changes_nothing(self) -> None:
+        self.tree.put("/demo/a", b"old")
+        self.assertEqual(self.code(Type.CLOSE, self.open("/demo/a", Open.WRITE | Open.CREAT)), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"old")
+
+    def test_the_end_of_the_session_publishes_nothing(self) -> None:
+        for lost in (False, True):
+            self.begin()
+            handle = self.open("/demo/a", CREATE)
+            self.write(handle, 0, b"half")
+            self.wires.ended, self.wires.lost = True, lost
+            self.wires.arrive()
+            self.assertIsNone(self.content("demo/a"))
+            self.assertEqual(self.tree.uploads, [])
+            if lost:
+                self.failureResultOf(self.status, ConnectionLost)
+            else:
+                self.assertEqual(self.successResultOf(self.status), 0)
+
+    def test_exclusive(self) -> None:
+        self.tree.put("/demo/a", b"old")
+        self.assertEqual(
+            self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE | Open.EXCL), NO_ATTRIBUTES), Code.FAILURE
+        )
+
+
+class Reads(SftpTestCase):
+    def test_at_any_offset(self) -> None:
+        self.tree.put("/demo/a", bytes(range(100)))
+        handle = self.open("/demo/a", Open.READ)
+        for offset, length, found in ((0, 10, 10), (95, 10, 5), (50, 0, 0)):
+            kind, body = self.one(Type.READ, handle, struct.pack(">QL", offset, length))
+            self.assertEqual((kind, body[4:]), (DATA, bytes(range(100))[offset : offset + found]))
+        for offset in (100, 1 << 63):
+            self.assertEqual(self.code(Type.READ, handle, struct.pack(">QL", offset, 1)), Code.EOF)
+
+    def test_the_length_is_capped(self) -> None:
+        self.tree.put("/demo/a", bytes(LARGEST_PACKET * 2))
+        kind, body = self.one(Type.READ, self.open("/demo/a", Open.READ), struct.pack(">QL", 0, 0xFFFFFFFF))
+        self.assertEqual((kind, len(body) - 4), (DATA, LARGEST_PACKET - 1024))
+
+    def test_handles_are_counted(self) -> None:
+        self.tree.put("/demo/a", b"x")
+        for _ in range(4):
+            self.open("/demo/a", Open.READ)
+        self.assertEqual(self.code(Type.OPENDIR, string(b"/")), Code.FAILURE)
+
+    def test_a_foreign_handle(self) -> None:
+        for type in (Type.CLOSE, Type.FSTAT, Type.READDIR):
+            self.assertEqual(self.code(type, string(b"0")), Code.BAD_MESSAGE)
+
+
+class Names(SftpTestCase):
+    def test_paths_resolve_and_stay_below_the_root(self) -> None:
+        for said, found in (("", "/"), (".", "/"), ("../..", "/"), ("/demo/../demo/./x", "/demo/x")):
+            _, body = self.one(Type.REALPATH, string(said.encode()))
+            self.assertEqual(body[4:], string(found.encode()) * 2 + bytes(4))
+
+    def test_renames(self) -> None:
+        self.tree.put("/demo/a", b"a")
+        self.tree.put("/demo/b", b"b")
+        names = string(b"/demo/a") + string(b"/demo/b")
+        self.assertEqual(self.code(Type.RENAME, names), Code.FAILURE)
+        self.assertEqual(self.content("demo/b"), b"b")
+        self.assertEqual(self.code(Type.EXTENDED, string(b"posix-rename@openssh.com"), names), Code.OK)
+        self.assertEqual(self.content("demo/b"), b"a")
+
+    def test_links_and_what_is_unknown(self) -> None:
+        for type in (Type.SYMLINK, Type.READLINK, 99):
+            self.assertEqual(self.code(type, string(b"/demo/a"), string(b"/demo/b")), Code.OP_UNSUPPORTED)
+        for name in (b"hardlink@openssh.com", b"statvfs@openssh.com", b"nonsense"):
+            self.assertEqual(self.code(Type.EXTENDED, string(name), string(b"/demo/a")), Code.OP_UNSUPPORTED)
+
+    def test_a_name_that_is_not_utf8(self) -> None:
+        self.assertEqual(self.code(Type.STAT, string(b"/demo/\xff")), Code.FAILURE)
+
+    def test_every_refusal_has_a_status_of_version_3(self) -> None:
+        for refusal in refusals():
+            self.assertIn(code_of(refusal()), set(Code))
+
+
+class Hostile(SftpTestCase):
+    def test_lengths_that_no_packet_has(self) -> None:
+        for size in (0, LARGEST_PACKET + 1, 0xFFFFFFFF):
+            self.begin()
+            self.wires.arrive(struct.pack(">L", size))
+            self.assertEqual(self.successResultOf(self.status), 1)
+
+    def test_something_else_than_init(self) -> None:
+        self.open_session()
+        self.wires.arrive(framed(Type.STAT, struct.pack(">L", 1) + string(b"/")))
+        self.assertEqual(self.successResultOf(self.status), 1)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=60)), max_size=6))
+    def test_any_packets(self, requests: list[tuple[int, bytes]]) -> None:
+        """Each is answered once, with its own number, or ends the session."""
+        self.begin()
+        for type, body in requests:
+            if self.status.called:
+                return
+            answers: Any = self.ask(type, body, number=len(body) % 5 != 0)
+            if not self.status.called:
+                self.assertEqual(len(answers), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
