@@ -8,12 +8,13 @@ from sqlalchemy import select
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.events import Event
+from ecpds.master import days
 from ecpds.master.engine import CatalogueError, Engine
 from ecpds.master.moving import TABLES, move
 from ecpds.master.postgresql import PostgresqlEngine
 from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
-from ecpds.model import Destination, NewUser
+from ecpds.model import Destination, NewUser, RecordFilter
 from tests.contracts.master import Uploading
 from tests.master.support import NOW, MasterCase
 from tests.real.clients import authorization, https, path_of
@@ -43,7 +44,8 @@ class MovingTests(Uploading, MasterCase):
     def contents(self, engine: Engine) -> dict[str, list[Any]]:
         session = engine.session()
         try:
-            return {table.name: sorted(session.rows(Statement(select(table))), key=repr) for table in TABLES}
+            tables = (*TABLES, *map(days.table_of, days.days(session)))
+            return {table.name: sorted(session.rows(Statement(select(table))), key=repr) for table in tables}
         finally:
             session.close()
 
@@ -57,6 +59,28 @@ class MovingTests(Uploading, MasterCase):
         self.assertEqual(before, again)
         self.path = self.folder / "back.sqlite"
         self.start()
+
+    def test_the_history_of_every_day_comes_along(self) -> None:
+        self.fill()
+        self.clock.advance(days.DAY)
+        self.master.history.record(Event("RET", NOW + days.DAY, {"UserId": "joe", "FileName": "z/x"}))
+        self.now(self.master.history.flush())
+        before = self.history()
+        self.assertEqual([event.type for _, event in before], ["RET", "INH"])
+        self.stop()
+        move(self.engine, self.target)
+        self.make_engine = lambda: self.target  # type: ignore[method-assign]
+        self.start()
+        self.assertEqual(self.history(), before)
+        self.master.history.record(Event("DEL", NOW + days.DAY, {"UserId": "joe"}))
+        self.now(self.master.history.flush())
+        later = self.history()
+        self.assertEqual((later[1:], later[0][1].type), (before, "DEL"))
+        self.assertGreater(later[0][0], before[0][0])
+
+    def history(self) -> list[tuple[int, Event]]:
+        found: list[tuple[int, Event]] = self.now(self.operations.history(RecordFilter(), 10, None))
+        return found
 
     def test_a_master_goes_on_with_the_copy(self) -> None:
         self.fill()
