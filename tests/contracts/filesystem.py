@@ -315,7 +315,8 @@ class Directories(FileSystemContract):
             self.refuse(AlreadyExists, self.files.make_directory(path))
         self.refuse(NotPermitted, self.files.make_directory("/new"))
         self.refuse(NotFound, self.files.make_directory("/demo/missing/b"))
-        self.refuse(NotADirectory, self.files.make_directory("/demo/file/b"))
+        for path in ("/demo/file/b", "/demo/file/b/c", "/demo/file/b/c/d/"):
+            self.refuse(NotADirectory, self.files.make_directory(path))
 
     def test_what_remove_directory_refuses(self) -> None:
         self.put("/demo/a/b")

@@ -278,8 +278,9 @@ class MemoryFileSystem:
         name = self._find(path, "mkdir").segments
         if not name or name in self.tree.directories or name in self.tree.files:
             raise AlreadyExists
-        if not self.tree.entry(name[:-1]).is_directory:
+        if self.tree.below_a_file(name):
             raise NotADirectory
+        self.tree.entry(name[:-1])
         self.tree.directories[name] = False
         return self.tree.entry(name)
 
