@@ -19,6 +19,7 @@ from ecpds.errors import (
     AlreadyExists,
     CrossesDestinations,
     IsADirectory,
+    NoSpace,
     NotADirectory,
     NotFound,
     NotPermitted,
@@ -181,9 +182,16 @@ class FileSystem:
         return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
 
     async def _allocate(self, request: AllocationRequest) -> tuple[Allocation, IWriteHandle]:
-        """Leave, and an open copy. A mover that can't be reached is avoided: the client does not see that it was tried."""
+        """Leave, and an open copy. A mover that can't be reached is avoided: the client does not see that it was tried.
+
+        Raises `Unavailable` where no other has room: that one may be back soon.
+        """
+        unreached: Unavailable | None = None
         while True:
-            allocation = await self._master.allocate(request)
+            try:
+                allocation = await self._master.allocate(request)
+            except NoSpace as refusal:
+                raise unreached or refusal from None
             try:
                 return allocation, await self._open_copy(allocation, request.size)
             except BaseException as failure:
@@ -191,7 +199,7 @@ class FileSystem:
                 tried = (*request.avoid, *(place.mover for place in allocation.placements))
                 if not isinstance(failure, Unavailable) or len(tried) >= TRIES:
                     raise
-                request = evolve(request, avoid=tried)
+                unreached, request = failure, evolve(request, avoid=tried)
 
     @recorded("put")
     async def kept(self, path: str) -> int:
