@@ -161,6 +161,9 @@ class IFileSystem(Interface):
     async def stat(path: str, permission: str | None = None) -> Entry:
         """What is at `path`, for who holds `permission` there, where one is named (such as `size` or `mtime`)."""
 
+    async def find(path: str, permission: str | None = None) -> Entry | None:
+        """As `stat`, for who only looks: nothing there is None, and no refusal, so it leaves no record."""
+
     async def list(path: str, after: str | None = None, limit: int = 1000) -> Page:
         """A page of the directory at `path`, in the byte order of names. Raises `NotADirectory`."""
 

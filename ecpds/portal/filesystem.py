@@ -120,6 +120,16 @@ class FileSystem:
 
     @recorded("stat")
     async def stat(self, path: str, permission: str | None = None) -> Entry:
+        return await self._look(path, permission)
+
+    @recorded("stat")
+    async def find(self, path: str, permission: str | None = None) -> Entry | None:
+        try:
+            return await self._look(path, permission)
+        except (NotFound, NotADirectory):
+            return None
+
+    async def _look(self, path: str, permission: str | None) -> Entry:
         name = self._visible(path, permission)
         if not name.segments:
             return Entry("/", 0.0)

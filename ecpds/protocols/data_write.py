@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from ecpds.errors import AlreadyExists, NotFound, PreconditionFailed
-from ecpds.http.message import HttpError, Request, Response
+from ecpds.errors import AlreadyExists, PreconditionFailed
+from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.routing import decode_path
 from ecpds.interfaces import IFileSystem
 from ecpds.model import Condition, DataFile, Entry
@@ -46,8 +46,8 @@ async def make_folder(files: IFileSystem, request: Request, path: str) -> Respon
         raise HttpError(415, "A folder is made without a body.", SAFE)
     try:
         await files.make_directory(path.rstrip("/"))
-    except AlreadyExists:
-        raise HttpError(405, AlreadyExists().sentence, SAFE) from None
+    except AlreadyExists as refusal:
+        return text_response(405, refusal.sentence, SAFE)
     return Response(201, [("Location", href(f"{path.rstrip('/')}/")), *SAFE])
 
 
@@ -57,13 +57,13 @@ async def move(files: IFileSystem, request: Request, path: str) -> Response:
     With `Overwrite: F` the name must be free when the request comes; else a file of that name is replaced, a folder never.
     """
     target = _target(request)
-    taken = await _present(files, target.rstrip("/")) is not None
+    taken = await files.find(target.rstrip("/")) is not None
     if taken and request.headers.get("overwrite") == "F":
         raise HttpError(412, AlreadyExists().sentence, SAFE)
     try:
         await files.rename(path.rstrip("/"), target.rstrip("/"))
-    except AlreadyExists:
-        raise HttpError(412, AlreadyExists().sentence, SAFE) from None
+    except AlreadyExists as refusal:
+        return text_response(412, refusal.sentence, SAFE)
     return Response(204 if taken else 201, [("Location", href(target)), *SAFE])
 
 
@@ -113,10 +113,8 @@ async def _condition(files: IFileSystem, request: Request, path: str) -> Conditi
 
 
 async def _present(files: IFileSystem, path: str) -> DataFile | None:
-    try:
-        return (await files.stat(path)).file
-    except NotFound:
-        return None
+    entry = await files.find(path)
+    return entry.file if entry is not None else None
 
 
 def _refuse_tags(request: Request) -> None:

@@ -6,7 +6,7 @@ the table in `ftp_replies`. What a verb needs beforehand was checked by the verb
 
 from __future__ import annotations
 
-from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotFound, NotPermitted, TooLarge
+from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotPermitted, TooLarge
 from ecpds.model import DataFile, Entry
 from ecpds.protocols import ftp_digests, ftp_ports, ftp_security, ftp_times, ftp_transfers
 from ecpds.protocols import ftp_replies as replies
@@ -252,13 +252,11 @@ async def size(pi: Interpreter, argument: str) -> Reply:
 
     Where there is no file, and a part of one is kept for this user, how much that is: clients that resume ask so.
     """
-    try:
-        file = await _file(pi, argument, "size")
-    except NotFound:
-        if not pi.files.identity.may("put") or not (kept := await pi.files.kept(pi.session.resolve_file(argument))):
-            raise
-        return reply(213, str(kept))
-    return reply(213, str(file.size))
+    path = pi.session.resolve_file(argument)
+    if await pi.files.find(path, "size") is None and pi.files.identity.may("put"):
+        if kept := await pi.files.kept(path):
+            return reply(213, str(kept))
+    return reply(213, str((await _file(pi, argument, "size")).size))
 
 
 async def modified(pi: Interpreter, argument: str) -> Reply:

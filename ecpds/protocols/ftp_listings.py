@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from attrs import frozen
 
-from ecpds.errors import NotADirectory
 from ecpds.interfaces import IFileSystem
 from ecpds.model import Entry, Page
 
@@ -64,11 +63,10 @@ async def any_listing(files: IFileSystem, path: str, said: str, size: int) -> Li
     folder, _, name = path.rpartition("/")
     if WILDCARD.search(name):
         return await _matching(files, folder or "/", name, _folder(said), size)
-    try:
-        return await directory_listing(files, path, size, f"{said.rstrip('/')}/" if said.strip("/") else said)
-    except NotADirectory:
-        entry = await files.stat(path)
+    entry = await files.find(path, "dir")
+    if entry is not None and not entry.is_directory:
         return Listing(files, path, size, Page((entry,)), _folder(said))
+    return await directory_listing(files, path, size, f"{said.rstrip('/')}/" if said.strip("/") else said)
 
 
 async def _matching(files: IFileSystem, directory: str, pattern: str, prefix: str, size: int) -> Listing:

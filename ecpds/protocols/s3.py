@@ -111,7 +111,8 @@ class S3Door:
         try:
             return await self._verb(_call(request, query, files, signed, key, self._limits, self._threads))
         except (S3Error, SignatureError) as error:
-            if not isinstance(error, S3Error) or error.status != 304:
+            # What the portal refused is on record already.
+            if not isinstance(error.__cause__, Refusal) and not (isinstance(error, S3Error) and error.status == 304):
                 self._portal.refused(files.identity.login, f"{request.method} {request.path}: {error}", origin)
             raise
 
@@ -138,8 +139,9 @@ class S3Door:
             return await s3_lists.list_buckets(call)
         try:
             return await _chosen(call)(call)
-        except NotFound:
-            await s3_buckets.exists(call)
+        except NotFound as refusal:
+            if await call.files.find(f"/{call.bucket}") is None:
+                raise s3_buckets.no_such_bucket() from refusal
             raise
 
 

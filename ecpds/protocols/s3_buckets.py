@@ -6,7 +6,7 @@ replies are fixed, and a wish to change one is refused as not implemented.
 
 from __future__ import annotations
 
-from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted
+from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted, Refusal
 from ecpds.http.message import Response
 from ecpds.protocols.s3_call import Call, xml_response
 from ecpds.protocols.s3_errors import S3Error
@@ -94,19 +94,18 @@ async def create_bucket(call: Call) -> Response:
     except InvalidName as refusal:
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.") from refusal
     except (AlreadyExists, NotPermitted) as refusal:
-        await _refuse_existing(call, isinstance(refusal, AlreadyExists))
+        await _refuse_existing(call, refusal)
         raise
     return Response(200, [("Location", f"/{call.bucket}")])
 
 
-async def _refuse_existing(call: Call, known: bool) -> None:
-    try:
-        await call.files.stat(f"/{call.bucket}")
-    except (NotFound, InvalidName) as refusal:
-        if known:
-            raise S3Error("BucketAlreadyExists", 409, "The requested bucket name is not available.") from refusal
-    else:
-        raise S3Error("BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded.")
+async def _refuse_existing(call: Call, refusal: Refusal) -> None:
+    if await call.files.find(f"/{call.bucket}") is not None:
+        raise S3Error(
+            "BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded."
+        ) from refusal
+    if isinstance(refusal, AlreadyExists):
+        raise S3Error("BucketAlreadyExists", 409, "The requested bucket name is not available.") from refusal
 
 
 async def delete_bucket(call: Call) -> Response:

@@ -228,10 +228,8 @@ async def complete(call: Call) -> Response:
 
 
 async def _completed_before(call: Call, id_: int) -> DataFile | None:
-    try:
-        file = (await call.files.stat(call.path)).file
-    except NotFound:
-        return None
+    entry = await call.files.find(call.path)
+    file = entry.file if entry is not None else None
     return file if file is not None and file.id == id_ else None
 
 

@@ -94,12 +94,20 @@ async def _put_folder(call: Call, body: Body) -> Response:
         raise S3Error("InvalidObjectName", 400, "A key that ends in a slash is a folder and holds no bytes.")
     names = call.key.removesuffix("/").split("/")
     for depth in range(1, len(names) + 1):
-        try:
-            await call.files.make_directory(f"/{call.bucket}/{'/'.join(names[:depth])}")
-        except AlreadyExists as refusal:
-            if depth == len(names) and not (await call.files.stat(call.path.removesuffix("/"))).is_directory:
-                raise NotADirectory from refusal
+        path = f"/{call.bucket}/{'/'.join(names[:depth])}"
+        there = await call.files.find(path, "mkdir")
+        if there is None or not there.is_directory:
+            await _make_folder(call, path)
     return Response(200, [("ETag", f'"{EMPTY_MD5}"')])
+
+
+async def _make_folder(call: Call, path: str) -> None:
+    try:
+        await call.files.make_directory(path)
+    except AlreadyExists as refusal:
+        # A file; or a folder that somebody else has made meanwhile.
+        if not (await call.files.stat(path)).is_directory:
+            raise NotADirectory from refusal
 
 
 async def delete_object(call: Call) -> Response:
@@ -112,9 +120,13 @@ async def delete_object(call: Call) -> Response:
 
 
 async def _delete(call: Call, key: str, condition: Condition = ANYTHING) -> None:
-    path = f"/{call.bucket}/{key}"
+    path, folder = f"/{call.bucket}/{key}", key.endswith("/")
+    there = await call.files.find(path, "rmdir" if folder else "delete")
+    if condition == ANYTHING and (there is None or there.is_directory != folder):
+        await call.files.stat(f"/{call.bucket}")
+        return
     try:
-        if key.endswith("/"):
+        if folder:
             await call.files.remove_directory(path)
         else:
             await call.files.delete(path, condition)

@@ -126,11 +126,8 @@ class Receiver:
         return 1 if self._failed else 0
 
     async def _is_directory(self, path: str) -> bool:
-        try:
-            entry: Entry = await self._files.stat(path)
-        except NotFound:
-            return False
-        return entry.is_directory
+        entry = await self._files.find(path)
+        return entry is not None and entry.is_directory
 
     async def _take(self, line: bytes) -> None:
         try:

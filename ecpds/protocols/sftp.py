@@ -15,7 +15,7 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from ecpds.config import Limits
-from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, NotSupported, Refusal, TooManyConnections
+from ecpds.errors import AlreadyExists, InvalidRequest, NotSupported, Refusal, TooManyConnections
 from ecpds.interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
@@ -257,13 +257,13 @@ class SftpSession:
     async def _stat(self, request: bytes, fields: Fields) -> Answer:
         """What this session writes is seen by it alone, where there is nothing else of that name: sshfs asks for it."""
         path = resolve("/", packets.path(fields))
-        try:
-            return packets.attrs(request, await self._files.stat(path))
-        except NotFound:
+        found = await self._files.find(path)
+        if found is None:
             for handle in self._handles.values():
                 if isinstance(handle, Writing) and handle.path == path:
                     return packets.attrs(request, handle.entry)
-            raise
+            found = await self._files.stat(path)
+        return packets.attrs(request, found)
 
     async def _fstat(self, request: bytes, fields: Fields) -> Answer:
         return packets.attrs(request, self._handle(fields).entry)
@@ -323,12 +323,10 @@ class SftpSession:
     async def _rename(self, request: bytes, fields: Fields) -> Answer:
         """Section 6.5 of the draft: an error where the new name is taken."""
         source, target = (resolve("/", packets.path(fields)) for _ in range(2))
-        try:
-            await self._files.stat(target)
-        except NotFound:
-            await self._files.rename(source, target)
-            return packets.status(request, Code.OK)
-        raise AlreadyExists
+        if await self._files.find(target) is not None:
+            raise AlreadyExists
+        await self._files.rename(source, target)
+        return packets.status(request, Code.OK)
 
     async def _posix_rename(self, request: bytes, fields: Fields) -> Answer:
         source, target = (resolve("/", packets.path(fields)) for _ in range(2))

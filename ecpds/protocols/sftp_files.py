@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from zope.interface import implementer
 
-from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotFound, NotSupported, Refusal
+from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotSupported, Refusal
 from ecpds.interfaces import IByteSink, IByteSource, IDownload, IFileSystem, IUpload
 from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
 from ecpds.protocols.sftp_packets import Open
@@ -248,9 +248,7 @@ async def open_file(files: IFileSystem, path: str, flags: Open) -> Reading | Wri
 
 
 async def _open_writing(files: IFileSystem, path: str, flags: Open) -> Writing:
-    there = await _found(files, path)
-    if there is None and not flags & Open.CREAT:
-        raise NotFound
+    there = await (files.find if flags & Open.CREAT else files.stat)(path)
     if there is not None and flags & Open.CREAT and flags & Open.EXCL:
         raise AlreadyExists
     if flags & Open.TRUNC:
@@ -271,11 +269,3 @@ async def _open_to_append(files: IFileSystem, path: str, kept: int, there: Entry
     if there is not None:
         raise NotSupported("nothing is appended to a file that is published")
     return Writing(files, path, await files.open_write(path, condition=Condition(absent=True)))
-
-
-async def _found(files: IFileSystem, path: str) -> Entry | None:
-    try:
-        entry: Entry = await files.stat(path)
-    except NotFound:
-        return None
-    return entry

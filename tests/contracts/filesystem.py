@@ -339,6 +339,20 @@ class Directories(FileSystemContract):
             self.refuse(NotFound, work("/demo/missing"))
         self.refuse(NotFound, self.files.list("/demo/missing/too"))
 
+    def test_who_only_looks_leaves_no_record(self) -> None:
+        entry = self.put("/demo/a/b")
+        before = len(self.sink.events)
+        for path in ("/demo/missing", "/demo/missing/too", "/demo/a/b/c", "/demo/a/b/", "/private", "/private/a", "/new"):
+            self.assertIsNone(self.run_now(self.files.find(path)), path)
+        found = self.run_now(self.files.find("/demo/a/b", "get"))
+        self.assertEqual((found.path, found.file.id), (entry.path, entry.file.id if entry.file else None))
+        for path in ("/", "/demo", "/demo/a/"):
+            self.assertTrue(self.run_now(self.files.find(path)).is_directory)
+        self.assertEqual(len(self.sink.events), before)
+        self.refuse(InvalidName, self.files.find("/demo/../a"))
+        self.files = self.make(("dir",), ("demo",))
+        self.refuse(NotPermitted, self.files.find("/demo/missing", "get"))
+
 
 class Renaming(FileSystemContract):
     def test_a_file(self) -> None:

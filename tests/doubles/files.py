@@ -183,6 +183,16 @@ class MemoryFileSystem:
 
     @recorded
     async def stat(self, path: str, permission: str | None = None) -> Entry:
+        return self._look(path, permission)
+
+    @recorded
+    async def find(self, path: str, permission: str | None = None) -> Entry | None:
+        try:
+            return self._look(path, permission)
+        except (NotFound, NotADirectory):
+            return None
+
+    def _look(self, path: str, permission: str | None) -> Entry:
         found = self._find(path, permission)
         if not found.segments:
             return Entry("/", 0.0)

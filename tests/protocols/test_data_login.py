@@ -191,6 +191,27 @@ class FolderTests(DoorTestCase):
         self.assertEqual(self.move("/demo/a", "/data/demo/b"), 204)
         self.assertEqual(self.tree.files["demo", "b"].id, file.id)
 
+    def test_only_what_is_refused_is_on_record(self) -> None:
+        self.tree.put("/demo/a", b"1")
+        self.tree.put("/demo/b", b"2")
+        self.assertEqual(self.move("/demo/a", "/data/demo/free"), 201)
+        self.assertEqual(self.ask("PUT", "/data/demo/new", {"If-None-Match": '"x"'}, b"3").status, 201)
+        self.assertEqual(self.ask("MKCOL", "/data/demo/folder").status, 201)
+        self.assertEqual(self.denials(), [])
+        for number, asked in enumerate(
+            (
+                lambda: self.move("/demo/free", "/data/demo/b", Overwrite="F"),
+                lambda: self.move("/demo/free", "/data/demo/folder"),
+                lambda: self.move("/demo/missing", "/data/demo/c"),
+                lambda: self.ask("MKCOL", "/data/demo/folder").status,
+                lambda: self.ask("PUT", "/data/demo/absent", {"If-Match": '"x"'}, b"3").status,
+                lambda: self.ask("GET", "/data/demo/absent").status,
+            ),
+            1,
+        ):
+            self.assertIn(asked(), (404, 405, 412))
+            self.assertEqual(len(self.denials()), number)
+
     def test_moves_to_nowhere(self) -> None:
         self.tree.put("/demo/a", b"1")
         for target, status in (

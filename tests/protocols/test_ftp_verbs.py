@@ -59,6 +59,16 @@ class Resuming(FtpTestCase):
         self.client.say("EPSV")
         self.assertEqual(codes(self.client.say("RETR /demo/a", "MLST /demo/a", "MDTM /demo/a", "DELE /demo/a")), ["550"] * 4)
 
+    def test_what_is_only_looked_for_is_not_on_record(self) -> None:
+        self.break_off(b"hello ")
+        self.house.tree.put("/demo/b", b"content")
+        self.client.say("SIZE /demo/a", "SIZE /demo/b")
+        for verb in ("LIST", "NLST"):
+            self.assertEqual(codes(self.client.download(f"{verb} /demo/b")[0]), ["150", "226"])
+        self.assertEqual(self.house.portal.sink.of("DEA"), [])
+        self.assertEqual(codes(self.client.say("SIZE /demo/c")), ["550"])
+        self.assertEqual(len(self.house.portal.sink.of("DEA")), 1)
+
     def test_another_offset(self) -> None:
         self.break_off(b"hello ")
         for offset in (5, 7):

@@ -22,6 +22,7 @@ from ecpds.interfaces import IByteSource
 from ecpds.protocols.s3 import S3Door
 from ecpds.protocols.s3_errors import TABLE
 from ecpds.threads import InlineThreads
+from tests.doubles import RecordingSink
 from tests.portal.house import NODE, House
 
 MODES = (
@@ -52,10 +53,16 @@ VERBS = {
     "put": ("PUT", "/d/new", "", 200),
     "delete": ("DELETE", "/d/other", "", 204),
     "delete-many": ("POST", "/d", "delete", 200),
+    "delete-nothing": ("DELETE", "/d/missing", "", 204),
+    "folder": ("PUT", "/d/some/folder/", "", 200),
     "create": ("POST", "/d/parts", "uploads", 200),
     "put-part": ("PUT", "/d/parts", "partNumber=1&uploadId=99", 404),
     "complete": ("POST", "/d/parts", "uploadId=99", 404),
     "abort": ("DELETE", "/d/parts", "uploadId=99", 404),
+    "head-nothing": ("HEAD", "/d/missing", "", 404),
+    "get-nowhere": ("GET", "/nowhere/a", "", 404),
+    "list-nowhere": ("GET", "/nowhere", "", 404),
+    "bucket-again": ("PUT", "/d", "", 409),
 }
 """Verb -> method, path, query and what the right key is answered."""
 
@@ -166,7 +173,8 @@ class Signer:
 
 class Matrix(SynchronousTestCase):
     def setUp(self) -> None:
-        self.house = House(self)
+        self.sink = RecordingSink()
+        self.house = House(self, self.sink)
         self.house.add_destination("d")
         self.user = self.house.add_user("ann", ("d",))
         key, self.secret = self.house.now(self.house.operations.add_access_key("ann", None, None, None))
@@ -203,9 +211,12 @@ class Matrix(SynchronousTestCase):
 
     def test_the_right_key_is_answered(self) -> None:
         for verb, mode, where in self.cells():
+            before = len(self.sink.of("DEA"))
             request = self.signer(self.secret).request(verb, mode, where)
             response = self.answer(request)
             self.assertEqual(response.status, VERBS[verb][3], (verb, mode, where, response.body))
+            refused = len(self.sink.of("DEA")) - before
+            self.assertEqual(refused, int(response.status >= 400), (verb, self.sink.of("DEA")[before:]))
 
     def test_any_other_is_refused_and_changes_nothing(self) -> None:
         before = self.contents()
