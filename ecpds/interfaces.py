@@ -214,8 +214,8 @@ class IFileSystem(Interface):
     async def delete(path: str, condition: Condition = ANYTHING) -> None:
         """Raises `IsADirectory`, `PreconditionFailed`."""
 
-    async def rename(source: str, target: str) -> None:
-        """A file or a directory to a name that does not exist yet, or, for a file, replacing a file.
+    async def rename(source: str, target: str, replace: bool = True) -> None:
+        """A file or a directory to a name that does not exist yet, or, for a file and with `replace`, replacing a file.
 
         Raises `AlreadyExists`, `CrossesDestinations`, and `InvalidName` where a directory would move below itself.
         """
@@ -370,8 +370,8 @@ class IMaster(Interface):
     async def delete(user: int, destination: str, path: str, condition: Condition) -> Entry:
         """Returns what was deleted."""
 
-    async def rename(user: int, destination: str, source: str, target: str) -> Entry:
-        """Returns what the new name points at."""
+    async def rename(user: int, destination: str, source: str, target: str, replace: bool = True) -> Entry:
+        """Returns what the new name points at. Without `replace` it must be free when the change is made."""
 
     async def mark_dead(mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
         """Which of the segments that a sweep found on a mover's volumes are nobody's; they are dead from now on.

@@ -103,13 +103,15 @@ def remove_directory(session: Session, destination: int, path: str) -> None:
     tree.prune(session, found.parent)
 
 
-def rename(session: Session, destination: int, source: str, target: str, due: float) -> Entry:
-    """Give what is at `source` the name `target`, whose parent exists; a file replaces a file."""
+def rename(session: Session, destination: int, source: str, target: str, due: float, replace: bool = True) -> Entry:
+    """Give what is at `source` the name `target`, whose parent exists; a file replaces a file, if it is to."""
     if not source or not target:
         raise NotPermitted("a destination can't be renamed")
     before, after = tree.room(session, destination, source), tree.room(session, destination, target)
     if before.file is None and not before.is_directory:
         raise NotFound
+    if not replace and (after.file is not None or after.is_directory):
+        raise AlreadyExists
     if source != target:
         _check_target(session, destination, before, after, source, target)
         move = _move_directory if before.is_directory else _move_file

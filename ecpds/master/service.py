@@ -366,7 +366,7 @@ class Master:
             lambda session: changes.delete(session, place, path, condition, due), lambda _: self._cache.drop(place, path)
         )
 
-    async def rename(self, user: int, destination: str, source: str, target: str) -> Entry:
+    async def rename(self, user: int, destination: str, source: str, target: str, replace: bool = True) -> Entry:
         for path in (source, target):
             await self.accounts.authorise(user, "rename", destination, path)
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
@@ -377,7 +377,7 @@ class Master:
             self._cache.drop(place, source)
             self._cache.drop(place, target)
 
-        return await self.change(lambda session: changes.rename(session, place, source, target, due), forget)
+        return await self.change(lambda session: changes.rename(session, place, source, target, due, replace), forget)
 
     async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
         asked = [each.segment for each in found if each.segment not in self.uploads]

@@ -292,7 +292,7 @@ class FileSystem:
         await self._master.delete(self.identity.user_id, name.destination, name.inside, condition)
 
     @recorded("rename")
-    async def rename(self, source: str, target: str) -> None:
+    async def rename(self, source: str, target: str, replace: bool = True) -> None:
         old, new = self._visible(source, "rename"), self._visible(target, "rename")
         if len(old.segments) < 2 or len(new.segments) < 2:
             raise NotPermitted
@@ -300,7 +300,7 @@ class FileSystem:
             raise CrossesDestinations
         if (old.directory or new.directory) and not (await self._resolve(old)).is_directory:
             raise NotADirectory
-        await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside)
+        await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside, replace)
 
     async def _renew(self) -> None:
         """Raises `NotPermitted` when the user may not be here any more."""

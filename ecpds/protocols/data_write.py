@@ -54,14 +54,12 @@ async def make_folder(files: IFileSystem, request: Request, path: str) -> Respon
 async def move(files: IFileSystem, request: Request, path: str) -> Response:
     """Answer a MOVE (RFC 4918 section 9.9): another name in the same destination.
 
-    With `Overwrite: F` the name must be free when the request comes; else a file of that name is replaced, a folder never.
+    With `Overwrite: F` the name must be free; else a file of that name is replaced, a folder never.
     """
     target = _target(request)
     taken = await files.find(target.rstrip("/")) is not None
-    if taken and request.headers.get("overwrite") == "F":
-        raise HttpError(412, AlreadyExists().sentence, SAFE)
     try:
-        await files.rename(path.rstrip("/"), target.rstrip("/"))
+        await files.rename(path.rstrip("/"), target.rstrip("/"), request.headers.get("overwrite") != "F")
     except AlreadyExists as refusal:
         return text_response(412, refusal.sentence, SAFE)
     return Response(204 if taken else 201, [("Location", href(target)), *SAFE])

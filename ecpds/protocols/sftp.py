@@ -15,7 +15,7 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from ecpds.config import Limits
-from ecpds.errors import AlreadyExists, InvalidRequest, NotSupported, Refusal, TooManyConnections
+from ecpds.errors import InvalidRequest, NotSupported, Refusal, TooManyConnections
 from ecpds.interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
@@ -323,9 +323,7 @@ class SftpSession:
     async def _rename(self, request: bytes, fields: Fields) -> Answer:
         """Section 6.5 of the draft: an error where the new name is taken."""
         source, target = (resolve("/", packets.path(fields)) for _ in range(2))
-        if await self._files.find(target) is not None:
-            raise AlreadyExists
-        await self._files.rename(source, target)
+        await self._files.rename(source, target, replace=False)
         return packets.status(request, Code.OK)
 
     async def _posix_rename(self, request: bytes, fields: Fields) -> Answer:

@@ -369,6 +369,17 @@ class Renaming(FileSystemContract):
         self.run_now(self.files.rename("/demo/a", "/demo/b"))
         self.assertEqual((self.names("/demo"), self.get("/demo/b")), (["b"], b"new"))
 
+    def test_only_to_a_name_that_is_free(self) -> None:
+        self.put("/demo/a", b"new")
+        self.put("/demo/b", b"old")
+        self.put("/demo/d/e")
+        for source, target in (("/demo/a", "/demo/b"), ("/demo/a", "/demo/a"), ("/demo/a", "/demo/d"), ("/demo/d", "/demo/b")):
+            self.refuse(AlreadyExists, self.files.rename(source, target, replace=False))
+        self.refuse(NotFound, self.files.rename("/demo/missing", "/demo/b", replace=False))
+        self.assertEqual((self.get("/demo/a"), self.get("/demo/b")), (b"new", b"old"))
+        self.run_now(self.files.rename("/demo/a", "/demo/c", replace=False))
+        self.assertEqual(self.names("/demo"), ["b", "c", "d"])
+
     def test_a_directory_takes_everything_below_and_nothing_beside(self) -> None:
         for path in ("/demo/a/1", "/demo/a/b/2", "/demo/a-b", "/demo/a0/3"):
             self.put(path, path.encode())

@@ -456,6 +456,16 @@ class MasterContract(Uploading):
         self.clock.pump([1.0] * (int(self.limits.ticket_life) + 2))
         self.assertEqual(self.mover.deleted, [old.file.id])
 
+    def test_rename_to_a_free_name_alone(self) -> None:
+        """Of two that find a name free, one gets it."""
+        a, b = self.now(self.put("a")), self.now(self.put("b"))
+        self.refused(NotFound, self.master.resolve("demo", "c"))
+        self.assertEqual(self.now(self.master.rename(self.user, "demo", "a", "c", False)).file, a.file)
+        self.refused(AlreadyExists, self.master.rename(self.user, "demo", "b", "c", False))
+        self.refused(AlreadyExists, self.master.rename(self.user, "demo", "b", "b", False))
+        self.assertEqual(self.now(self.master.resolve("demo", "c")).file, a.file)
+        self.assertEqual(self.now(self.master.resolve("demo", "b")), b)
+
     def test_rename_a_directory(self) -> None:
         inside = ["x", "b/y", "b/c/z"]
         entries = {path: self.now(self.put(f"a/{path}")) for path in inside}

@@ -320,7 +320,7 @@ class MemoryFileSystem:
         self.tree.tidy(name[:-1])
 
     @recorded
-    async def rename(self, source: str, target: str) -> None:
+    async def rename(self, source: str, target: str, replace: bool = True) -> None:
         old, new = self._find(source, "rename"), self._find(target, "rename")
         if len(old.segments) < 2 or len(new.segments) < 2:
             raise NotPermitted
@@ -329,6 +329,8 @@ class MemoryFileSystem:
         entry = self.tree.entry(old.segments)
         if entry.file is not None and (old.directory or new.directory):
             raise NotADirectory
+        if not replace and (new.segments in self.tree.files or new.segments in self.tree.directories):
+            raise AlreadyExists
         if old.segments != new.segments:
             self._check_rename(entry, old.segments, new.segments)
             self._move(old.segments, new.segments)
