@@ -54,7 +54,8 @@ class Identity:
 
     `permissions` are those that it holds anywhere. `rights` says which it holds in a destination, where that is not all
     of them. `names` are the first elements of paths that are not the destination's own name: element -> destination.
-    `access_key` is what it logged in with, where that may do less than its user.
+    `access_key` is what it logged in with, where that may do less than its user; `credential` is a mark of the password or
+    public key that it logged in with, by which the Master knows whether that is still one of the user's.
     """
 
     user_id: int
@@ -66,6 +67,7 @@ class Identity:
     rights: Mapping[str, frozenset[str]] = NO_RIGHTS
     names: Mapping[str, str] = EMPTY
     access_key: str = ""
+    credential: str = field(default="", repr=False)
 
     def may(self, permission: str, destination: str | None = None) -> bool:
         """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""

@@ -17,7 +17,7 @@ from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.rights import Rights, names_of
-from ecpds.master.users import Account
+from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import Identity, Origin
 from ecpds.options import path_allowed
@@ -62,24 +62,28 @@ class Accounts:
         Only who has the right password learns that the account is disabled or may go nowhere.
         """
         account = await self._named(login)
+        credential = ""
         if account is None or account.mode != "open":
             stored = account.password if account is not None and account.mode == "standard" else None
             right = await self._passwords.check(login, password, stored)
             account = await self._named(login)
-            if account is None or not right:
+            if account is None or not right or stored is None or account.password != stored:
                 raise LoginFailed(reason=_reason(account))
-        return self._logged_in(account, origin)
+            credential = mark(stored)
+        return self._logged_in(account, origin, credential)
 
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
         """Raises as `login` does."""
         account = await self._named(login)
         if account is None:
             raise LoginFailed(reason=_reason(account))
+        credential = ""
         if account.mode != "open":
             blob = base64.b64encode(key).decode("ascii")
             if account.mode != "standard" or not account.has_key(blob):
                 raise LoginFailed(reason="Public key authentication failed")
-        return self._logged_in(account, origin)
+            credential = mark(blob)
+        return self._logged_in(account, origin, credential)
 
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
@@ -100,7 +104,10 @@ class Accounts:
     async def renew(self, identity: Identity) -> Identity:
         """Raises `NotPermitted`."""
         if not identity.access_key:
-            return self._identity(await self._account(identity.user_id))
+            account = await self._account(identity.user_id)
+            if identity.credential and not account.has_credential(identity.credential):
+                raise NotPermitted("the password or the key is no longer valid")
+            return self._identity(account, credential=identity.credential)
         stored = await self._access_key(identity.access_key)
         if stored is None or stored.user != identity.user_id or self._expired(stored):
             raise NotPermitted("the access key is no longer valid")
@@ -141,14 +148,14 @@ class Accounts:
         self._ids.clear()
         self._keys.clear()
 
-    def _logged_in(self, account: Account, origin: Origin) -> Identity:
-        identity = self._identity(account)
+    def _logged_in(self, account: Account, origin: Origin, credential: str) -> Identity:
+        identity = self._identity(account, credential=credential)
         _check_door(identity, origin)
         if identity.options.get(NOTE) != "false":
             self._note(account)
         return identity
 
-    def _identity(self, account: Account, stored: StoredKey | None = None) -> Identity:
+    def _identity(self, account: Account, stored: StoredKey | None = None, credential: str = "") -> Identity:
         """Raises `NotPermitted` where the account can't be used."""
         rights = account.rights if stored is None else account.rights.limited(stored.key)
         _check_usable(account, rights)
@@ -163,6 +170,7 @@ class Accounts:
             rights.by_destination,
             names_of(self._roots(destinations)),
             stored.key.id if stored is not None else "",
+            credential,
         )
 
     def _expired(self, stored: StoredKey) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -61,6 +62,11 @@ class Key:
         return " ".join(filter(None, (self.type, self.blob, self.comment)))
 
 
+def mark(secret: str) -> str:
+    """What tells one PHC string or public key from another, and nothing more about it."""
+    return hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()
+
+
 @frozen
 class Account:
     """A user as the Master knows it: its own, not merged with its policies. `password` is a PHC string."""
@@ -86,6 +92,10 @@ class Account:
 
     def has_key(self, blob: str) -> bool:
         return any(key.blob == blob for key in self.keys)
+
+    def has_credential(self, marked: str) -> bool:
+        """Whether what has this `mark` is still the user's password or one of its keys."""
+        return any(mark(secret) == marked for secret in (self.password, *(key.blob for key in self.keys)) if secret)
 
     def record(self) -> UserRecord:
         return UserRecord(
