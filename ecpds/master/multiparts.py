@@ -49,7 +49,8 @@ class Multiparts:
         self._loop.clock = master.clock
 
     def start(self) -> None:
-        self._loop.start(LOOK, now=False)
+        limits = self._master.limits
+        self._loop.start(min(LOOK, limits.partial_life, limits.multipart_life), now=False)
 
     async def stop(self) -> None:
         """Returns when a look that is under way has ended."""

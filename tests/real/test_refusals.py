@@ -125,7 +125,8 @@ class Lines(RealTestCase):
 
 
 class Vanishing(RealTestCase):
-    options: ClassVar[Options] = {"limits": {"ticket_life": 1.0}}
+    options: ClassVar[Options] = {"limits": {"ticket_life": 1.0, "partial_life": 1.0}}
+    """What came of a cut upload is kept for its client only so long."""
 
     def check_nothing_is_left(self, name: str) -> None:
         """One failed record, no name, and the bytes are given back."""
