@@ -25,8 +25,8 @@ from ecpds.master.tree import Room
 from ecpds.model import Condition, DataFile, Entry
 
 
-def check_room(room: Room, path: str, condition: Condition) -> None:
-    """Whether a file may be put at `path`, as far as what is there is concerned."""
+def check_room(room: Room, condition: Condition) -> None:
+    """Whether a file may be put there, as far as what is there is concerned."""
     if room.is_directory:
         raise IsADirectory
     if not condition.met_by(room.file):
@@ -36,7 +36,7 @@ def check_room(room: Room, path: str, condition: Condition) -> None:
 def publish(session: Session, destination: int, path: str, file: DataFile, condition: Condition, due: float) -> Entry:
     """Make `path` point at `file`; what it replaces may be deleted from `due` on."""
     room = tree.room(session, destination, path)
-    check_room(room, path, condition)
+    check_room(room, condition)
     above, name = tree.split(path)
     parent = room.parent
     if parent is None:
@@ -51,7 +51,7 @@ def publish(session: Session, destination: int, path: str, file: DataFile, condi
 def delete(session: Session, destination: int, path: str, condition: Condition, due: float) -> Entry:
     """Remove the file at `path`, and return what it was."""
     room = tree.room(session, destination, path)
-    check_room(room, path, condition)
+    check_room(room, condition)
     file = files.file_at(session, destination, path)
     if file is None:
         raise NotFound

@@ -220,7 +220,7 @@ def complete(
         return done
     found = find(session, destination, path, id_, user)
     room = tree.room(session, destination, path)
-    check_room(room, path, condition)
+    check_room(room, condition)
     for each in completion.parts:
         row = session.row(_PART, upload=id_, number=each.number)
         if row is None or row[1] != each.segment:

@@ -244,7 +244,7 @@ class Master:
 
     async def _check_path(self, request: AllocationRequest, destination: int) -> None:
         room = await self.reader.ask(lambda session: tree.room(session, destination, request.path))
-        changes.check_room(room, request.path, request.condition)
+        changes.check_room(room, request.condition)
         if room.parent is None:
             above = tree.split(request.path)[0]
             await self.reader.ask(lambda session: tree.nearest(session, destination, above))

@@ -28,7 +28,6 @@ def mover(name: str, *volumes: VolumeUse, **more: Any) -> Candidate:
 
 
 USES = st.builds(VolumeUse, st.integers(0, 3), st.just("/"), st.just(100), st.integers(0, 100), st.sampled_from([None, "io"]))
-AVOID = st.sets(st.sampled_from("abc"))
 CANDIDATES = st.lists(
     st.builds(
         Candidate,

@@ -43,11 +43,6 @@ def run(command: Sequence[str], stdin: str = "", environment: dict[str, str] | N
     return done.stdout
 
 
-def user_url(node: Node, door: str, path: str) -> str:
-    """A URL with the user and the password in it."""
-    return node.url(door, path).replace("://", f"://{LOGIN}:{quote(PASSWORD, safe='')}@")
-
-
 class Curl:
     """curl, at any door."""
 
