@@ -21,6 +21,8 @@ CALLS = (
 
 LINE = re.compile(r"(\d+) +(\d+\.\d+) (?:<\.\.\. (\w+) resumed>(.*)|(\w+)\((.*))", re.DOTALL)
 ENDED = re.compile(r"(.*)\) += (-?\d+)(?:<.*>)?(?: E\w+ .*)?", re.DOTALL)
+CUT = re.compile(r"\) += \?.*", re.DOTALL)
+"""How a call ends in which the process was killed: nobody knows what it did."""
 UNFINISHED = " <unfinished ...>"
 WORD = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?|[^,\s<"]*<((?:\\x[0-9a-f]{2})*)>[^,\s]*|[^,\s]+')
 
@@ -70,7 +72,7 @@ def calls(file: Path) -> Iterator[Call]:
 def _call(began: float, time: float, name: str, text: str) -> Call:
     ended = ENDED.fullmatch(text)
     if ended is None:
-        return Call(began, float("inf"), name, _words(text), None)
+        return Call(began, float("inf"), name, _words(CUT.sub("", text)), None)
     return Call(began, time, name, _words(ended[1]), int(ended[2]))
 
 

@@ -115,6 +115,9 @@ class Lines(CaseOfDisk):
         path = coded("/disk/a")
         begun = self.read(f"7 1.5 fdatasync(3<{path}> <unfinished ...>", f"8 1.6 fsync(3<{path}>) = ?")
         self.assertEqual([each.result for each in begun], [None, None])
+        for end in (") = ?", ")         = ?", ") = ? <unavailable>"):
+            (write,) = self.read(f'7 1.5 pwrite64(3<{path}>, "{coded("x")}", 1, 10{end}')
+            self.assertEqual((write.words, write.result), ((b"/disk/a", b"x", b"1", b"10"), None))
 
     def test_bytes_that_were_left_out(self) -> None:
         self.assertRaises(ValueError, self.read, '7 1.5 write(3, "\\x00"..., 10) = 10')
