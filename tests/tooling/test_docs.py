@@ -15,7 +15,7 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?(?:\.(\w+))?`")
 
 
 def pages() -> list[Path]:
-    return [ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 class Docs(SynchronousTestCase):
