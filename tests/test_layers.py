@@ -13,6 +13,7 @@ GROUND = {
     "config",
     "errors",
     "model",
+    "datasources",
     "interfaces",
     "keys",
     "events",
