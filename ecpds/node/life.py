@@ -27,8 +27,8 @@ from ecpds.mover.digests import follower
 from ecpds.node.doors import Doors, every
 from ecpds.node.means import Means
 from ecpds.node.storage import Storage
+from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
-from ecpds.portal.filesystem import Backing
 from ecpds.portal.operator import Operator
 from ecpds.portal.portal import Portal
 from ecpds.portal.records import Tee

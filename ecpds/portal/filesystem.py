@@ -7,14 +7,11 @@ the store takes the bytes, the Master publishes (see `upload`). Reading: the Mas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.errors import (
     AlreadyExists,
     CrossesDestinations,
@@ -25,11 +22,10 @@ from ecpds.errors import (
     NotPermitted,
     NotSupported,
     PreconditionFailed,
-    Refusal,
     TooLarge,
     Unavailable,
 )
-from ecpds.interfaces import IDownload, IEventSink, IFileSystem, IMaster, IStore, IUpload, IWriteHandle
+from ecpds.interfaces import IDownload, IFileSystem, IUpload, IWriteHandle
 from ecpds.model import (
     ANYTHING,
     DIGESTS,
@@ -46,7 +42,7 @@ from ecpds.model import (
     Segment,
 )
 from ecpds.options import path_allowed
-from ecpds.portal.digesting import Digesting
+from ecpds.portal.backing import Backing, recorded
 from ecpds.portal.download import Download, SegmentReader
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.namespace import Namespace
@@ -54,51 +50,8 @@ from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Upload
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 TRIES = 4
 """Movers that are tried for one upload."""
-
-
-@frozen
-class Backing:
-    """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch."""
-
-    master: IMaster
-    stores: Mapping[str, IStore]
-    sink: IEventSink
-    now: Callable[[], float]
-    limits: Limits
-    digesting: Digesting
-
-    def store(self, mover: str) -> IStore:
-        """Raises `Unavailable` for a mover that is not known here."""
-        if mover not in self.stores:
-            raise Unavailable(f"no way to {mover}")
-        return self.stores[mover]
-
-
-S = TypeVar("S", bound="FileSystem")
-Method = Callable[Concatenate[S, str, P], Coroutine[Any, Any, T]]
-
-
-def recorded(action: str) -> Callable[[Method[S, P, T]], Method[S, P, T]]:
-    """A refusal that leaves the façade leaves one DEA record, which says what was asked: `action`, and the path."""
-
-    def decorate(method: Method[S, P, T]) -> Method[S, P, T]:
-        @wraps(method)
-        async def call(self: S, path: str, /, *args: P.args, **named: P.kwargs) -> T:
-            try:
-                await self._renew()
-                return await method(self, path, *args, **named)
-            except Refusal as refusal:
-                self.journal.denied(action, path, refusal)
-                raise
-
-        return call
-
-    return decorate
 
 
 @implementer(IFileSystem)
@@ -302,8 +255,7 @@ class FileSystem:
             raise NotADirectory
         await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside, replace)
 
-    async def _renew(self) -> None:
-        """Raises `NotPermitted` when the user may not be here any more."""
+    async def renew(self) -> None:
         now = self._backing.now()
         if now - self._renewed >= self._backing.limits.credential_life:
             self.identity = await self._master.renew(self.identity)

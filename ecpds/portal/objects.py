@@ -10,7 +10,8 @@ from zope.interface import implementer
 from ecpds.errors import NotPermitted
 from ecpds.interfaces import IObjects, IUpload
 from ecpds.model import AllocationRequest, Completion, Condition, Entry, KeyPage, MultipartUpload, UploadPart
-from ecpds.portal.filesystem import FileSystem, recorded
+from ecpds.portal.backing import recorded
+from ecpds.portal.filesystem import FileSystem
 
 
 @implementer(IObjects)

@@ -8,7 +8,8 @@ from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import denial_event
 from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.model import Identity, Origin
-from ecpds.portal.filesystem import Backing, FileSystem
+from ecpds.portal.backing import Backing
+from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import printable
 from ecpds.portal.objects import ObjectSpace
 

@@ -22,8 +22,9 @@ from ecpds.model import Destination, Identity, NewUser, Origin, UserRecord
 from ecpds.mover.control import LocalControl
 from ecpds.mover.digests import follower
 from ecpds.mover.store import LocalStore
+from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
-from ecpds.portal.filesystem import Backing, FileSystem
+from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.operator import Operator
 from ecpds.portal.portal import Portal
 from ecpds.threads import InlineThreads

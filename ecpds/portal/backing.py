@@ -1,0 +1,67 @@
+"""What every user's view stands on, and the record that each refusal of a view leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from attrs import frozen
+
+from ecpds.config import Limits
+from ecpds.errors import Refusal, Unavailable
+from ecpds.interfaces import IEventSink, IMaster, IStore
+from ecpds.portal.digesting import Digesting
+from ecpds.portal.journal import Journal
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@frozen
+class Backing:
+    """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch."""
+
+    master: IMaster
+    stores: Mapping[str, IStore]
+    sink: IEventSink
+    now: Callable[[], float]
+    limits: Limits
+    digesting: Digesting
+
+    def store(self, mover: str) -> IStore:
+        """Raises `Unavailable` for a mover that is not known here."""
+        if mover not in self.stores:
+            raise Unavailable(f"no way to {mover}")
+        return self.stores[mover]
+
+
+class View(Protocol):
+    """One user's view, as far as its records are concerned."""
+
+    journal: Journal
+
+    async def renew(self) -> None:
+        """Raises `NotPermitted` when the user may not be here any more."""
+
+
+S = TypeVar("S", bound=View)
+Method = Callable[Concatenate[S, str, P], Coroutine[Any, Any, T]]
+
+
+def recorded(action: str) -> Callable[[Method[S, P, T]], Method[S, P, T]]:
+    """A refusal that leaves the façade leaves one DEA record, which says what was asked: `action`, and the path."""
+
+    def decorate(method: Method[S, P, T]) -> Method[S, P, T]:
+        @wraps(method)
+        async def call(self: S, path: str, /, *args: P.args, **named: P.kwargs) -> T:
+            try:
+                await self.renew()
+                return await method(self, path, *args, **named)
+            except Refusal as refusal:
+                self.journal.denied(action, path, refusal)
+                raise
+
+        return call
+
+    return decorate
