@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import catalogue, memory, roundtrip, small
+from bench import catalogue, fleet, memory, roundtrip, small
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "small": small.run,
     "memory": memory.run,
     "catalogue": catalogue.run,
+    "fleet": fleet.run,
 }
 
 

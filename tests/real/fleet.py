@@ -6,7 +6,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,12 +14,18 @@ from tests.real.harness import Node, Options, until
 
 SECRET = "cluster.secret"
 
+Wrap = Callable[[list[str]], list[str]]
+
 
 class Fleet:
     """`master`, and `members` by name. The Master's cluster port stays the same when it is started again."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], options: Options | None = None) -> None:
+    def __init__(
+        self, folder: Path, names: tuple[str, ...], options: Options | None = None, wraps: Mapping[str, Wrap] | None = None
+    ) -> None:
+        """`wraps` puts something before the command of a node, by its name."""
         self.folder = folder
+        self._wraps = wraps or {}
         self.names = names
         self.members: dict[str, Node] = {}
         self._options = dict(options or {})
@@ -32,7 +38,7 @@ class Fleet:
     def _node(self, name: str, own: Options) -> Node:
         options = {**self._options, **own}
         options["node"] = {**self._options.get("node", {}), "name": name, **own.get("node", {})}
-        return Node(self.folder / name, options)
+        return Node(self.folder / name, options, self._wraps.get(name, list))
 
     def start(self) -> None:
         """The Master first, with a port that others know; then every member."""
