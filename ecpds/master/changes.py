@@ -1,6 +1,6 @@
 """What changes the tree, one function an operation of `IMaster`. Each is run by the writer, in its transaction.
 
-A refusal undoes what its function has written by then, for each has a savepoint of its own.
+A refusal undoes what its function has written by then; the writer sees to that.
 """
 
 from __future__ import annotations
@@ -17,35 +17,12 @@ from ecpds.errors import (
     NotADirectory,
     NotFound,
     NotPermitted,
-    PreconditionFailed,
 )
 from ecpds.master import files, tree
+from ecpds.master.publishing import check_room
 from ecpds.master.sql import Session
 from ecpds.master.tree import Room
-from ecpds.model import Condition, DataFile, Entry
-
-
-def check_room(room: Room, condition: Condition) -> None:
-    """Whether a file may be put there, as far as what is there is concerned."""
-    if room.is_directory:
-        raise IsADirectory
-    if not condition.met_by(room.file):
-        raise PreconditionFailed
-
-
-def publish(session: Session, destination: int, path: str, file: DataFile, condition: Condition, due: float) -> Entry:
-    """Make `path` point at `file`; what it replaces may be deleted from `due` on."""
-    room = tree.room(session, destination, path)
-    check_room(room, condition)
-    above, name = tree.split(path)
-    parent = room.parent
-    if parent is None:
-        parent = tree.make_missing(session, destination, above, file.created)
-    files.add(session, file)
-    files.name(session, parent, name, file.id, room.file is not None)
-    if room.file is not None:
-        files.drop(session, room.file, due)
-    return Entry(path, file.mtime, file, replaced=room.file is not None)
+from ecpds.model import Condition, Entry
 
 
 def delete(session: Session, destination: int, path: str, condition: Condition, due: float) -> Entry:
@@ -57,7 +34,7 @@ def delete(session: Session, destination: int, path: str, condition: Condition, 
         raise NotFound
     assert room.parent is not None
     files.unname(session, room.parent, tree.split(path)[1])
-    files.drop(session, file.id, due)
+    files.drop(session, [(file.id, due)])
     tree.prune(session, room.parent)
     return Entry(path, file.mtime, file)
 
@@ -148,7 +125,10 @@ def _move_file(
     """Returns the directory that it leaves."""
     assert before.parent is not None and before.file is not None and after.parent is not None
     files.unname(session, before.parent, tree.split(source)[1])
-    files.name(session, after.parent, tree.split(target)[1], before.file, after.file is not None)
-    if after.file is not None:
-        files.drop(session, after.file, due)
+    named = [(after.parent, tree.split(target)[1], before.file)]
+    if after.file is None:
+        files.name(session, named)
+    else:
+        files.point(session, named)
+        files.drop(session, [(after.file, due)])
     return before.parent

@@ -149,7 +149,7 @@ def empty_some(session: Session, id_: int, limit: int, due: float) -> int:
     found = session.rows(_SOME_FILES, which=id_, limit=limit)
     for place, name, file in found:
         files.unname(session, place, name)
-        files.drop(session, file, due)
+        files.drop(session, [(file, due)])
     return len(found)
 
 

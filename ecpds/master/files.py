@@ -73,7 +73,9 @@ _POINT_ENTRY = Statement(
     .values(data_file=value("new_file"))
 )
 _REMOVE_ENTRY = Statement(delete(entry).where(entry.c.directory == value("directory"), entry.c.name == value("name")))
-_IS_DEAD = Statement(select(dead.c.segment).where(dead.c.segment == value("segment")))
+_DEAD_AMONG = Statement(
+    select(dead.c.segment).where(dead.c.segment >= value("first"), dead.c.segment <= value("last")).order_by(dead.c.segment)
+)
 
 _segments_of_file = select(segment.c.id).where(segment.c.data_file == value("file")).scalar_subquery()
 _RECLAIM = Statement(
@@ -111,37 +113,44 @@ def page(session: Session, path: str, directory_id: int, after: str | None, limi
     return Page(entries, entries[-1].name if len(rows) > limit else None)
 
 
-def add(session: Session, file: DataFile) -> None:
-    """Record a data file with its segments and copies. Raises `Unavailable` when a sweep has taken one of them away."""
-    for each in file.segments:
-        check_alive(session, each.id)
-    session.run(
-        _ADD_FILE,
-        id=file.id,
-        size=file.size,
-        mtime=file.mtime,
-        created=file.created,
-        digests=packed(file.digests),
-        metadata=packed(file.metadata),
+def add(session: Session, files: Sequence[DataFile]) -> None:
+    """Record data files with their segments and copies."""
+    session.run_many(_ADD_FILE, [row_of(file) for file in files])
+    segments = [(file.id, number, each) for file in files for number, each in enumerate(file.segments)]
+    session.run_many(
+        _ADD_SEGMENT,
+        [{"id": each.id, "data_file": file, "number": number, "length": each.length} for file, number, each in segments],
     )
-    for number, each in enumerate(file.segments):
-        session.run(_ADD_SEGMENT, id=each.id, data_file=file.id, number=number, length=each.length)
-        for where in each.copies:
-            session.run(_ADD_COPY, segment=each.id, mover=where.mover, volume=where.volume)
+    session.run_many(
+        _ADD_COPY,
+        [
+            {"segment": each.id, "mover": where.mover, "volume": where.volume}
+            for _, _, each in segments
+            for where in each.copies
+        ],
+    )
 
 
-def check_alive(session: Session, segment: int) -> None:
-    """Raises `Unavailable` when a sweep has taken the segment away."""
-    if session.row(_IS_DEAD, segment=segment):
-        raise Unavailable("the upload took so long that its bytes were given up")
+def dead_among(session: Session, segments: Sequence[int]) -> set[int]:
+    """Those of the segments that a sweep has taken away."""
+    if not segments:
+        return set()
+    return {row[0] for row in session.rows(_DEAD_AMONG, first=min(segments), last=max(segments))}.intersection(segments)
 
 
-def name(session: Session, directory_id: int, name: str, file: int, replaces: bool) -> None:
-    """Make a name in a directory point at a file."""
-    if replaces:
-        session.run(_POINT_ENTRY, in_directory=directory_id, named=name, new_file=file)
-    else:
-        session.run(_ADD_ENTRY, directory=directory_id, name=name, data_file=file)
+def given_up() -> Unavailable:
+    """What is said to who is late with a segment that a sweep has taken away."""
+    return Unavailable("the upload took so long that its bytes were given up")
+
+
+def name(session: Session, names: Sequence[tuple[int, str, int]]) -> None:
+    """Make new names in directories point at files."""
+    session.run_many(_ADD_ENTRY, [{"directory": place, "name": name, "data_file": file} for place, name, file in names])
+
+
+def point(session: Session, names: Sequence[tuple[int, str, int]]) -> None:
+    """Make names that there are in directories point at other files."""
+    session.run_many(_POINT_ENTRY, [{"in_directory": place, "named": name, "new_file": file} for place, name, file in names])
 
 
 def set_mtime(session: Session, file: int, mtime: float) -> None:
@@ -156,12 +165,23 @@ def unname(session: Session, directory_id: int, name: str) -> None:
     session.run(_REMOVE_ENTRY, directory=directory_id, name=name)
 
 
-def drop(session: Session, file: int, due: float) -> None:
-    """Forget a data file that no name points at any more; its copies are to be deleted from `due` on."""
-    session.run(_RECLAIM, file=file, due=due)
-    session.run(_DROP_COPIES, file=file)
-    session.run(_DROP_SEGMENTS, file=file)
-    session.run(_DROP_FILE, file=file)
+def drop(session: Session, files: Sequence[tuple[int, float]]) -> None:
+    """Forget data files that no name points at any more; the copies of each are to be deleted from its time on."""
+    session.run_many(_RECLAIM, [{"file": file, "due": due} for file, due in files])
+    for statement in (_DROP_COPIES, _DROP_SEGMENTS, _DROP_FILE):
+        session.run_many(statement, [{"file": file} for file, _ in files])
+
+
+def row_of(file: DataFile) -> dict[str, Any]:
+    """A data file as a row of its table."""
+    return {
+        "id": file.id,
+        "size": file.size,
+        "mtime": file.mtime,
+        "created": file.created,
+        "digests": packed(file.digests),
+        "metadata": packed(file.metadata),
+    }
 
 
 def packed(values: Mapping[str, str]) -> str:

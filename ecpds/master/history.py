@@ -77,19 +77,19 @@ class History:
         while self._queue:
             group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
             try:
-                await self._writer.run(partial(self._add, group))
+                self._day = await self._writer.run(partial(self._add, group))
             except Refusal:
                 self._queue.extendleft(reversed(group))
                 raise
 
-    def _add(self, group: list[Event], session: Session) -> None:
-        """Run by the writer. Days never go back, so that numbers don't, whatever is done to the clock."""
+    def _add(self, group: list[Event], session: Session) -> int:
+        """Run by the writer; returns the day. Days never go back, so that numbers don't, whatever is done to the clock."""
         now = int(self._clock.seconds() // days.DAY)
         today = max([now, *days.days(session)[-1:]])
         if today != self._day:
             self._purge(session, now)
-        days.add(session, today, map(_row, group))
-        self._day = today
+        days.add(session, today, [_row(event) for event in group])
+        return today
 
     def _purge(self, session: Session, now: int) -> None:
         dropped = days.purge(session, now - self._keep) if self._keep else 0

@@ -119,6 +119,8 @@ class Walk:
 
     def _walk(self, after: str, flat: bool) -> Iterator[Entry | str]:
         base, rest = self._prefix[: self._prefix.rfind("/") + 1], self._prefix[self._prefix.rfind("/") + 1 :]
+        if base == "/":
+            return  # no key begins so, and without its slash it would be the name of the destination's root
         top = tree.directory_at(self._session, self._destination, base.removesuffix("/"))
         if top is None or (after > base and not after.startswith(base)):
             return

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
 from ecpds.errors import InvalidRequest, NotFound
 from ecpds.master import files, tree
-from ecpds.master.changes import check_room
+from ecpds.master.publishing import check_room
 from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.model import (
@@ -190,7 +190,8 @@ def add_part(session: Session, destination: int, path: str, part: tuple[int, int
     id_, number = part
     find(session, destination, path, id_, user)
     (stored,) = file.segments
-    files.check_alive(session, stored.id)
+    if files.dead_among(session, [stored.id]):
+        raise files.given_up()
     old = session.row(_PART, upload=id_, number=number)
     session.run(_ADD_SEGMENT, id=stored.id, number=0, length=stored.length)
     for where in stored.copies:
@@ -233,9 +234,12 @@ def complete(
     if parent is None:
         parent = tree.make_missing(session, destination, tree.split(path)[0], now)
     _publish(session, file)
-    files.name(session, parent, tree.split(path)[1], id_, room.file is not None)
-    if room.file is not None:
-        files.drop(session, room.file, due)
+    named = [(parent, tree.split(path)[1], id_)]
+    if room.file is None:
+        files.name(session, named)
+    else:
+        files.point(session, named)
+        files.drop(session, [(room.file, due)])
     return Entry(path, now, file, replaced=room.file is not None)
 
 
@@ -260,15 +264,7 @@ def _done_before(session: Session, destination: int, path: str, id_: int) -> Ent
 
 
 def _publish(session: Session, file: DataFile) -> None:
-    session.run(
-        _ADD_FILE,
-        id=file.id,
-        size=file.size,
-        mtime=file.mtime,
-        created=file.created,
-        digests=files.packed(file.digests),
-        metadata=files.packed(file.metadata),
-    )
+    session.run(_ADD_FILE, **files.row_of(file))
     taken = {each.id for each in file.segments}
     left = [row[0] for row in session.rows(_ALL_PARTS, upload=file.id) if row[0] not in taken]
     session.run(_REMOVE_PARTS, upload=file.id)

@@ -9,7 +9,8 @@ With `sync` a commit has reached the disk when it returns (`synchronous_commit=o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -18,7 +19,7 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect
 from sqlalchemy.engine import URL, make_url
 
 from ecpds.master.engine import BUSY, CatalogueError, Engine, migrate, must_migrate
-from ecpds.master.sql import Session
+from ecpds.master.sql import Session, Statement
 
 LOCK = 0x6563706473
 """The number of the advisory lock (pg_advisory_lock, section 9.27.10 of the manual): `ecpds` in ASCII."""
@@ -38,6 +39,20 @@ WALKS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
 Every statement of ours is a look-up in an index, or a walk of one that ends early. A planner that meets small tables, or
 does not know the limit yet, would choose to read and sort all of them, and keep to that plan when they have grown.
 """
+
+
+class PostgresqlSession(Session):
+    """A session whose statements of many sets of values don't wait for one answer before the next is asked."""
+
+    __slots__ = ()
+
+    def row_of_each(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> list[Any | None]:
+        if not values:
+            return []
+        text, constants = statement.prepared(self._dialect)
+        cursor = self._cursor
+        cursor.executemany(text, [{**constants, **each} for each in values], returning=True)
+        return [cursor.fetchone() for _ in cursor.results()]
 
 
 class PostgresqlEngine(Engine):
@@ -101,7 +116,7 @@ class PostgresqlEngine(Engine):
         except psycopg.Error:
             connection.close()
             raise
-        return Session(connection, self.dialect)
+        return PostgresqlSession(connection, self.dialect)
 
     def writing_session(self) -> Session:
         held, self._held = self._held, None

@@ -32,6 +32,7 @@ from ecpds.master.ids import Ids
 from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
+from ecpds.master.publishing import Publication, check_room
 from ecpds.master.reader import Reader
 from ecpds.master.reclaim import Reclaim
 from ecpds.master.rights import ROOTDIR
@@ -244,7 +245,7 @@ class Master:
 
     async def _check_path(self, request: AllocationRequest, destination: int) -> None:
         room = await self.reader.ask(lambda session: tree.room(session, destination, request.path))
-        changes.check_room(room, request.condition)
+        check_room(room, request.condition)
         if room.parent is None:
             above = tree.split(request.path)[0]
             await self.reader.ask(lambda session: tree.nearest(session, destination, above))
@@ -300,10 +301,7 @@ class Master:
             file = upload.data_file(now)
             due = now + self.limits.ticket_life
             if request.part is None:
-                entry = await self._named(
-                    destination,
-                    lambda session: changes.publish(session, destination, request.path, file, request.condition, due),
-                )
+                entry = await self._named(destination, Publication(destination, request.path, file, request.condition, due))
             else:
                 part = request.part
                 entry = await self.writer.run(

@@ -6,10 +6,10 @@ instead of 100 to 400). Values are bound by name and never stand in the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, GenerativeSelect, Insert, Integer, Table, bindparam, insert
+from sqlalchemy import ColumnElement, GenerativeSelect, Insert, Integer, SelectBase, Table, bindparam, insert
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import DDLElement
@@ -39,13 +39,14 @@ def _byte_length_of_postgresql(element: ByteLength, compiler: SQLCompiler, **nam
 class Statement:
     """One statement, and its text in each dialect that has asked for it."""
 
-    __slots__ = ("_construct", "_others", "_prepared")
+    __slots__ = ("_construct", "_others", "_prepared", "writes")
 
     def __init__(self, construct: ClauseElement, **others: ClauseElement) -> None:
         """`others` take the construct's place in the dialects of their names."""
         self._construct = construct
         self._others = others
         self._prepared: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.writes = not isinstance(construct, SelectBase)
 
     def prepared(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         """The text, and the values that are the same each time."""
@@ -59,14 +60,18 @@ class Statement:
 
 
 class Session:
-    """A connection as the catalogue uses it: run a statement and fetch all of its rows, so that no snapshot stays open."""
+    """A connection as the catalogue uses it: run a statement and fetch all of its rows, so that no snapshot stays open.
 
-    __slots__ = ("_cursor", "_dialect", "connection")
+    `changes` counts the statements that may have changed something.
+    """
+
+    __slots__ = ("_cursor", "_dialect", "changes", "connection")
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self.connection = connection
         self._cursor = connection.cursor()
         self._dialect = dialect
+        self.changes = 0
 
     def rows(self, statement: Statement, **values: Any) -> list[Any]:
         rows: list[Any] = self._execute(statement, values).fetchall()
@@ -77,6 +82,10 @@ class Session:
         rows = self._execute(statement, values).fetchall()
         return rows[0] if rows else None
 
+    def row_of_each(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> list[Any | None]:
+        """The first row for each of several sets of values, or None."""
+        return [self.row(statement, **each) for each in values]
+
     def run(self, statement: Statement, **values: Any) -> int:
         """Run a statement that answers no rows, and say how many it changed."""
         changed: int = self._execute(statement, values).rowcount
@@ -84,6 +93,7 @@ class Session:
 
     def _execute(self, statement: Statement, values: dict[str, Any]) -> Any:
         text, constants = statement.prepared(self._dialect)
+        self.changes += statement.writes
         return self._cursor.execute(text, {**constants, **values} if constants else values)
 
     def walk(self, statement: Statement) -> Any:
@@ -92,15 +102,21 @@ class Session:
         text, constants = statement.prepared(self._dialect)
         return cursor.execute(text, constants)
 
-    def run_many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> None:
-        self._cursor.executemany(statement.prepared(self._dialect)[0], values)
+    def run_many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement once for each of several sets of values."""
+        if values:
+            text, constants = statement.prepared(self._dialect)
+            self.changes += 1
+            self._cursor.executemany(text, [{**constants, **each} for each in values] if constants else values)
 
     def define(self, construct: DDLElement) -> None:
         """Make or drop a table or an index."""
+        self.changes += 1
         self._cursor.execute(str(construct.compile(dialect=self._dialect)))
 
     def command(self, text: str) -> None:
         """A command of the engine's own, such as COMMIT; never with a value in it."""
+        self.changes += 1
         self._cursor.execute(text)
 
     def close(self) -> None:

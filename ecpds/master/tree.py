@@ -6,6 +6,7 @@ file is found with one look-up however deep it is; a move rewrites the paths of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -104,6 +105,15 @@ def room(session: Session, destination: int, path: str) -> Room:
     parent, name = split(path)
     row = session.row(_ROOM, destination=destination, path=path, parent=parent, name=name)
     return Room(row[0], row[1], bool(row[2])) if row else Room(None)
+
+
+def rooms(session: Session, places: Sequence[tuple[int, str]]) -> list[Room]:
+    """What there is at each path of a destination; none is the destination's root."""
+    asked = []
+    for destination, path in places:
+        parent, name = split(path)
+        asked.append({"destination": destination, "path": path, "parent": parent, "name": name})
+    return [Room(row[0], row[1], bool(row[2])) if row else Room(None) for row in session.row_of_each(_ROOM, asked)]
 
 
 def directory_at(session: Session, destination: int, path: str) -> Directory | None:

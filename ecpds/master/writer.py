@@ -1,18 +1,22 @@
 """The one writer of the catalogue: whatever is queued when it becomes free is one commit.
 
-Who tells whom: the reactor thread queues operations; the writer thread takes all that are there, runs each under its
-own savepoint in one transaction, commits, and hands all outcomes back with one `callFromThread`. So nobody hears of a
-change, or of a refusal that another change was the reason for, before it is on the disk. Where the engine needs it, each
-commit tells the checkpoint thread, which moves the log into the file every `CHECKPOINT` seconds, so that no commit has to.
+Who tells whom: the reactor thread queues operations; the writer thread takes all that are there, runs them in one
+transaction, commits, and hands all outcomes back with one `callFromThread`. So nobody hears of a change, or of a refusal
+that another change was the reason for, before it is on the disk. Nearly all operations that refuse do so before they
+have written anything; where one has, or has failed, the transaction begins anew with a savepoint for each. Where the
+engine needs it, each commit tells the checkpoint thread, which moves the log into the file every `CHECKPOINT` seconds, so
+that no commit has to.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -24,11 +28,33 @@ from ecpds.master.sql import Session
 
 T = TypeVar("T")
 
+Outcome: TypeAlias = T | Exception
+"""What an operation returned or raised."""
+
 BATCH = 1000
 """Operations of one transaction at most."""
 
 CHECKPOINT = 0.25
 """Seconds between two checkpoints while there is something to move."""
+
+
+class Joint(ABC, Generic[T]):
+    """An operation that costs less where it is run together with others of its kind."""
+
+    def __call__(self, session: Session) -> T:
+        (outcome,) = self.together(session, [self])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    @classmethod
+    @abstractmethod
+    def together(cls, session: Session, operations: Sequence[Self]) -> list[Outcome[T]]:
+        """The outcome of each. One that is an exception has changed nothing."""
+
+
+class _Spoilt(Exception):
+    """An operation has failed, and the transaction has changes of it."""
 
 
 class Writer(Protocol):
@@ -39,8 +65,8 @@ class Writer(Protocol):
     async def run(self, operation: Callable[[Session], T]) -> T:
         """Call `operation(session)` in a transaction, and return or raise what it does once that is committed.
 
-        An operation that raises has changed nothing. Raises `Unavailable` or `NoSpace` when the storage fails; whether
-        the change is there is then unknown.
+        It may be called again, in another transaction that takes the first one's place. One that raises has changed
+        nothing. Raises `Unavailable` or `NoSpace` when the storage fails; whether the change is there is then unknown.
         """
 
     async def stop(self) -> None:
@@ -79,7 +105,12 @@ class Committer:
 
     def _transaction(self, operations: list[Callable[[Session], Any]]) -> list[Any]:
         session = self._begun()
-        outcomes = [self._one(session, operation) for operation in operations]
+        try:
+            outcomes = self._lightly(session, operations)
+        except _Spoilt:
+            session.command("ROLLBACK")
+            session.command(self._engine.begin)
+            outcomes = [self._carefully(session, operation) for operation in operations]
         session.command("COMMIT")
         return outcomes
 
@@ -97,12 +128,44 @@ class Committer:
         self._session.command(self._engine.begin)
         return self._session
 
+    def _lightly(self, session: Session, operations: list[Callable[[Session], Any]]) -> list[Any]:
+        """Without savepoints, and neighbours of a kind together. Raises `_Spoilt` where that was too simple."""
+        outcomes: list[Any] = []
+        for kind, group in groupby(operations, type):
+            if issubclass(kind, Joint):
+                outcomes.extend(self._joint(session, kind, list(group)))
+            else:
+                outcomes.extend(self._one(session, operation) for operation in group)
+        return outcomes
+
+    def _joint(self, session: Session, kind: type[Joint[T]], operations: list[Any]) -> list[Outcome[T]]:
+        try:
+            return kind.together(session, operations)
+        except Exception as error:
+            if self._is_of_storage(error):
+                raise
+            raise _Spoilt from error
+
     def _one(self, session: Session, operation: Callable[[Session], Any]) -> Any:
+        changes = session.changes
+        try:
+            return operation(session)
+        except Exception as error:
+            if self._is_of_storage(error):
+                raise
+            if not isinstance(error, Refusal) or session.changes != changes:
+                raise _Spoilt from error
+            return error
+
+    def _is_of_storage(self, error: Exception) -> bool:
+        return isinstance(error, self._engine.errors) and self._engine.of_storage(error)
+
+    def _carefully(self, session: Session, operation: Callable[[Session], Any]) -> Any:
         session.command("SAVEPOINT operation")
         try:
             outcome = operation(session)
         except Exception as error:
-            if isinstance(error, self._engine.errors) and self._engine.of_storage(error):
+            if self._is_of_storage(error):
                 raise
             session.command("ROLLBACK TO operation")
             outcome = error

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from sqlalchemy import insert
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,9 +17,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import AlreadyExists, NoSpace, Unavailable
-from ecpds.master.sql import Session
+from ecpds.master.schema import dead
+from ecpds.master.sql import Session, Statement, value
 from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import InlineWriter, ThreadWriter
+
+ADD = Statement(insert(dead).values(segment=value("number")))
 
 PATIENCE = 20.0
 """Seconds after which a thread that does not answer fails its test."""
@@ -82,7 +86,7 @@ def _storage_error(code: int) -> sqlite3.OperationalError:
 
 def add(number: int) -> Callable[[Session], int]:
     def operation(session: Session) -> int:
-        session.connection.execute("INSERT INTO dead VALUES (?)", (number,))
+        session.run(ADD, number=number)
         return number
 
     return operation
