@@ -516,6 +516,9 @@ class IMoverControl(Interface):
     async def volumes() -> Sequence[VolumeUse]:
         """How full each volume is."""
 
+    async def digests(segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
+        """Digests of what the segments hold, one after the other, read where it lies. Raises `Unavailable`, `Corrupt`."""
+
 
 class IEventSink(Interface):
     """Takes a copy of every record."""

@@ -18,6 +18,7 @@ GROUND = {
     "keys",
     "events",
     "folders",
+    "hashing",
     "options",
     "threads",
     "timeouts",

@@ -1,6 +1,7 @@
 """What the nodes of a fleet say to each other beside the Master's own calls, and leave for each to use the others' bytes.
 
-A node tells the Master how it is every two seconds, and what it recorded. The Master asks a mover to delete.
+A node tells the Master how it is every two seconds, and what it recorded. The Master asks a mover to delete, and
+for digests of what it holds.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -8,7 +9,7 @@ A node tells the Master how it is every two seconds, and what it recorded. The M
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,6 +66,9 @@ class MoverCalls(Remote):
     @call(repeatable=True)
     async def delete(self, segments: Sequence[StoredSegment]) -> None: ...
 
+    @call(repeatable=True)
+    async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]: ...
+
 
 class Member:
     """A node as the Master knows it: what it said last."""
@@ -95,6 +99,10 @@ class RemoteMoverControl:
     async def volumes(self) -> Sequence[VolumeUse]:
         self._check()
         return self._member.state.volumes
+
+    async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
+        self._check()
+        return await self._member.calls.digests(segments, names)
 
     def _check(self) -> None:
         if not self._present():

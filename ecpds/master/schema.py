@@ -254,6 +254,14 @@ reclaim = Table(
     sqlite_with_rowid=False,
 )
 
+# Digests that are computed after the commit, by their names with commas. A file that is gone leaves its row until then.
+owed = Table(
+    "owed",
+    metadata,
+    Column("data_file", Number, primary_key=True, autoincrement=False),
+    Column("digests", Text, nullable=False),
+)
+
 # Segments that a sweep may have unlinked: a late commit of one is refused.
 dead = Table("dead", metadata, Column("segment", Number, primary_key=True, autoincrement=False))
 

@@ -40,6 +40,7 @@ class LocalStore:
     ) -> None:
         self.name = name
         self.threads = threads
+        self.digest_threads = digest_threads
         self.volumes = tuple(Volume(index, root, sync, limits.free_space, clock) for index, root in enumerate(volumes))
         self._writing: set[int] = set()
         self._limits = limits

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from attrs import frozen
 from zope.interface import implementer
 
-from ecpds.errors import Corrupt
+from ecpds.hashing import Follower, follow, follow_file
 from ecpds.interfaces import IByteSink, IThreads
 from ecpds.portal.download import CountedSink, SegmentReader, spans
-
-BLOCK = 256 * 1024
-"""Bytes that are read and hashed at a time."""
-
-
-class Follower(Protocol):
-    """A digest that follows the bytes, as hashlib makes them."""
-
-    def update(self, data: memoryview, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
 
 
 @implementer(IByteSink)
@@ -36,26 +22,10 @@ class DigestSink:
         self._followers = followers
 
     async def write(self, data: bytes | memoryview) -> None:
-        await self._threads.run(self._follow, memoryview(data))
+        await self._threads.run(follow, memoryview(data), self._followers)
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
-        await self._threads.run(self._follow_file, fd, offset, length)
-
-    def _follow(self, data: memoryview) -> None:
-        for follower in self._followers:
-            follower.update(data)
-
-    def _follow_file(self, fd: int, offset: int, length: int) -> None:
-        with mmap.mmap(-1, BLOCK) as pages, memoryview(pages) as block:
-            end = offset + length
-            while offset < end:
-                with block[: min(BLOCK, end - offset)] as room:
-                    count = os.preadv(fd, [room], offset)
-                    if not count:
-                        raise Corrupt("a stored file is shorter than its record")
-                    with room[:count] as found:
-                        self._follow(found)
-                offset += count
+        await self._threads.run(follow_file, fd, offset, length, self._followers)
 
 
 @frozen

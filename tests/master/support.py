@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -41,11 +41,22 @@ class MemoryMover:
         self.deleted: list[int] = []
         self.failure: Exception | None = None
         self.asked = 0
+        self.digested: list[list[int]] = []
+        self.digests_of = {"crc64nvme": "0011223344556677"}
+        self.digesting: Deferred[None] | None = None
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         if self.failure is not None:
             raise self.failure
         self.deleted.extend(each.segment for each in segments)
+
+    async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
+        self.digested.append([each.segment for each in segments])
+        if self.digesting is not None:
+            await self.digesting
+        if self.failure is not None:
+            raise self.failure
+        return {name: self.digests_of.get(name, f"{name} of {segments[0].segment}") for name in names}
 
     async def volumes(self) -> Sequence[VolumeUse]:
         self.asked += 1

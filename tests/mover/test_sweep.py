@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Coroutine
+from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from ecpds.errors import Unavailable
+from ecpds.errors import Corrupt, Unavailable
 from ecpds.interfaces import IMoverControl
 from ecpds.model import Receipt, StoredSegment
-from ecpds.mover import volumes
+from ecpds.mover import control, volumes
 from ecpds.mover.control import LocalControl
 from ecpds.mover.sweep import Sweep, Swept
 from tests.doubles import MemorySource
@@ -50,6 +52,21 @@ class ControlTests(MoverCase):
     def test_provides(self) -> None:
         verifyObject(IMoverControl, self.control)
         self.assertEqual(self.control.name, "mover-1")
+
+    def test_digests_of_what_lies_there(self) -> None:
+        self.put(1, b"one and ")
+        self.put(2, b"", volume=1)
+        self.put(3, b"three", volume=1)
+        segments = [StoredSegment(1, 0, 8), StoredSegment(2, 1, 0), StoredSegment(3, 1, 5)]
+        self.patch(control, "PIECE", 3)
+        found = self.now(self.control.digests(segments, ("sha256", "crc32")))
+        whole = b"one and three"
+        self.assertEqual(found, {"sha256": sha256(whole).hexdigest(), "crc32": f"{crc32(whole):08x}"})
+
+    def test_no_digests_of_what_is_not_there_or_is_shorter(self) -> None:
+        self.put(1, b"one")
+        for refusal, segment in ((Unavailable, StoredSegment(2, 0, 3)), (Corrupt, StoredSegment(1, 0, 4))):
+            self.failureResultOf(Deferred.fromCoroutine(self.control.digests([segment], ("sha256",))), refusal)
 
     def test_delete(self) -> None:
         for volume in (0, 1):

@@ -30,6 +30,9 @@ class LostMover:
     async def volumes(self) -> list[VolumeUse]:
         raise Unavailable("no way to it")
 
+    async def digests(self, segments: Any, names: Any) -> dict[str, str]:
+        raise Unavailable("no way to it")
+
 
 class OperatorCase(SynchronousTestCase):
     def setUp(self) -> None:

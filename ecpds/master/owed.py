@@ -1,0 +1,74 @@
+"""Digests that are owed: those that a destination wants of a file after its commit, until they are there.
+
+A row is written with the file's name, in one transaction, and goes with the digests. A file may be gone before its
+turn comes: then nothing is owed any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import delete, func, select
+
+from ecpds.master import files
+from ecpds.master.schema import directory, entry, owed
+from ecpds.master.sql import Session, Statement, insert_into, limited, value
+from ecpds.model import DataFile
+
+Place = tuple[int, str]
+"""A destination, and a path in it."""
+
+_OWE = Statement(insert_into(owed))
+_OWED = Statement(select(owed.c.digests).where(owed.c.data_file == value("file")))
+_PAGE = Statement(limited(select(owed.c.data_file).where(owed.c.data_file > value("after")).order_by(owed.c.data_file)))
+_PAID = Statement(delete(owed).where(owed.c.data_file == value("file")))
+_COUNT = Statement(select(func.count()).select_from(owed))
+_PLACES = Statement(
+    select(directory.c.destination, directory.c.path, entry.c.name)
+    .select_from(entry.join(directory, directory.c.id == entry.c.directory))
+    .where(entry.c.data_file == value("file"))
+)
+
+
+def owe(session: Session, owing: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Note that digests of files are to be computed."""
+    session.run_many(_OWE, [{"data_file": file, "digests": ",".join(names)} for file, names in owing])
+
+
+def debt(session: Session, file: int) -> tuple[DataFile | None, tuple[str, ...]]:
+    """The file, if it is there, and which of its digests are still to be computed."""
+    row = session.row(_OWED, file=file)
+    found = _file(session, file) if row is not None else None
+    if row is None or found is None:
+        return None, ()
+    return found, tuple(name for name in row[0].split(",") if name not in found.digests)
+
+
+def pay(session: Session, file: int, digests: Mapping[str, str]) -> Sequence[Place]:
+    """Note the digests of a file, if it is there, and that nothing is owed for it any more. Returns where it is."""
+    found = _file(session, file)
+    if found is not None and digests:
+        files.set_digests(session, file, {**digests, **found.digests})
+    session.run(_PAID, file=file)
+    return _places(session, file)
+
+
+def page(session: Session, after: int, limit: int) -> list[int]:
+    """Up to `limit` files with a higher id than `after` for which something is owed."""
+    return [row[0] for row in session.rows(_PAGE, after=after, limit=limit)]
+
+
+def count(session: Session) -> int:
+    """For how many files something is owed."""
+    return int(session.rows(_COUNT)[0][0])
+
+
+def _file(session: Session, id_: int) -> DataFile | None:
+    for destination, path in _places(session, id_):
+        return files.file_at(session, destination, path)
+    return None
+
+
+def _places(session: Session, file: int) -> list[Place]:
+    rows = session.rows(_PLACES, file=file)
+    return [(destination, f"{path}/{name}" if path else name) for destination, path, name in rows]
