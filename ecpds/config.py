@@ -79,6 +79,13 @@ def _is_ip(text: str) -> bool:
         return False
 
 
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text))
+    except ValueError:
+        return False
+
+
 def _is_ipv4(text: str) -> bool:
     return _is_ip(text) and ":" not in text
 
@@ -107,6 +114,10 @@ class Node:
         default=("127.0.0.1",),
         validator=Check("a list of IP addresses", lambda those: _distinct(those) and all(map(_is_ip, those))),
     )
+    balancers: tuple[str, ...] = field(
+        default=(), validator=Check("a list of IP addresses and networks", lambda those: all(map(_is_network, those)))
+    )
+    share_ports: bool = False
 
 
 @frozen
@@ -233,6 +244,10 @@ class Limits:
     """From PASV to the client's data connection."""
     handshake: float = _positive(20.0)
     """From connecting to the end of the TLS handshake."""
+    proxy_time: float = _positive(5.0)
+    """From a balancer's connecting to the end of its PROXY header."""
+    proxy_header: int = _natural(2048)
+    """Bytes of a PROXY header."""
     shutdown: float = _positive(30.0)
     """How long running transfers may go on after SIGTERM."""
     partial_life: float = _positive(86400.0)

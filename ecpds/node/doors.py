@@ -8,7 +8,6 @@ from random import SystemRandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
@@ -32,7 +31,9 @@ from ecpds.protocols.s3 import S3Door
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_door import SshDoor
 from ecpds.threads import LooseThreads
+from ecpds.transports.arrivals import NOBODY, Balancers
 from ecpds.transports.buffers import make_buffer
+from ecpds.transports.factories import FactoryServer, serve_factory
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
 
 LOOPBACK = ("127.0.0.1",)
@@ -48,8 +49,9 @@ class Doors:
         self._means = means
         self._portal = portal
         self._node = config.node.name
+        self._balancers = Balancers(config.node.balancers)
         self._http_servers: list[Server] = []
-        self._tcp_ports: list[Any] = []
+        self._factory_servers: list[FactoryServer] = []
         self._local: Server | None = None
         self._watched: Server | None = None
         self.web = self._make_http(self._data_routes(), "https")
@@ -90,7 +92,7 @@ class Doors:
         secured = "ftp" in config.node.roles and config.ftp.tls != "off"
         return FtpFactory(
             self._portal,
-            Listeners(means.around, SystemRandom()),
+            Listeners(means.around, SystemRandom(), self._balancers),
             config.limits,
             config.ftp,
             means.timeouts,
@@ -132,18 +134,19 @@ class Doors:
         if "s3" in roles:
             self._open_http("s3", self.s3, config.s3)
         if self.ssh is not None:
-            self._bind_tcp("ssh", config.ssh.port, self.ssh.server)
+            self._bind_factory("ssh", config.ssh.port, self.ssh.server)
         if self.manhole is not None:
-            self._bind_tcp("manhole", config.manhole.port, self.manhole.server, LOOPBACK)
+            bind = partial(self._bind_protocols, self.manhole.server, NOBODY, False)
+            self._means.ports.bind("manhole", config.manhole.port, LOOPBACK, bind)
         if config.admin.port is not None:
             self._means.ports.bind("admin", config.admin.port, LOOPBACK, self._bind_watch)
         self._local = serve_path(self._means.around, config.path("admin.sock"), served_by(self.admin))
 
     def _open_ftp(self) -> None:
         options = self._means.config.ftp
-        self._bind_tcp("ftp", options.port, self.ftp)
+        self._bind_factory("ftp", options.port, self.ftp)
         if options.tls != "off" and options.implicit_port is not None:
-            self._bind_tcp("ftps", options.implicit_port, ImplicitFactory(self.ftp))
+            self._bind_factory("ftps", options.implicit_port, ImplicitFactory(self.ftp))
 
     def _open_http(self, door: str, web: HttpServer, options: Https | S3) -> None:
         config = self._means.config
@@ -154,7 +157,17 @@ class Doors:
                 self._means.ports.bind(name, port, config.node.interface, bind)
 
     def _bind_http(self, web: HttpServer, tls: Any, admission: Admission, address: str, port: int) -> int:
-        server = serve(self._means.around, address, port, served_by(web), context=tls, admission=admission, ragged_eof_ok=True)
+        server = serve(
+            self._means.around,
+            address,
+            port,
+            served_by(web),
+            context=tls,
+            admission=admission,
+            ragged_eof_ok=True,
+            balancers=self._balancers,
+            shared=self._means.config.node.share_ports,
+        )
         self._http_servers.append(server)
         return server.port
 
@@ -162,16 +175,15 @@ class Doors:
         self._watched = serve(self._means.around, address, port, served_by(self.watch))
         return self._watched.port
 
-    def _bind_tcp(self, name: str, port: int, factory: Factory[Any], addresses: tuple[str, ...] | None = None) -> None:
-        def bind(address: str, number: int) -> int:
-            try:
-                listening = self._means.reactor.listenTCP(number, factory, backlog=1024, interface=address)
-            except CannotListenError as error:
-                raise error.socketError from error
-            self._tcp_ports.append(listening)
-            return int(listening.getHost().port)
+    def _bind_factory(self, name: str, port: int, factory: Factory[Any]) -> None:
+        node = self._means.config.node
+        bind = partial(self._bind_protocols, factory, self._balancers, node.share_ports)
+        self._means.ports.bind(name, port, node.interface, bind)
 
-        self._means.ports.bind(name, port, addresses or self._means.config.node.interface, bind)
+    def _bind_protocols(self, factory: Factory[Any], balancers: Balancers, shared: bool, address: str, port: int) -> int:
+        server = serve_factory(self._means.around, address, port, factory, balancers, shared)
+        self._factory_servers.append(server)
+        return server.port
 
     def sessions(self) -> dict[str, int]:
         """How many connections each door has; `https` counts those of S3 too."""
@@ -182,11 +194,12 @@ class Doors:
 
     # Closing
 
-    async def stop_listening(self) -> None:
+    def stop_listening(self) -> None:
         """Take nobody new; who is in goes on."""
-        for server in (*self._http_servers, *([self._local] if self._local is not None else [])):
+        for web in (*self._http_servers, *([self._local] if self._local is not None else [])):
+            web.stop_listening()
+        for server in self._factory_servers:
             server.stop_listening()
-        await every(*(_stopped(port) for port in self._tcp_ports))
 
     async def drain(self) -> None:
         """Let transfers that run come to their end; returns when everybody has left."""
@@ -225,9 +238,3 @@ async def every(*those: Awaitable[None]) -> None:
 
 async def _done(one: Awaitable[None]) -> None:
     await one
-
-
-async def _stopped(port: Any) -> None:
-    stopped = port.stopListening()
-    if stopped is not None:
-        await stopped

@@ -122,7 +122,7 @@ class Node:
         """Let running transfers end, `limits.shutdown` seconds at most; then commit, write and close everything."""
         self.serving = False
         self.means.lag.stop()
-        await self.doors.stop_listening()
+        self.doors.stop_listening()
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
         await every(self.doors.drain(), self.storage.drain())
         if late.active():

@@ -32,14 +32,18 @@ def plain_address(text: str) -> str:
 
 @frozen
 class Ends:
-    """The two ends of a control connection, as plain addresses; its data connections have the same."""
+    """The two ends of a control connection, as plain addresses; its data connections have the same.
+
+    Behind a balancer `peer` is the client, which may speak IPv6 where the balancer and we speak IPv4.
+    """
 
     local: str
     peer: str
 
     @property
     def is_ipv6(self) -> bool:
-        return ":" in self.local
+        """What the client speaks."""
+        return ":" in self.peer
 
 
 class DataConnection:

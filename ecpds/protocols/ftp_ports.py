@@ -24,8 +24,10 @@ async def passive(pi: Interpreter, argument: str) -> Reply:
         return replies.EPSV_ONLY
     if pi.ends.is_ipv6:
         return reply(522, "PASV is for IPv4; use EPSV (RFC 2428).")
-    port = _offer(pi)
     address = pi.door.options.passive_address or pi.ends.local
+    if ":" in address:
+        return reply(522, "There is no IPv4 address to name; use EPSV (RFC 2428).")
+    port = _offer(pi)
     numbers = ",".join((*address.split("."), str(port >> 8), str(port & 255)))
     return reply(227, f"Entering Passive Mode ({numbers}).")
 

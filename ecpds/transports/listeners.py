@@ -23,6 +23,7 @@ from zope.interface import implementer
 from ecpds.admission import Admission
 from ecpds.errors import ConnectionLost, Refusal, Stalled, Unavailable
 from ecpds.interfaces import IChannel, IListener, IListeners
+from ecpds.transports.arrivals import NOBODY, Arrivals, Balancers
 from ecpds.transports.channel import Channel, Surroundings
 from ecpds.transports.dialing import connected
 from ecpds.transports.links import Link, PlainLink, TlsLink
@@ -58,7 +59,14 @@ class Listener:
 
     log = Logger()
 
-    def __init__(self, around: Surroundings, sock: socket.socket, peer: str, context: SSL.Context | None) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        sock: socket.socket,
+        peer: str,
+        context: SSL.Context | None,
+        balancers: Balancers = NOBODY,
+    ) -> None:
         self.port: int = sock.getsockname()[1]
         self._around = around
         self._peer = host(peer)
@@ -66,7 +74,8 @@ class Listener:
         self._open = True
         self._ready: deque[Channel] = deque()
         self._waiter: Deferred[Channel] | None = None
-        self._acceptor = Acceptor(around.reactor, sock, self._accepted)
+        self._arrivals = Arrivals(around, balancers, FEW, self._accepted)
+        self._acceptor = Acceptor(around.reactor, sock, self._arrivals.came)
         self._acceptor.start()
 
     async def accept(self, timeout: float) -> IChannel:
@@ -90,11 +99,12 @@ class Listener:
             return
         self._open = False
         self._acceptor.stop()
+        self._arrivals.close()
         while self._ready:
             self._ready.popleft().abort()
         self._refuse(ConnectionLost())
 
-    def _accepted(self, sock: socket.socket, peer: str) -> None:
+    def _accepted(self, sock: socket.socket, peer: str, port: int) -> None:
         if peer != self._peer:
             self.log.info(
                 "{peer} came to port {port}, which waits for {expected}", peer=peer, port=self.port, expected=self._peer
@@ -123,14 +133,15 @@ class Listener:
 class Listeners:
     """Makes listeners, and connections to who listens. `chance` picks the ports: `random.SystemRandom()` outside tests."""
 
-    def __init__(self, around: Surroundings, chance: random.Random) -> None:
+    def __init__(self, around: Surroundings, chance: random.Random, balancers: Balancers = NOBODY) -> None:
         self._around = around
         self._chance = chance
+        self._balancers = balancers
 
     def listen(self, address: str, ports: range | None, peer: str, context: SSL.Context | None = None) -> IListener:
         for port in self._chance.sample(ports, len(ports)) if ports else (0,):
             try:
-                return Listener(self._around, bind(host(address), port, FEW), peer, context)
+                return Listener(self._around, bind(host(address), port, FEW), peer, context, self._balancers)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise Unavailable(f"can't listen on {address}: {error.strerror}") from error
@@ -154,6 +165,7 @@ class Server:
         context: SSL.Context | None,
         admission: Admission | None,
         ragged_eof_ok: bool,
+        balancers: Balancers = NOBODY,
     ) -> None:
         name = sock.getsockname()
         self.port: int = name[1] if isinstance(name, tuple) else 0
@@ -163,14 +175,16 @@ class Server:
         self._context = context
         self._admission = admission
         self._ragged_eof_ok = ragged_eof_ok
-        self._acceptor = Acceptor(around.reactor, sock, self._accepted)
+        self._arrivals = Arrivals(around, balancers, around.limits.connections, self._accepted)
+        self._acceptor = Acceptor(around.reactor, sock, self._arrivals.came)
         self._acceptor.start()
 
     def stop_listening(self) -> None:
         """Take no more connections; those there are go on. May be called repeatedly."""
         self._acceptor.stop()
+        self._arrivals.close()
 
-    def _accepted(self, sock: socket.socket, peer: str) -> None:
+    def _accepted(self, sock: socket.socket, peer: str, port: int) -> None:
         if self._admission is not None and not self._admission.enter(peer):
             self.log.info("{peer} was turned away: too many connections", peer=peer)
             sock.close()
@@ -207,12 +221,16 @@ def serve(
     context: SSL.Context | None = None,
     admission: Admission | None = None,
     ragged_eof_ok: bool = False,
+    balancers: Balancers = NOBODY,
+    shared: bool = False,
 ) -> Server:
     """Listen on a literal address; port 0 is any that is free. Raises `OSError`.
 
     `ragged_eof_ok`: a TLS peer may close without close_notify, where the protocol above says by itself where things end.
+    `balancers` may name their clients (`arrivals`); `shared` is as `sockets.bind` has it.
     """
-    return Server(around, bind(address, port, BACKLOG), on_channel, context, admission, ragged_eof_ok)
+    sock = bind(address, port, BACKLOG, shared)
+    return Server(around, sock, on_channel, context, admission, ragged_eof_ok, balancers)
 
 
 def serve_path(around: Surroundings, path: Path, on_channel: Callable[[IChannel], None]) -> Server:

@@ -38,13 +38,18 @@ def host(address: str) -> str:
     return address.removeprefix(MAPPED) if "." in address else address
 
 
-def bind(address: str, port: int, backlog: int) -> socket.socket:
-    """A listening socket on a literal IPv4 or IPv6 address; port 0 is any that is free. Raises `OSError`."""
+def bind(address: str, port: int, backlog: int, shared: bool = False) -> socket.socket:
+    """A listening socket on a literal IPv4 or IPv6 address; port 0 is any that is free. Raises `OSError`.
+
+    `shared`: other processes of the same user may listen on it too, and the kernel spreads connections over them.
+    """
     family, kind, _, _, name = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
     sock = socket.socket(family, kind)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(name)
@@ -98,11 +103,11 @@ def _refuse_used(short: str, path: Path) -> None:
 
 @implementer(IReadDescriptor)
 class Acceptor:
-    """Hands each new socket, non-blocking, with its peer's address, to `accepted`."""
+    """Hands each new socket, non-blocking, with its peer's address and port, to `accepted`."""
 
     log = Logger()
 
-    def __init__(self, reactor: IReactor, sock: socket.socket, accepted: Callable[[socket.socket, str], None]) -> None:
+    def __init__(self, reactor: IReactor, sock: socket.socket, accepted: Callable[[socket.socket, str, int], None]) -> None:
         self._reactor = reactor
         self._socket = sock
         self._accepted = accepted
@@ -134,13 +139,13 @@ class Acceptor:
                     self._rest(error)
                     return
                 continue  # That connection ended before it was accepted, or brought its own network error (accept(2)).
-            self._hand_over(sock, host(name[0]) if isinstance(name, tuple) else "")
+            self._hand_over(sock, *((host(name[0]), name[1]) if isinstance(name, tuple) else ("", 0)))
 
-    def _hand_over(self, sock: socket.socket, peer: str) -> None:
+    def _hand_over(self, sock: socket.socket, peer: str, port: int) -> None:
         """One connection that can't be begun must not end the listening."""
         try:
             sock.setblocking(False)
-            self._accepted(sock, peer)
+            self._accepted(sock, peer, port)
         except Exception:
             self.log.failure("a connection from {peer} could not be begun", peer=peer)
             sock.close()
