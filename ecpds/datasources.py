@@ -287,3 +287,63 @@ class StoredReport:
     def rate(self) -> float:
         """Bytes a second; 0 where nothing was measured."""
         return self.report.size / self.report.seconds if self.report.seconds > 0 else 0.0
+
+
+NO_RATES: Mapping[int, float] = MappingProxyType({})
+
+
+@frozen
+class RateCell:
+    """What reports say of a source, for a site and a class of sizes; 0 is any. Weights are as they were at `time`.
+
+    `done` and `failed` are weights of reports; `rates` are those of successful ones by half octaves: n is 2**(n / 2) bytes a
+    second. So a cell is small however many reports it was made of, and one odd report moves its median little.
+    """
+
+    source: int
+    site: int = 0
+    size_class: int = 0
+    time: float = 0.0
+    done: float = 0.0
+    failed: float = 0.0
+    rates: Mapping[int, float] = NO_RATES
+
+
+@frozen
+class AuditEntry:
+    """One change of a curated thing: who, when, what it was and what it became, as JSON objects (None: it was not there)."""
+
+    id: int
+    time: float
+    who: str
+    action: str
+    kind: str
+    subject: int
+    label: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+@frozen
+class SourceChange:
+    """What is saved in one go, all of it or nothing: things new or changed, ids that go, and the audit of it.
+
+    `next_id` is the first id that has not been given away. `sites` and `sources` are whole: what a source had and has no
+    more goes with the change.
+    """
+
+    next_id: int
+    sources: tuple[DataSource, ...] = ()
+    sites: tuple[Site, ...] = ()
+    gone_sources: tuple[int, ...] = ()
+    gone_sites: tuple[int, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
+
+
+@frozen
+class Curated:
+    """All that is curated, as a store keeps it: sources and sites by id, and the first id that is free."""
+
+    sources: Mapping[int, DataSource]
+    sites: Mapping[int, Site]
+    next_id: int = 1
