@@ -63,6 +63,11 @@ def _distinct(values: tuple[str, ...]) -> bool:
     return bool(values) and all(values) and len(set(values)) == len(values)
 
 
+def _interface() -> Any:
+    check = Check("a list of IP addresses", lambda those: _distinct(those) and all(map(_is_ip, those)))
+    return field(default=("127.0.0.1",), validator=check)
+
+
 def port_range(text: str) -> range:
     """`"30000-30999"`, or one port, as a range of ports. Raises `ValueError`."""
     first, dash, last = text.partition("-")
@@ -110,10 +115,7 @@ class Node:
         default=("master", "mover", "ftp", "https"),
         validator=Check(f"any of {', '.join(ROLES)}, each once", lambda roles: _distinct(roles) and set(roles) <= set(ROLES)),
     )
-    interface: tuple[str, ...] = field(
-        default=("127.0.0.1",),
-        validator=Check("a list of IP addresses", lambda those: _distinct(those) and all(map(_is_ip, those))),
-    )
+    interface: tuple[str, ...] = _interface()
     balancers: tuple[str, ...] = field(
         default=(), validator=Check("a list of IP addresses and networks", lambda those: all(map(_is_network, those)))
     )
@@ -200,9 +202,10 @@ class Manhole:
 
 @frozen
 class Admin:
-    """The port that watchers ask: `/metrics` for Prometheus, `/healthz`, `/readyz`. Plain HTTP, on loopback only."""
+    """The port that watchers ask: `/metrics` for Prometheus, `/healthz`, `/readyz`. Plain HTTP."""
 
     port: int | None = _port(None)
+    interface: tuple[str, ...] = _interface()
 
 
 def _is_collector(text: str) -> bool:

@@ -1,7 +1,8 @@
 """Whether the node lives, whether it can serve, and what it is doing: for whoever restarts it, sends it clients or watches it.
 
-HTTP on loopback. `GET /healthz` is 200 whenever the reactor turns. `GET /readyz` is 200 when clients can be served, and
-else 503 with one reason a line. `GET /metrics` is what `ecpds.admin.metrics` counts and what the node answers to `Questions`.
+HTTP, on loopback unless configured. `GET /healthz` is 200 whenever the reactor turns. `GET /readyz` is 200 when clients can
+be served, and else 503 with one reason a line. `GET /metrics` is what `ecpds.admin.metrics` counts and what the node answers
+to `Questions`.
 """
 
 from __future__ import annotations

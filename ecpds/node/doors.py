@@ -53,7 +53,7 @@ class Doors:
         self._http_servers: list[Server] = []
         self._factory_servers: list[FactoryServer] = []
         self._local: Server | None = None
-        self._watched: Server | None = None
+        self._watched: list[Server] = []
         self.web = self._make_http(self._data_routes(), "https")
         self.s3 = self._make_http(S3Door(portal, self._node, config.limits, means.threads, means.reactor.seconds).handle, "s3")
         self.admin = self._make_http(admin, "admin")
@@ -139,7 +139,7 @@ class Doors:
             bind = partial(self._bind_protocols, self.manhole.server, NOBODY, False)
             self._means.ports.bind("manhole", config.manhole.port, LOOPBACK, bind)
         if config.admin.port is not None:
-            self._means.ports.bind("admin", config.admin.port, LOOPBACK, self._bind_watch)
+            self._means.ports.bind("admin", config.admin.port, config.admin.interface, self._bind_watch)
         self._local = serve_path(self._means.around, config.path("admin.sock"), served_by(self.admin))
 
     def _open_ftp(self) -> None:
@@ -172,8 +172,9 @@ class Doors:
         return server.port
 
     def _bind_watch(self, address: str, port: int) -> int:
-        self._watched = serve(self._means.around, address, port, served_by(self.watch))
-        return self._watched.port
+        server = serve(self._means.around, address, port, served_by(self.watch))
+        self._watched.append(server)
+        return server.port
 
     def _bind_factory(self, name: str, port: int, factory: Factory[Any]) -> None:
         node = self._means.config.node
@@ -216,8 +217,8 @@ class Doors:
 
     def close(self) -> None:
         """The last to go: who watches the node sees it until then."""
-        if self._watched is not None:
-            self._watched.stop_listening()
+        for server in self._watched:
+            server.stop_listening()
         self.watch.abort()
         self._means.config.path("admin.sock").unlink(missing_ok=True)
 
