@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import catalogue, fleet, memory, roundtrip, small
+from bench import catalogue, control, fleet, memory, roundtrip, small
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "memory": memory.run,
     "catalogue": catalogue.run,
     "fleet": fleet.run,
+    "control": control.run,
 }
 
 
