@@ -236,6 +236,21 @@ class IObjects(Interface):
     async def remove_bucket(name: str) -> None:
         """Remove a destination that holds nothing; uploads in parts are given up. Raises `DirectoryNotEmpty`."""
 
+    async def bucket(name: str) -> Mapping[str, str]:
+        """What is set of a destination, of `options.BUCKET_SETTINGS`.
+
+        Raises `NotPermitted` where it is another's and this user may learn that; `NotFound`.
+        """
+
+    async def set_bucket(name: str, settings: Mapping[str, str | None]) -> None:
+        """Change that, for users who make destinations; None unsets. Raises `NotPermitted`, `InvalidRequest`."""
+
+    async def annotate(path: str, notes: Mapping[str, str | None], condition: Condition = ANYTHING) -> Entry:
+        """Change what is noted of a file (`DataFile.metadata`); None takes a note away. Raises `IsADirectory`."""
+
+    async def unmark(path: str) -> None:
+        """Take the mark of a folder away: it goes at once where it is empty, and else with the last that is in it."""
+
     async def create_upload(path: str, metadata: Mapping[str, str]) -> int:
         """Begin a file that comes in parts."""
 
@@ -270,6 +285,12 @@ class IPortal(Interface):
         access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[IFileSystem, bytes]:
         """As `IMaster.login_with_signature`; a refusal is recorded, but not that of a signature that is wrong."""
+
+    async def visit(destination: str, origin: Origin, login: str = "") -> IFileSystem:
+        """The view of a destination that is open to everybody, or to every user: `login`, that of who has shown that.
+
+        Raises `NotPermitted`; a refusal is recorded.
+        """
 
     async def resume(identity: Identity, origin: Origin) -> IFileSystem:
         """The view of who has logged in before, as it is by now. Raises as `IMaster.renew` does; a refusal is recorded."""
@@ -313,6 +334,20 @@ class IMaster(Interface):
         """As `IObjects.create_bucket`."""
 
     async def remove_bucket(identity: Identity, name: str) -> None: ...
+
+    async def bucket(identity: Identity, name: str) -> Mapping[str, str]:
+        """As `IObjects.bucket`; so the next three."""
+
+    async def set_bucket(identity: Identity, name: str, settings: Mapping[str, str | None]) -> None: ...
+
+    async def annotate(
+        user: int, destination: str, path: str, notes: Mapping[str, str | None], condition: Condition
+    ) -> Entry: ...
+
+    async def unmark_directory(user: int, destination: str, path: str) -> None: ...
+
+    async def visit(destination: str, login: str) -> Identity:
+        """What everybody may do there; `login` is empty for who has not said who it is. Raises `NotPermitted`."""
 
     async def create_upload(request: AllocationRequest) -> int:
         """Begin a file that comes in parts; they are allocated with `AllocationRequest.part`. Raises as `allocate` does."""

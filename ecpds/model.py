@@ -76,6 +76,13 @@ class Identity:
         return destination in self.destinations and permission in self.rights.get(destination, self.permissions)
 
 
+VISITOR = 0
+"""The id of who does what everybody may: there is no such user."""
+
+ANYBODY = "anonymous"
+"""What records call who has not said who it is."""
+
+
 @frozen
 class Copy:
     """One place where a segment is stored: a mover's name and the index of the volume in that mover's list.

@@ -33,6 +33,10 @@ TEXT_LENGTH = 4096
 MAKES_BUCKETS = "portal.makesBuckets"
 """The option of users who may make destinations as S3's buckets."""
 
+BUCKET_ACL, BUCKET_TAGS = "s3.acl", "s3.tagging"
+BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_TAGS))
+"""The options of destinations that S3's clients set, of those that they made."""
+
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -116,6 +120,7 @@ SIZE = _matching("size", "bytes, such as 1000000, 500M or 2G", "[0-9]{1,15}[kKMG
 PERIOD = _matching("period", "a time such as 30d, 12h, 45m or 90 (seconds)", r"[0-9]{1,9}[smhdw]?")
 WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-]{1,64}){0,99}")
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
+OPENNESS = _choice("private", "public-read", "public-read-write", "authenticated-read")
 ORDER = _choice("asc", "desc")
 SORT = _choice("name", "size", "target", "time")
 
@@ -181,6 +186,8 @@ DESTINATION_OPTIONS = (
     Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted"),
     Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched in one `incoming.downloadPeriod`"),
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
+    Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
+    Option(BUCKET_TAGS, TEXT, "tags, `key=value&…`, for S3's GetBucketTagging", True),
 )
 
 _USER = {option.name: option for option in USER_OPTIONS}

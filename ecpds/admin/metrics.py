@@ -158,6 +158,9 @@ class CountedPortal:
     ) -> tuple[IFileSystem, bytes]:
         return await self._count(self._portal.login_with_signature(access_key_id, date, region, service, origin), origin)
 
+    async def visit(self, destination: str, origin: Origin, login: str = "") -> IFileSystem:
+        return await self._portal.visit(destination, origin, login)
+
     async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
         return await self._portal.resume(identity, origin)
 

@@ -68,6 +68,23 @@ class RemoteMaster(Remote):
     async def remove_bucket(self, identity: Identity, name: str) -> None: ...
 
     @call(repeatable=True)
+    async def bucket(self, identity: Identity, name: str) -> Mapping[str, str]: ...
+
+    @call(repeatable=True)
+    async def set_bucket(self, identity: Identity, name: str, settings: Mapping[str, str | None]) -> None: ...
+
+    @call
+    async def annotate(
+        self, user: int, destination: str, path: str, notes: Mapping[str, str | None], condition: Condition
+    ) -> Entry: ...
+
+    @call
+    async def unmark_directory(self, user: int, destination: str, path: str) -> None: ...
+
+    @call(repeatable=True)
+    async def visit(self, destination: str, login: str) -> Identity: ...
+
+    @call(repeatable=True)
     async def upload(self, destination: str, path: str, upload: int) -> MultipartUpload: ...
 
     @call(repeatable=True)

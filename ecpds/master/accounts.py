@@ -10,16 +10,16 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ecpds.errors import LoginFailed, NotPermitted, Refusal, Unavailable
+from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.keys import Sealed, Vault, signing_key
 from ecpds.master import access, users
 from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
-from ecpds.master.rights import Rights, names_of
+from ecpds.master.rights import Rights, names_of, of_visitors
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
-from ecpds.model import Identity, Origin
+from ecpds.model import ANYBODY, VISITOR, Destination, Identity, Origin
 from ecpds.options import path_allowed
 
 EXCLUDED = "portal.excludeProtocols"
@@ -42,7 +42,14 @@ class Accounts:
     log = Logger()
 
     def __init__(
-        self, reader: Reader, writer: Writer, passwords: Passwords, vault: Vault, clock: IReactorTime, roots: Roots
+        self,
+        reader: Reader,
+        writer: Writer,
+        passwords: Passwords,
+        vault: Vault,
+        clock: IReactorTime,
+        roots: Roots,
+        destination: Callable[[str], Destination],
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -50,6 +57,7 @@ class Accounts:
         self._vault = vault
         self._clock = clock
         self._roots = roots
+        self._destination = destination
         self._known: OrderedDict[int, Account] = OrderedDict()
         self._ids: dict[str, int] = {}
         self._keys: OrderedDict[str, StoredKey] = OrderedDict()
@@ -101,8 +109,27 @@ class Accounts:
             raise Unavailable("the secret of that access key can't be opened") from error
         return identity, signing_key(secret.decode(), date, region, service)
 
+    def visit(self, destination: str, login: str) -> Identity:
+        """What everybody may do in a destination that is open: `login`, or, where that is empty, who hasn't said who it is.
+
+        Raises `NotPermitted`, also where there is no such destination: nobody learns which there are.
+        """
+        login = login or ANYBODY
+        held = self._open_to(destination, login != ANYBODY)
+        if not held:
+            raise NotPermitted
+        return Identity(VISITOR, login, held, (destination,), rights={destination: held})
+
+    def _open_to(self, destination: str, known: bool) -> frozenset[str]:
+        try:
+            return of_visitors(self._destination(destination).options, known)
+        except NotFound:
+            return frozenset()
+
     async def renew(self, identity: Identity) -> Identity:
         """Raises `NotPermitted`."""
+        if identity.user_id == VISITOR:
+            return self.visit(identity.destinations[0], identity.login)
         if not identity.access_key:
             account = await self._account(identity.user_id)
             if identity.credential and not account.has_credential(identity.credential):
@@ -115,6 +142,10 @@ class Accounts:
 
     async def authorise(self, user: int, permission: str, destination: str, path: str) -> None:
         """Raises `NotPermitted` unless the user, as it is now, may do that to `path` in the destination."""
+        if user == VISITOR:
+            if permission not in self._open_to(destination, True):
+                raise NotPermitted
+            return
         account = await self._account(user)
         rights = account.rights
         if not account.enabled or permission not in rights.by_destination.get(destination, ()):

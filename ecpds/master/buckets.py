@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from sqlalchemy import select
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import NotPermitted
+from ecpds.errors import NotFound, NotPermitted
 from ecpds.master import destinations, multipart
 from ecpds.master.accounts import Accounts
 from ecpds.master.schema import upload, user_destination
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import Destination, Identity
-from ecpds.options import MAKES_BUCKETS
+from ecpds.model import Destination, DestinationChange, Identity
+from ecpds.options import BUCKET_SETTINGS, MAKES_BUCKETS
 
 T = TypeVar("T")
 
@@ -69,8 +69,35 @@ class Buckets:
 
         await self._master.change(change, lambda _: self._master.destination_removed(found))
 
+    async def settings(self, identity: Identity, name: str) -> Mapping[str, str]:
+        """What is set of a destination. Raises `NotFound` for one that the user can't see.
+
+        Who may make destinations learns that a name is taken anyway, so it hears `NotPermitted` of another's.
+        """
+        if name not in identity.destinations:
+            if await self._makes(identity):
+                self._master.destination(name)
+                raise NotPermitted
+            raise NotFound
+        options = self._master.destination(name).options
+        return {key: options[key] for key in BUCKET_SETTINGS if key in options}
+
+    async def set(self, identity: Identity, name: str, settings: Mapping[str, str | None]) -> None:
+        """Change what is set of a destination; None unsets. Raises as `settings` does, `InvalidRequest`."""
+        known = await self.settings(identity, name)
+        await self._check(identity)
+        if not settings.keys() <= BUCKET_SETTINGS:
+            raise NotPermitted("that is set by the portal's operators")
+        gone = tuple(key for key, text in settings.items() if text is None and key in known)
+        wanted = DestinationChange(options={key: text for key, text in settings.items() if text is not None}, unset=gone)
+        new = destinations.changed(self._master.destination(name), wanted)
+        await self._master.change(lambda session: destinations.change(session, new), self._master.destination_changed)
+
+    async def _makes(self, identity: Identity) -> bool:
+        return (await self._master.accounts.whole_option(identity, MAKES_BUCKETS)) == "true"
+
     async def _check(self, identity: Identity) -> None:
-        if (await self._master.accounts.whole_option(identity, MAKES_BUCKETS)) != "true":
+        if not await self._makes(identity):
             raise NotPermitted("destinations are made by the portal's operators")
 
     def _made(self, made: Destination) -> None:

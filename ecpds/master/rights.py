@@ -13,9 +13,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from ecpds.model import AccessKey, Policy
+from ecpds.options import BUCKET_ACL
 
 ROOTDIR = "incoming.rootdir"
 """The option of a destination that says what its users call it."""
+
+
+OPENED: Mapping[str, frozenset[str]] = {
+    "public-read": frozenset(("get", "dir", "size")),
+    "public-read-write": frozenset(("get", "dir", "size", "put", "delete", "mkdir", "rmdir")),
+    "authenticated-read": frozenset(("get", "dir", "size")),
+}
+"""What a destination is open for, by its `s3.acl`; the last only to users of the portal."""
+
+
+def of_visitors(options: Mapping[str, str], known: bool) -> frozenset[str]:
+    """What who has no right of its own may do in a destination with these options; `known`: it is a user."""
+    acl = options.get(BUCKET_ACL, "")
+    return OPENED.get(acl, frozenset()) if known or acl != "authenticated-read" else frozenset()
 
 
 @frozen

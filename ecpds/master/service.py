@@ -22,13 +22,14 @@ from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
 from ecpds.interfaces import IMaster, IMoverControl, IThreads
 from ecpds.keys import Vault
-from ecpds.master import changes, destinations, files, keylist, multipart, reclaim, tree
+from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.buckets import Buckets
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
+from ecpds.master.keyed import KeyedMaster
 from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
@@ -45,27 +46,23 @@ from ecpds.model import (
     DIGESTS,
     Allocation,
     AllocationRequest,
-    Completion,
     Condition,
     Copy,
     Destination,
     Entry,
     Identity,
-    KeyPage,
-    MultipartUpload,
     Origin,
     Page,
     Partial,
     Receipt,
     StoredSegment,
-    UploadPart,
 )
 
 T = TypeVar("T")
 
 
 @implementer(IMaster)
-class Master:
+class Master(KeyedMaster):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
@@ -92,12 +89,12 @@ class Master:
         self.writer = writer
         self.reader = Reader(engine, threads)
         self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
-        self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots)
+        self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots, self.destination)
         self.movers = Movers(clock, random, limits)
         self.uploads = Uploads()
         self.history = History(writer, clock, limits.history_days)
         self.ids = Ids(writer)
-        self._cache = ResolveCache()
+        self._cache = self.resolved = ResolveCache()
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
@@ -185,38 +182,6 @@ class Master:
             return files.page(session, path, found.id, after, limit)
 
         return await self.reader.ask_on_thread(question)
-
-    async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
-        place, limit = self.destination(destination).id, max(1, min(limit, self.limits.listing_page))
-        return await self.reader.ask_on_thread(lambda session: keylist.page(session, place, prefix, after, delimiter, limit))
-
-    async def create_bucket(self, identity: Identity, name: str) -> None:
-        await self.buckets.create(identity, name)
-
-    async def remove_bucket(self, identity: Identity, name: str) -> None:
-        await self.buckets.remove(identity, name)
-
-    async def create_upload(self, request: AllocationRequest) -> int:
-        return await self.multiparts.create(request)
-
-    async def upload(self, destination: str, path: str, upload: int) -> MultipartUpload:
-        return await self.multiparts.find(destination, path, upload)
-
-    async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
-        return await self.multiparts.parts(destination, path, upload, after, limit)
-
-    async def multipart_uploads(
-        self, destination: str, prefix: str, after: str, after_id: int, limit: int
-    ) -> Sequence[MultipartUpload]:
-        return await self.multiparts.uploads(destination, prefix, after, after_id, limit)
-
-    async def complete_upload(
-        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
-    ) -> Entry:
-        return await self.multiparts.complete(user, destination, path, upload, completion, condition)
-
-    async def abort_upload(self, user: int, destination: str, path: str, upload: int) -> None:
-        await self.multiparts.abort(user, destination, path, upload)
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)

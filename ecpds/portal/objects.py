@@ -7,9 +7,19 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve
 from zope.interface import implementer
 
-from ecpds.errors import NotPermitted
+from ecpds.errors import NotFound, NotPermitted
 from ecpds.interfaces import IObjects, IUpload
-from ecpds.model import AllocationRequest, Completion, Condition, Entry, KeyPage, MultipartUpload, UploadPart
+from ecpds.model import (
+    ANYTHING,
+    VISITOR,
+    AllocationRequest,
+    Completion,
+    Condition,
+    Entry,
+    KeyPage,
+    MultipartUpload,
+    UploadPart,
+)
 from ecpds.portal.backing import recorded
 from ecpds.portal.filesystem import FileSystem
 
@@ -43,9 +53,38 @@ class ObjectSpace(FileSystem):
             raise NotPermitted
         await self._master.remove_bucket(self.identity, real.destination)
 
+    async def bucket(self, name: str) -> Mapping[str, str]:
+        found: Mapping[str, str] = await self._master.bucket(self.identity, self._destination(name))
+        return found
+
+    @recorded("put")
+    async def set_bucket(self, name: str, settings: Mapping[str, str | None]) -> None:
+        await self._master.set_bucket(self.identity, self._destination(name), settings)
+
+    def _destination(self, name: str) -> str:
+        """The destination that the user calls so; one that it can't see has its own name."""
+        try:
+            return self._visible(f"/{name}").destination
+        except NotFound:
+            return name
+
+    @recorded("put")
+    async def annotate(self, path: str, notes: Mapping[str, str | None], condition: Condition = ANYTHING) -> Entry:
+        name = self._file(path, "put")
+        user = self.identity.user_id
+        entry = await self._master.annotate(user, name.destination, name.inside, notes, condition)
+        return self._shown(name.destination, entry)
+
+    @recorded("rmdir")
+    async def unmark(self, path: str) -> None:
+        name = self._visible(path, "rmdir")
+        await self._master.unmark_directory(self.identity.user_id, name.destination, name.inside)
+
     @recorded("put")
     async def create_upload(self, path: str, metadata: Mapping[str, str]) -> int:
         name = self._file(path, "put")
+        if self.identity.user_id == VISITOR:
+            raise NotPermitted("parts are kept for users alone")
         request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, metadata=dict(metadata))
         upload: int = await self._master.create_upload(request)
         return upload

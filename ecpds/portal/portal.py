@@ -47,6 +47,14 @@ class Portal:
             raise
         return ObjectSpace(self._backing, identity, origin), key
 
+    async def visit(self, destination: str, origin: Origin, login: str = "") -> IFileSystem:
+        try:
+            identity = await self._backing.master.visit(destination, login)
+        except Refusal as refusal:
+            self.refused(login, f"{destination} is not open", origin)
+            raise refusal
+        return ObjectSpace(self._backing, identity, origin)
+
     async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
         try:
             identity = await self._backing.master.renew(identity)

@@ -70,6 +70,10 @@ class MemoryPortal:
         files = self._enter(login or access_key_id, bool(login), "Not found", origin)
         return files, signing_key(secret, date, region, service)
 
+    async def visit(self, destination: str, origin: Origin, login: str = "") -> IFileSystem:
+        self.refused(login, f"{destination} is not open", origin)
+        raise NotPermitted
+
     async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
         known = self.users.get(identity.login)
         if known is None:

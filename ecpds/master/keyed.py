@@ -1,0 +1,104 @@
+"""The Master by keys, as object stores ask: buckets and what is set of them, notes on objects, files that come in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+
+from ecpds.config import Limits
+from ecpds.master import keylist, marks
+from ecpds.master.accounts import Accounts
+from ecpds.master.buckets import Buckets
+from ecpds.master.cache import ResolveCache
+from ecpds.master.multiparts import Multiparts
+from ecpds.master.reader import Reader
+from ecpds.master.sql import Session
+from ecpds.model import (
+    AllocationRequest,
+    Completion,
+    Condition,
+    Destination,
+    Entry,
+    Identity,
+    KeyPage,
+    MultipartUpload,
+    UploadPart,
+)
+
+T = TypeVar("T")
+
+
+class KeyedMaster:
+    """A part of `IMaster`: the calls that only doors of object stores make. The attributes are the Master's."""
+
+    accounts: Accounts
+    buckets: Buckets
+    clock: IReactorTime
+    limits: Limits
+    multiparts: Multiparts
+    reader: Reader
+    resolved: ResolveCache
+
+    def destination(self, name: str) -> Destination:
+        raise NotImplementedError
+
+    async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
+        raise NotImplementedError
+
+    async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+        place, limit = self.destination(destination).id, max(1, min(limit, self.limits.listing_page))
+        return await self.reader.ask_on_thread(lambda session: keylist.page(session, place, prefix, after, delimiter, limit))
+
+    async def visit(self, destination: str, login: str) -> Identity:
+        return self.accounts.visit(destination, login)
+
+    async def create_bucket(self, identity: Identity, name: str) -> None:
+        await self.buckets.create(identity, name)
+
+    async def remove_bucket(self, identity: Identity, name: str) -> None:
+        await self.buckets.remove(identity, name)
+
+    async def bucket(self, identity: Identity, name: str) -> Mapping[str, str]:
+        return await self.buckets.settings(identity, name)
+
+    async def set_bucket(self, identity: Identity, name: str, settings: Mapping[str, str | None]) -> None:
+        await self.buckets.set(identity, name, settings)
+
+    async def annotate(
+        self, user: int, destination: str, path: str, notes: Mapping[str, str | None], condition: Condition
+    ) -> Entry:
+        await self.accounts.authorise(user, "put", destination, path)
+        place = self.destination(destination).id
+        return await self.change(
+            lambda session: marks.annotate(session, place, path, notes, condition),
+            lambda _: self.resolved.drop(place, path),
+        )
+
+    async def unmark_directory(self, user: int, destination: str, path: str) -> None:
+        await self.accounts.authorise(user, "rmdir", destination, path)
+        place = self.destination(destination).id
+        await self.change(lambda session: marks.unmark(session, place, path), lambda _: self.resolved.drop(place, path))
+
+    async def create_upload(self, request: AllocationRequest) -> int:
+        return await self.multiparts.create(request)
+
+    async def upload(self, destination: str, path: str, upload: int) -> MultipartUpload:
+        return await self.multiparts.find(destination, path, upload)
+
+    async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
+        return await self.multiparts.parts(destination, path, upload, after, limit)
+
+    async def multipart_uploads(
+        self, destination: str, prefix: str, after: str, after_id: int, limit: int
+    ) -> Sequence[MultipartUpload]:
+        return await self.multiparts.uploads(destination, prefix, after, after_id, limit)
+
+    async def complete_upload(
+        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
+    ) -> Entry:
+        return await self.multiparts.complete(user, destination, path, upload, completion, condition)
+
+    async def abort_upload(self, user: int, destination: str, path: str, upload: int) -> None:
+        await self.multiparts.abort(user, destination, path, upload)
