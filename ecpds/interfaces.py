@@ -136,6 +136,12 @@ class IUpload(Interface):
     async def keep(reason: BaseException) -> None:
         """As `abort`, but what came is kept privately for `limits.partial_life`: see `IFileSystem.resume_write`."""
 
+    async def pause() -> None:
+        """Keep what came as a piece that is whole: synced, and checked against what was expected of it.
+
+        Raises as `commit` does; then nothing of the piece is left.
+        """
+
 
 class IDownload(Interface):
     """One file on its way out, pinned: it stays as it was at the opening, whatever happens to the name."""
@@ -184,17 +190,35 @@ class IFileSystem(Interface):
         `IsADirectory`, `NotADirectory`, `PreconditionFailed`, `NoSpace`, `TooLarge`.
         """
 
-    async def kept(path: str) -> int:
+    async def kept(path: str, upload: int | None = None) -> int:
         """How many bytes this user has kept of an upload to `path` that broke off, 0 if none.
 
-        What is older than the file that is there by now does not count.
+        What is older than the file that is there by now does not count. With the id of an `upload` that one alone is
+        meant: raises `NotFound` where it is not kept, or another's.
         """
 
-    async def resume_write(path: str, offset: int) -> IUpload:
+    async def begin_partial(path: str, size: int | None = None, condition: Condition = ANYTHING) -> int:
+        """Begin an upload that comes piece by piece, and say its id: `resume_write` adds the pieces.
+
+        It is kept, for this user alone, as one that broke off is. What was kept for the path before is given up. Raises
+        as `open_write` does.
+        """
+
+    async def resume_write(
+        path: str,
+        offset: int,
+        upload: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+    ) -> IUpload:
         """Go on with what is kept, `offset` bytes of it; the commit publishes the whole.
 
-        Raises as `open_write` does, and `PreconditionFailed` unless just so many bytes are kept.
+        `expected` are digests of the bytes that come now. Raises as `open_write` does, `NotFound` as `kept` does, and
+        `PreconditionFailed` unless just so many bytes are kept.
         """
+
+    async def give_up(path: str, upload: int) -> None:
+        """Forget an upload of this user's that is kept. Raises `NotFound`."""
 
     async def digest(path: str, name: str, offset: int = 0, length: int | None = None) -> str:
         """A digest (of `model.DIGESTS`) of a file, or of `length` of its bytes from `offset` (None: all that are left).
@@ -389,8 +413,14 @@ class IMaster(Interface):
     async def keep(allocation: int) -> None:
         """The upload broke off: with its receipt it becomes a part of what is kept for its user. Raises `Unavailable`."""
 
-    async def kept(user: int, destination: str, path: str) -> Partial:
-        """What is kept of the user's upload to `path`; parts are allocated and completed as others are. Raises `NotFound`."""
+    async def begin_partial(request: AllocationRequest) -> int:
+        """Begin an upload that is kept for its user from the start. Raises as `allocate` does."""
+
+    async def kept(user: int, destination: str, path: str, upload: int | None = None) -> Partial:
+        """What is kept of the user's upload to `path`; parts are allocated and completed as others are.
+
+        Raises `NotFound`, also where it is not the `upload` that is named.
+        """
 
     async def add_digests(destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:
         """Keep digests that were computed later. Does nothing where `path` no longer points at that data file."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
-from ecpds.errors import InvalidRequest, NotFound
+from ecpds.errors import InvalidRequest, NotFound, PreconditionFailed
 from ecpds.master import files, tree
 from ecpds.master.publishing import check_room
 from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
@@ -64,6 +64,7 @@ _PARTIAL = Statement(
         upload.c.kind == PARTIAL,
     )
 )
+_IS_PARTIAL = Statement(select(upload.c.id).where(upload.c.id == value("upload"), upload.c.kind == PARTIAL))
 _EXTEND = Statement(update(upload).where(upload.c.id == value("upload")).values(expires=value("later")))
 _EXPIRED = Statement(limited(select(upload.c.id).where(upload.c.expires <= value("now")).order_by(upload.c.expires)))
 
@@ -186,13 +187,18 @@ def parts(session: Session, id_: int, after: int, limit: int) -> tuple[UploadPar
 
 
 def add_part(session: Session, destination: int, path: str, part: tuple[int, int], file: DataFile, user: int = 0) -> Entry:
-    """Record the stored segment of `file` as a part of an upload; one of the same number is replaced."""
+    """Record the stored segment of `file` as a part of an upload; one of the same number is replaced.
+
+    But not of an upload that is kept: its user was told how far it has come. Raises `PreconditionFailed`.
+    """
     id_, number = part
     find(session, destination, path, id_, user)
     (stored,) = file.segments
     if files.dead_among(session, [stored.id]):
         raise files.given_up()
     old = session.row(_PART, upload=id_, number=number)
+    if old is not None and session.row(_IS_PARTIAL, upload=id_):
+        raise PreconditionFailed("another piece was stored first")
     session.run(_ADD_SEGMENT, id=stored.id, number=0, length=stored.length)
     for where in stored.copies:
         session.run(_ADD_COPY, segment=stored.id, mover=where.mover, volume=where.volume)
@@ -243,9 +249,9 @@ def complete(
     return Entry(path, now, file, replaced=room.file is not None)
 
 
-def abort(session: Session, destination: int, path: str, id_: int) -> None:
-    """Give an upload up. Raises `NotFound`."""
-    find(session, destination, path, id_)
+def abort(session: Session, destination: int, path: str, id_: int, user: int = 0) -> None:
+    """Give an upload up, or `user`'s own that is kept. Raises `NotFound`."""
+    find(session, destination, path, id_, user)
     give_up(session, id_)
 
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from ecpds.config import Limits
-from ecpds.errors import InvalidRequest
+from ecpds.errors import InvalidRequest, NotFound
 from ecpds.master import multipart
 from ecpds.master.accounts import Accounts
 from ecpds.master.ids import Ids
@@ -82,19 +82,27 @@ class Multiparts:
     async def keep(self, request: AllocationRequest) -> tuple[int, int]:
         """Which part of what an upload that broke off is to be; its own, where it went on with one."""
         master = self._master
-        place, now = master.destination(request.destination).id, master.clock.seconds()
-        expires = now + master.limits.partial_life
         if request.part is not None:
             id_, number = request.part
+            expires = master.clock.seconds() + master.limits.partial_life
             await master.writer.run(lambda session: multipart.extend(session, id_, expires))
             return id_, number
-        new = await master.ids.take()
-        await master.writer.run(lambda session: multipart.begin_partial(session, new, place, request, now, expires))
-        return new, 1
+        return await self.begin_partial(request), 1
 
-    async def kept(self, user: int, destination: str, path: str) -> Partial:
+    async def begin_partial(self, request: AllocationRequest) -> int:
+        """Keep an upload from now on; it has no part yet."""
+        master = self._master
+        place, now = master.destination(request.destination).id, master.clock.seconds()
+        new, expires = await master.ids.take(), now + master.limits.partial_life
+        await master.writer.run(lambda session: multipart.begin_partial(session, new, place, request, now, expires))
+        return new
+
+    async def kept(self, user: int, destination: str, path: str, upload: int | None) -> Partial:
         place = self._master.destination(destination).id
-        return await self._master.reader.ask_on_thread(lambda session: multipart.partial(session, place, path, user))
+        found = await self._master.reader.ask_on_thread(lambda session: multipart.partial(session, place, path, user))
+        if upload not in (None, found.id):
+            raise NotFound("no such upload")
+        return found
 
     async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
         await self.find(destination, path, upload)
@@ -124,7 +132,7 @@ class Multiparts:
     async def abort(self, user: int, destination: str, path: str, upload: int) -> None:
         await self._master.accounts.authorise(user, "put", destination, path)
         place = self._master.destination(destination).id
-        await self._master.writer.run(lambda session: multipart.abort(session, place, path, upload))
+        await self._master.writer.run(lambda session: multipart.abort(session, place, path, upload, user))
 
     async def _expire(self) -> None:
         now = self._master.clock.seconds()

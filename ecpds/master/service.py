@@ -241,8 +241,14 @@ class Master(KeyedMaster):
         part = await self.multiparts.keep(upload.request)
         upload.request = evolve(upload.request, part=part, size=None, expected={})
 
-    async def kept(self, user: int, destination: str, path: str) -> Partial:
-        return await self.multiparts.kept(user, destination, path)
+    async def kept(self, user: int, destination: str, path: str, upload: int | None = None) -> Partial:
+        return await self.multiparts.kept(user, destination, path, upload)
+
+    async def begin_partial(self, request: AllocationRequest) -> int:
+        await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
+        self._check_announced(request)
+        await self._check_path(request, self.destination(request.destination).id)
+        return await self.multiparts.begin_partial(request)
 
     async def add_digests(self, destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:
         place = self.destination(destination).id

@@ -137,12 +137,15 @@ class FileSystem:
 
     async def _begin(self, name: CanonicalPath, request: AllocationRequest) -> Upload:
         """Allocate, and open the copy that the bytes go to."""
-        size, allowed = request.size, self._backing.limits.file_size
+        self._check_size(request.size)
+        allocation, handle = await self._allocate(request)
+        record = TransferRecord(self.journal, "upload", name, allocation.id, request.size, allocation.placements[0])
+        return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
+
+    def _check_size(self, size: int | None) -> None:
+        allowed = self._backing.limits.file_size
         if allowed and size is not None and size > allowed:
             raise TooLarge
-        allocation, handle = await self._allocate(request)
-        record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
-        return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
 
     async def _allocate(self, request: AllocationRequest) -> tuple[Allocation, IWriteHandle]:
         """Leave, and an open copy. A mover that can't be reached is avoided: the client does not see that it was tried.
@@ -165,22 +168,49 @@ class FileSystem:
                 unreached, request = failure, evolve(request, avoid=tried)
 
     @recorded("put")
-    async def kept(self, path: str) -> int:
+    async def kept(self, path: str, upload: int | None = None) -> int:
         name = self._file(path, "put")
         try:
-            found: Partial = await self._master.kept(self.identity.user_id, name.destination, name.inside)
+            found: Partial = await self._master.kept(self.identity.user_id, name.destination, name.inside, upload)
         except NotFound:
+            if upload is not None:
+                raise
             return 0
         return found.size
 
     @recorded("put")
-    async def resume_write(self, path: str, offset: int) -> IUpload:
+    async def begin_partial(self, path: str, size: int | None = None, condition: Condition = ANYTHING) -> int:
         name = self._file(path, "put")
-        kept: Partial = await self._master.kept(self.identity.user_id, name.destination, name.inside)
+        user = self.identity.user_id
+        request = AllocationRequest(user, name.destination, name.inside, self.origin, size, condition)
+        self._check_size(size)
+        upload: int = await self._master.begin_partial(request)
+        return upload
+
+    @recorded("put")
+    async def give_up(self, path: str, upload: int) -> None:
+        name = self._file(path, "put")
+        user = self.identity.user_id
+        await self._master.kept(user, name.destination, name.inside, upload)
+        await self._master.abort_upload(user, name.destination, name.inside, upload)
+
+    @recorded("put")
+    async def resume_write(
+        self,
+        path: str,
+        offset: int,
+        upload: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+    ) -> IUpload:
+        name, user = self._file(path, "put"), self.identity.user_id
+        kept: Partial = await self._master.kept(user, name.destination, name.inside, upload)
         if offset != kept.size:
             raise PreconditionFailed(f"{kept.size} bytes are kept")
         part = (kept.id, len(kept.parts) + 1)
-        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, part=part)
+        request = AllocationRequest(
+            user, name.destination, name.inside, self.origin, condition=condition, expected=expected, part=part
+        )
         allocation, handle = await self._allocate(request)
         record = TransferRecord(self.journal, "upload", name, allocation.id, None, allocation.placements[0])
         shown = self._names.shown(name.destination, name.inside)

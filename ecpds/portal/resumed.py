@@ -12,7 +12,7 @@ from attrs import evolve
 
 from ecpds.errors import DigestMismatch
 from ecpds.interfaces import IMaster, IWriteHandle
-from ecpds.model import ANYTHING, EMPTY, AllocationRequest, Completion, Entry, Partial, Segment, UploadPart
+from ecpds.model import EMPTY, AllocationRequest, Completion, Entry, Partial, Segment, UploadPart
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.upload import Upload
 
@@ -38,6 +38,7 @@ class ResumedUpload(Upload):
         self._kept = kept
         self._wanted = wanted
         self._digest = digest
+        self._piece = request.expected
 
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()
@@ -53,7 +54,7 @@ class ResumedUpload(Upload):
 
     async def _complete(self, expected: Mapping[str, str]) -> Entry:
         request = self._request
-        await self._handle.finish(self._received)
+        await self._handle.finish(self._received, self._piece)
         stored = (await self._master.finish(self._record.file_id)).file
         assert stored is not None
         parts = (*self._kept.parts, UploadPart(len(self._kept.parts) + 1, stored.id, stored.size))
@@ -63,6 +64,6 @@ class ResumedUpload(Upload):
             if digests.get(name) != value.lower():
                 raise DigestMismatch(name)
         entry: Entry = await self._master.complete_upload(
-            request.user_id, request.destination, request.path, self._kept.id, Completion(parts, digests), ANYTHING
+            request.user_id, request.destination, request.path, self._kept.id, Completion(parts, digests), request.condition
         )
         return entry

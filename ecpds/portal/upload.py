@@ -48,6 +48,7 @@ class Upload:
         self._announced = record.size
         self._received = 0
         self._committing = False
+        self._piece: Mapping[str, str] = EMPTY
 
     async def receive(self, source: IByteSource, limit: int | None = None) -> int:
         self._check_open()
@@ -71,6 +72,21 @@ class Upload:
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._committing and not self._record.ended:
             await self._give_up(reason or Incomplete())
+
+    async def pause(self) -> None:
+        self._check_open()
+        self._committing = True
+        try:
+            await self._store_piece()
+        except BaseException as failure:
+            await self._give_up(failure)
+            raise
+        self._record.end()
+
+    async def _store_piece(self) -> None:
+        await self._master.keep(self._record.file_id)
+        await self._handle.finish(self._received, self._piece)
+        await self._master.finish(self._record.file_id)
 
     async def keep(self, reason: BaseException) -> None:
         if self._committing or self._record.ended:

@@ -578,6 +578,77 @@ class Keeping(FileSystemContract):
         self.resume("/demo/a", 7, b"!")
         self.assertEqual(self.get("/demo/a"), b"younger!")
 
+    def piece(self, upload: int, offset: int, data: bytes, **named: Any) -> None:
+        """Add a piece to an upload of `/demo/a` that comes in pieces."""
+        writing = self.run_now(self.files.resume_write("/demo/a", offset, upload, **named))
+        self.run_now(writing.receive(MemorySource(data)))
+        self.run_now(writing.pause())
+
+    def test_piece_by_piece(self) -> None:
+        upload = self.run_now(self.files.begin_partial("/demo/a", 11))
+        self.assertEqual(self.run_now(self.files.kept("/demo/a", upload)), 0)
+        self.piece(upload, 0, b"hello ", expected={"sha1": hashlib.sha1(b"hello ").hexdigest()})
+        self.assertEqual(self.run_now(self.files.kept("/demo/a", upload)), 6)
+        self.refuse(NotFound, self.files.stat("/demo/a"))
+        self.refuse(PreconditionFailed, self.files.resume_write("/demo/a", 5, upload))
+        entry = self.resume("/demo/a", 6, b"world")
+        self.assertEqual(self.get("/demo/a"), b"hello world")
+        self.assertEqual(entry.file and entry.file.digests["sha256"], hashlib.sha256(b"hello world").hexdigest())
+        self.assertEqual(entry.file and entry.file.id, upload)
+        self.refuse(NotFound, self.files.kept("/demo/a", upload))
+
+    def test_a_piece_that_is_not_what_was_announced(self) -> None:
+        upload = self.run_now(self.files.begin_partial("/demo/a"))
+        self.piece(upload, 0, b"one ")
+        writing = self.run_now(self.files.resume_write("/demo/a", 4, upload, expected={"sha256": "0" * 64}))
+        self.run_now(writing.receive(MemorySource(b"two ")))
+        self.failureResultOf(ensureDeferred(writing.pause()), DigestMismatch)
+        self.assertEqual(self.run_now(self.files.kept("/demo/a", upload)), 4)
+        self.piece(upload, 4, b"two ")
+        self.resume("/demo/a", 8, b"three")
+        self.assertEqual(self.get("/demo/a"), b"one two three")
+
+    def test_anothers_pieces_are_not_ours(self) -> None:
+        upload = self.run_now(self.files.begin_partial("/demo/a"))
+        self.piece(upload, 0, b"mine")
+        self.files = self.make(PERMISSIONS, DESTINATIONS[:2])
+        self.refuse(NotFound, self.files.kept("/demo/a", upload))
+        self.refuse(NotFound, self.files.resume_write("/demo/a", 4, upload))
+        self.refuse(NotFound, self.files.give_up("/demo/a", upload))
+
+    def test_a_younger_upload_takes_its_place(self) -> None:
+        old = self.run_now(self.files.begin_partial("/demo/a"))
+        self.piece(old, 0, b"old")
+        new = self.run_now(self.files.begin_partial("/demo/a"))
+        self.refuse(NotFound, self.files.kept("/demo/a", old))
+        self.assertEqual(self.run_now(self.files.kept("/demo/a", new)), 0)
+
+    def test_pieces_that_are_given_up(self) -> None:
+        upload = self.run_now(self.files.begin_partial("/demo/a"))
+        self.piece(upload, 0, b"never")
+        self.refuse(NotFound, self.files.give_up("/demo/b", upload))
+        self.run_now(self.files.give_up("/demo/a", upload))
+        self.refuse(NotFound, self.files.resume_write("/demo/a", 5, upload))
+        self.refuse(NotFound, self.files.give_up("/demo/a", upload))
+
+    def test_the_condition_of_pieces_is_that_of_the_commit(self) -> None:
+        absent = Condition(absent=True)
+        upload = self.run_now(self.files.begin_partial("/demo/a", condition=absent))
+        writing = self.run_now(self.files.resume_write("/demo/a", 0, upload, absent))
+        self.run_now(writing.receive(MemorySource(b"late")))
+        self.put("/demo/a", b"first")
+        self.failureResultOf(ensureDeferred(writing.commit()), PreconditionFailed)
+        self.assertEqual(self.get("/demo/a"), b"first")
+        self.refuse(PreconditionFailed, self.files.begin_partial("/demo/a", condition=absent))
+
+    def test_of_two_pieces_at_one_place_the_first_counts(self) -> None:
+        upload = self.run_now(self.files.begin_partial("/demo/a"))
+        late = self.run_now(self.files.resume_write("/demo/a", 0, upload))
+        self.piece(upload, 0, b"first")
+        self.run_now(late.receive(MemorySource(b"late")))
+        self.failureResultOf(ensureDeferred(late.pause()), PreconditionFailed)
+        self.assertEqual(self.run_now(self.files.kept("/demo/a", upload)), 5)
+
     def test_nothing_came(self) -> None:
         self.begin("/demo/a", b"")
         self.assertEqual(self.run_now(self.files.kept("/demo/a")), 0)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -38,6 +38,15 @@ from ecpds.portal.paths import CanonicalPath, canonical
 PIECE = 65536
 
 
+@frozen
+class Kept:
+    """What is kept of an upload, and since when."""
+
+    data: bytes
+    since: float
+    id: int
+
+
 class MemoryTree:
     """What is stored: entries and contents, shared by everybody who logs in.
 
@@ -59,8 +68,8 @@ class MemoryTree:
         """Those under way."""
         self.downloads: list[MemoryDownload] = []
         """Those that are open."""
-        self.partials: dict[tuple[int, tuple[str, ...]], tuple[bytes, float]] = {}
-        """What is kept of uploads that broke off, by user and name, and since when."""
+        self.partials: dict[tuple[int, tuple[str, ...]], Kept] = {}
+        """What is kept of uploads that broke off, by user and name."""
         self._last_id = 0
 
     def add_destination(self, name: str) -> None:
@@ -233,32 +242,60 @@ class MemoryFileSystem:
         digests: Sequence[str] = (),
     ) -> IUpload:
         name = self._file(path, "put")
-        self.tree.check_target(name, condition)
-        if name[:-1] not in self.tree.directories and not self.identity.may("mkdir"):
-            raise NotPermitted
+        self._check_room(name, condition)
         self.tree.check_space(size or 0)
         return MemoryUpload(self, name, size, condition, dict(expected), dict(metadata))
 
-    def _kept(self, name: tuple[str, ...]) -> bytes:
-        data, since = self.tree.partials.get((self.identity.user_id, name), (b"", 0.0))
+    def _check_room(self, name: tuple[str, ...], condition: Condition) -> None:
+        self.tree.check_target(name, condition)
+        if name[:-1] not in self.tree.directories and not self.identity.may("mkdir"):
+            raise NotPermitted
+
+    def _kept(self, name: tuple[str, ...], upload: int | None) -> Kept:
+        kept = self.tree.partials.get((self.identity.user_id, name))
         present = self.tree.files.get(name)
-        return b"" if present is not None and present.created >= since else data
-
-    @recorded
-    async def kept(self, path: str) -> int:
-        return len(self._kept(self._file(path, "put")))
-
-    @recorded
-    async def resume_write(self, path: str, offset: int) -> IUpload:
-        name = self._file(path, "put")
-        kept = self._kept(name)
-        if not kept:
+        if kept is None or upload not in (None, kept.id) or (present is not None and present.created >= kept.since):
             raise NotFound
-        if len(kept) != offset:
+        return kept
+
+    @recorded
+    async def kept(self, path: str, upload: int | None = None) -> int:
+        try:
+            return len(self._kept(self._file(path, "put"), upload).data)
+        except NotFound:
+            if upload is not None or canonical(path).destination not in self._visible():
+                raise
+            return 0
+
+    @recorded
+    async def begin_partial(self, path: str, size: int | None = None, condition: Condition = ANYTHING) -> int:
+        name = self._file(path, "put")
+        self._check_room(name, condition)
+        kept = Kept(b"", self.tree.now, self.tree.next_id())
+        self.tree.partials[self.identity.user_id, name] = kept
+        return kept.id
+
+    @recorded
+    async def give_up(self, path: str, upload: int) -> None:
+        name = self._file(path, "put")
+        self._kept(name, upload)
+        del self.tree.partials[self.identity.user_id, name]
+
+    @recorded
+    async def resume_write(
+        self,
+        path: str,
+        offset: int,
+        upload: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+    ) -> IUpload:
+        name = self._file(path, "put")
+        kept = self._kept(name, upload)
+        if len(kept.data) != offset:
             raise PreconditionFailed
-        upload = MemoryUpload(self, name, None, ANYTHING, {}, {})
-        upload.data += kept
-        return upload
+        self._check_room(name, condition)
+        return MemoryUpload(self, name, None, condition, {}, {}, kept, expected)
 
     @recorded
     async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:
@@ -397,8 +434,12 @@ class MemoryUpload(Recorder):
         condition: Condition,
         expected: Mapping[str, str],
         metadata: Mapping[str, str],
+        kept: Kept | None = None,
+        piece: Mapping[str, str] = EMPTY,
     ) -> None:
         super().__init__(files, "upload")
+        self._kept = kept
+        self._piece = piece
         self._tree = files.tree
         self._name = name
         self._size = size
@@ -406,8 +447,8 @@ class MemoryUpload(Recorder):
         self._expected = expected
         self._metadata = metadata
         self._ended = False
-        self.number = self._tree.next_id()
-        self.data = bytearray()
+        self.number = self._tree.next_id() if kept is None else kept.id
+        self.data = bytearray(kept.data if kept is not None else b"")
         self._tree.uploads.append(self)
 
     async def receive(self, source: IByteSource, limit: int | None = None) -> int:
@@ -435,6 +476,8 @@ class MemoryUpload(Recorder):
             raise
         replaced = self._name in self._tree.files
         self._tree.publish(self._name, self.number, bytes(self.data), self._metadata)
+        if self._kept is not None:
+            self._tree.partials.pop((self._files.identity.user_id, self._name), None)
         self._size = len(self.data)
         self._end()
         return evolve(self._tree.entry(self._name), replaced=replaced)
@@ -446,20 +489,39 @@ class MemoryUpload(Recorder):
             raise self._tree.broken
         if self._size is not None and len(self.data) != self._size:
             raise Incomplete
-        for digest, value in self._expected.items():
-            if hashlib.new(digest, self.data).hexdigest() != value.lower():
-                raise DigestMismatch
+        came = self.data if self._kept is None else self.data[len(self._kept.data) :]
+        for data, expected in ((self.data, self._expected), (came, self._piece)):
+            for digest, value in expected.items():
+                if hashlib.new(digest, data).hexdigest() != value.lower():
+                    raise DigestMismatch
         self._tree.check_target(self._name, self._condition)
+        kept = self._tree.partials.get((self._files.identity.user_id, self._name))
+        if self._kept is not None and kept is not self._kept:
+            raise PreconditionFailed
 
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._ended:
             self._end(str(reason or Incomplete()))
 
+    async def pause(self) -> None:
+        try:
+            self._check()
+        except Refusal as refusal:
+            await self.abort(refusal)
+            raise
+        self._keep()
+        self._end()
+
     async def keep(self, reason: BaseException) -> None:
         if not self._ended:
             if self.data:
-                self._tree.partials[self._files.identity.user_id, self._name] = (bytes(self.data), self._tree.now)
+                self._keep()
             self._end(str(reason))
+
+    def _keep(self) -> None:
+        since = self._tree.now if self._kept is None else self._kept.since
+        kept = Kept(bytes(self.data), since, self.number)
+        self._tree.partials[self._files.identity.user_id, self._name] = kept
 
     def _end(self, failure: str = "") -> None:
         self._ended = True
