@@ -425,6 +425,12 @@ class IMaster(Interface):
     async def add_digests(destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:
         """Keep digests that were computed later. Does nothing where `path` no longer points at that data file."""
 
+    async def settled(destination: str, path: str, file: int) -> Mapping[str, str]:
+        """The digests of a data file, after those that are computed just now, if any are.
+
+        None where `path` no longer points at it. Raises `NotFound`.
+        """
+
     async def set_mtime(user: int, destination: str, path: str, mtime: float) -> Entry:
         """Raises `NotFound`, `IsADirectory`."""
 

@@ -116,6 +116,9 @@ class RemoteMaster(Remote):
     async def add_digests(self, destination: str, path: str, file: int, digests: Mapping[str, str]) -> None: ...
 
     @call(repeatable=True)
+    async def settled(self, destination: str, path: str, file: int) -> Mapping[str, str]: ...
+
+    @call(repeatable=True)
     async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry: ...
 
     @call

@@ -25,7 +25,7 @@ from ecpds.master.destinations import CRC
 from ecpds.master.reader import Reader
 from ecpds.master.shared import Shared
 from ecpds.master.writer import Writer
-from ecpds.model import DataFile, StoredSegment
+from ecpds.model import DataFile, Destination, StoredSegment
 
 LOOK = 60.0
 """Seconds between two looks for what could not be done at once."""
@@ -162,6 +162,13 @@ class Afterwards:
         if found[CRC] != file.digests.get(CRC, found[CRC]):
             raise Corrupt(f"the copy on {mover} is not what came in")
         return found
+
+
+def owing(destination: Destination | None, digests: Mapping[str, str]) -> tuple[str, ...]:
+    """Which digests are to be computed after the commit of a file that has these. Of a destination that is gone, none."""
+    if destination is None or destination.digest_when != "after":
+        return ()
+    return tuple(name for name in destination.digests if name not in digests)
 
 
 def whole_copies(file: DataFile) -> Mapping[str, Sequence[StoredSegment]]:

@@ -10,12 +10,14 @@ from twisted.internet.task import LoopingCall
 
 from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NotFound
-from ecpds.master import multipart
+from ecpds.master import multipart, owed
 from ecpds.master.accounts import Accounts
+from ecpds.master.afterwards import Afterwards, owing
 from ecpds.master.ids import Ids
 from ecpds.master.multipart import MOST_PARTS
 from ecpds.master.reader import Reader
 from ecpds.master.shared import Shared
+from ecpds.master.sql import Session
 from ecpds.master.writer import Writer
 from ecpds.model import AllocationRequest, Completion, Condition, Destination, Entry, MultipartUpload, Partial, UploadPart
 
@@ -27,6 +29,7 @@ class IsMaster(Protocol):
     """What this needs of the Master."""
 
     accounts: Accounts
+    afterwards: Afterwards
     clock: IReactorTime
     ids: Ids
     limits: Limits
@@ -124,10 +127,18 @@ class Multiparts:
         if not 1 <= len(completion.parts) <= MOST_PARTS:
             raise InvalidRequest(f"{len(completion.parts)} parts; allowed: 1 to {MOST_PARTS}")
         due = now + master.limits.ticket_life
-        return await master.named(
-            place,
-            lambda session: multipart.complete(session, place, path, upload, completion, condition, now, due, user),
-        )
+        names = owing(master.destination(destination), completion.digests)
+
+        def change(session: Session) -> Entry:
+            entry = multipart.complete(session, place, path, upload, completion, condition, now, due, user)
+            if names and not owed.is_owed(session, upload):
+                owed.owe(session, [(upload, names)])
+            return entry
+
+        entry = await master.named(place, change)
+        if names:
+            master.afterwards.note(upload)
+        return entry
 
     async def abort(self, user: int, destination: str, path: str, upload: int) -> None:
         await self._master.accounts.authorise(user, "put", destination, path)

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from ecpds.errors import InvalidRequest
 from ecpds.events import Event
 from ecpds.interfaces import IOperations
-from ecpds.master import access, days, destinations, policies, user_changes, users
+from ecpds.master import access, days, destinations, owed, policies, user_changes, users
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
 from ecpds.master.shared import detached
@@ -217,6 +217,7 @@ def _counts(session: Session) -> dict[str, int]:
         "files": files,
         "bytes": int(size),
         "reclaim": session.rows(_TO_RECLAIM)[0][0],
+        "digests_owed": owed.count(session),
     }
 
 

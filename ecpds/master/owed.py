@@ -35,6 +35,10 @@ def owe(session: Session, owing: Sequence[tuple[int, Sequence[str]]]) -> None:
     session.run_many(_OWE, [{"data_file": file, "digests": ",".join(names)} for file, names in owing])
 
 
+def is_owed(session: Session, file: int) -> bool:
+    return session.row(_OWED, file=file) is not None
+
+
 def debt(session: Session, file: int) -> tuple[DataFile | None, tuple[str, ...]]:
     """The file, if it is there, and which of its digests are still to be computed."""
     row = session.row(_OWED, file=file)

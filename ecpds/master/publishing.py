@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from ecpds.errors import IsADirectory, PreconditionFailed, Refusal
-from ecpds.master import files, tree
+from ecpds.master import files, owed, tree
 from ecpds.master.sql import Session
 from ecpds.master.tree import Room
 from ecpds.master.writer import Joint, Outcome
@@ -30,6 +30,8 @@ def check_room(room: Room, condition: Condition) -> None:
 class Publication(Joint[Entry]):
     """Make `path` point at `file`; what it replaces may be deleted from `due` on. Run by the writer.
 
+    `owed` are digests that are to be computed afterwards.
+
     Raises `IsADirectory`, `NotADirectory`, `PreconditionFailed`; `Unavailable` when a sweep has taken the bytes away.
     """
 
@@ -38,6 +40,7 @@ class Publication(Joint[Entry]):
     file: DataFile
     condition: Condition
     due: float
+    owed: tuple[str, ...] = ()
 
     @classmethod
     def together(cls, session: Session, operations: Sequence[Publication]) -> list[Outcome[Entry]]:
@@ -130,3 +133,4 @@ def _write(session: Session, placed: Sequence[tuple[Publication, int, int | None
     again = [(parent, tree.split(each.path)[1], each.file.id) for each, parent, replaced in placed if replaced is not None]
     files.point(session, again)
     files.drop(session, [(replaced, each.due) for each, _, replaced in placed if replaced is not None])
+    owed.owe(session, [(each.file.id, each.owed) for each, _, _ in placed if each.owed])

@@ -24,6 +24,7 @@ from ecpds.interfaces import IMaster, IMoverControl, IThreads
 from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
+from ecpds.master.afterwards import Afterwards, owing
 from ecpds.master.buckets import Buckets
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
@@ -96,6 +97,7 @@ class Master(KeyedMaster):
         self.ids = Ids(writer)
         self._cache = self.resolved = ResolveCache()
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
+        self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
         self.buckets = Buckets(self)
@@ -107,11 +109,13 @@ class Master(KeyedMaster):
         self._destinations = {each.name: each for each in await self.reader.ask(destinations.every)}
         self.movers.start()
         self._reclaim.start()
+        self.afterwards.start()
         self.multiparts.start()
 
     async def stop(self) -> None:
         """When nobody asks any more: what is queued is committed, then the catalogue is left."""
         self.movers.stop()
+        await self.afterwards.stop()
         await self.multiparts.stop()
         await self._reclaim.stop()
         await self.history.flush()
@@ -192,7 +196,8 @@ class Master(KeyedMaster):
         placements = await self.movers.place(
             destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
         )
-        wanted = (*destination.digests, *request.expected, *request.digests)
+        kept = destination.digests if destination.digest_when == "inline" else ()
+        wanted = (*kept, *request.expected, *request.digests)
         names = dict.fromkeys((destinations.CRC, *wanted))
         allocation = Allocation(await self.ids.take(), placements, tuple(names))
         self.uploads.begin(Upload(request, destination.id, allocation))
@@ -256,6 +261,11 @@ class Master(KeyedMaster):
             lambda session: changes.add_digests(session, place, path, file, digests), lambda _: self._cache.drop(place, path)
         )
 
+    async def settled(self, destination: str, path: str, file: int) -> Mapping[str, str]:
+        await self.afterwards.wait(file)
+        found = (await self.resolve(destination, path)).file
+        return found.digests if found is not None and found.id == file else {}
+
     async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry:
         await self.accounts.authorise(user, "mtime", destination, path)
         if not isfinite(mtime):
@@ -272,7 +282,12 @@ class Master(KeyedMaster):
             file = upload.data_file(now)
             due = now + self.limits.ticket_life
             if request.part is None:
-                entry = await self._named(destination, Publication(destination, request.path, file, request.condition, due))
+                owed = owing(self._destinations.get(request.destination), file.digests)
+                entry = await self._named(
+                    destination, Publication(destination, request.path, file, request.condition, due, owed)
+                )
+                if owed:
+                    self.afterwards.note(file.id)
             else:
                 part = request.part
                 entry = await self.writer.run(

@@ -228,6 +228,10 @@ class FileSystem:
         whole = (offset, end) == (0, entry.size)
         if whole and name in entry.file.digests:
             return entry.file.digests[name]
+        if whole:
+            settled: Mapping[str, str] = await self._master.settled(where.destination, where.inside, entry.file.id)
+            if name in settled:
+                return settled[name]
         found = await self._digests(entry.file.segments, (name,), offset, end - offset)
         if whole:
             await self._master.add_digests(where.destination, where.inside, entry.file.id, found)

@@ -13,6 +13,7 @@ from ecpds.interfaces import IMaster, IPortal
 from ecpds.portal.portal import Portal
 from tests.cluster.pb import PbLink, linked, seen_from
 from tests.contracts import filesystem, portal
+from tests.contracts.afterwards import AfterwardsContract
 from tests.contracts.master import MasterContract
 from tests.doubles import RecordingSink
 from tests.master.support import MasterCase
@@ -20,7 +21,7 @@ from tests.portal import test_filesystem_contract
 from tests.portal.house import NODE, House
 
 
-class MasterOverPb(MasterContract, MasterCase):
+class OverPb(MasterCase):
     """What a test does to the Master beside its interface (a mover that answers late) is followed by a pump."""
 
     link: PbLink
@@ -29,6 +30,9 @@ class MasterOverPb(MasterContract, MasterCase):
         super().setUp()
         self.populate()
         self.addCleanup(lambda: self.assertEqual(self.orphans(), []))
+
+    def populate(self) -> None:
+        """What the contract's tests find."""
 
     def start(self) -> None:
         super().start()
@@ -44,6 +48,14 @@ class MasterOverPb(MasterContract, MasterCase):
         if "link" in vars(self):
             self.link.pump()
         return super().successResultOf(deferred)
+
+
+class AfterwardsOverPb(AfterwardsContract, OverPb):
+    """Digests that are computed after the commit."""
+
+
+class MasterOverPb(MasterContract, OverPb):
+    """All else."""
 
     def test_every_call_of_the_interface_has_a_stub(self) -> None:
         self.assertEqual({name.removeprefix("master.") for name in calls(RemoteMaster)}, set(IMaster.names()))

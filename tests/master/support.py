@@ -44,6 +44,7 @@ class MemoryMover:
         self.digested: list[list[int]] = []
         self.digests_of = {"crc64nvme": "0011223344556677"}
         self.digesting: Deferred[None] | None = None
+        self.digest_failure: Exception | None = None
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         if self.failure is not None:
@@ -54,8 +55,8 @@ class MemoryMover:
         self.digested.append([each.segment for each in segments])
         if self.digesting is not None:
             await self.digesting
-        if self.failure is not None:
-            raise self.failure
+        if self.digest_failure is not None:
+            raise self.digest_failure
         return {name: self.digests_of.get(name, f"{name} of {segments[0].segment}") for name in names}
 
     async def volumes(self) -> Sequence[VolumeUse]:

@@ -23,7 +23,7 @@ from ecpds.master.sql import Session, Statement
 from ecpds.master.writer import InlineWriter
 from ecpds.threads import InlineThreads
 from tests.contracts import filesystem
-from tests.master import test_accounts, test_master, test_operations, test_tree_model
+from tests.master import test_accounts, test_afterwards, test_master, test_operations, test_tree_model
 from tests.master.support import MasterCase
 from tests.portal import test_filesystem_contract, test_namespace, test_operator_users
 from tests.portal.house import House
@@ -47,6 +47,10 @@ class PostgresqlMasterTests(test_master.OnAnyEngine, PostgresqlCase):
         super().setUp()
         self.populate()
         self.addCleanup(lambda: self.assertEqual(self.orphans(), []))
+
+
+class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase):
+    """Digests after the commit."""
 
 
 class PostgresqlTreeTests(test_tree_model.TreeModelTests, PostgresqlCase):
