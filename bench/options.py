@@ -25,6 +25,8 @@ class Options:
     disk: Path
     sync: bool
     doors: tuple[str, ...]
+    peers: tuple[str, ...]
+    only: tuple[str, ...]
 
 
 def size(text: str) -> int:
@@ -51,6 +53,10 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         "--sync", action="store_true", help="ecpds syncs files and commits, as it is shipped; its peers never do"
     )
     parser.add_argument("--doors", default="ftp,https", help="of ftp, https, http (default ftp,https)")
+    parser.add_argument("--peers", default="sshd,asyncssh,conch", help="of the ssh bench (default sshd,asyncssh,conch)")
+    parser.add_argument(
+        "--only", default="", help="the ssh bench measures what has one of these words in its name, such as gcm,scp"
+    )
     found = parser.parse_args(words)
     unknown = set(found.names) - set(benches)
     if unknown:
@@ -65,4 +71,6 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         disk=found.disk,
         sync=found.sync,
         doors=tuple(found.doors.split(",")),
+        peers=tuple(filter(None, found.peers.split(","))),
+        only=tuple(found.only.split(",")),
     )

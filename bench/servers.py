@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -96,10 +96,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(name: str, command: Sequence[str], port: int) -> Iterator[CpuMeter]:
+def running(name: str, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[CpuMeter]:
     """A peer, from when it answers until it has ended."""
     meter = CpuMeter(name)
-    process = subprocess.Popen(meter.wrap(not_without_us(list(command))), stdin=subprocess.DEVNULL, start_new_session=True)
+    wrapped = meter.wrap(not_without_us(list(command)))
+    process = subprocess.Popen(wrapped, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     try:
         meter.watch(process.pid)
         until(lambda: _answers(port), f"{name} to answer", 10)
@@ -123,7 +124,7 @@ def vsftpd(folder: Path) -> Iterator[list[Target]]:
     (folder / "root" / "pub").mkdir(parents=True)
     shutil.chown(folder / "root" / "pub", "ftp")
     (folder / "conf").write_text(VSFTPD.format(port=port, folder=folder))
-    with _running("vsftpd", ["vsftpd", str(folder / "conf")], port) as meter:
+    with running("vsftpd", ["vsftpd", str(folder / "conf")], port) as meter:
         yield [Target("vsftpd", "ftp", f"ftp://127.0.0.1:{port}/pub/", meter)]
 
 
@@ -135,7 +136,7 @@ def nginx(folder: Path) -> Iterator[list[Target]]:
     _self_signed(folder)
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "conf").write_text(NGINX.format(folder=folder, https=https, http=http, user=user))
-    with _running("nginx", ["nginx", "-c", str(folder / "conf"), "-e", str(folder / "error.log")], https) as meter:
+    with running("nginx", ["nginx", "-c", str(folder / "conf"), "-e", str(folder / "error.log")], https) as meter:
         yield [
             Target("nginx", "https", f"https://127.0.0.1:{https}/", meter),
             Target("nginx", "http", f"http://127.0.0.1:{http}/", meter),
