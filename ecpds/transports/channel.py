@@ -204,6 +204,12 @@ class Channel:
         """What it stands on, to ask who is at the other end."""
         return self._link
 
+    def detach(self) -> socket.socket:
+        """Give the connected socket away, to be begun with anew (as TLS, after an AUTH); this channel is closed."""
+        kept = self._socket.dup()
+        self._close()
+        return kept
+
     # Moving bytes
 
     @property
