@@ -14,6 +14,7 @@ GROUND = {
     "errors",
     "model",
     "datasources",
+    "datasource_interfaces",
     "interfaces",
     "keys",
     "events",

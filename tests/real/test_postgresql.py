@@ -23,7 +23,7 @@ from ecpds.master.sql import Session, Statement
 from ecpds.master.writer import InlineWriter
 from ecpds.threads import InlineThreads
 from tests.contracts import filesystem
-from tests.master import test_accounts, test_afterwards, test_master, test_operations, test_tree_model
+from tests.master import test_accounts, test_afterwards, test_master, test_operations, test_source_store, test_tree_model
 from tests.master.support import MasterCase
 from tests.portal import test_filesystem_contract, test_namespace, test_operator_users
 from tests.portal.house import House
@@ -55,6 +55,10 @@ class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase)
 
 class PostgresqlTreeTests(test_tree_model.TreeModelTests, PostgresqlCase):
     """The model test."""
+
+
+class PostgresqlSourceTests(test_source_store.CatalogueTests, PostgresqlCase):
+    """Data sources and their reports."""
 
 
 class PostgresqlHistoryTests(test_operations.HistoryTests, PostgresqlCase):
