@@ -20,6 +20,9 @@ from ecpds.model import Placement, VolumeUse
 LOOK = 5.0
 """Seconds between two looks at the volumes."""
 
+FRESH = 0.1
+"""Seconds that the facts of the movers are taken as they were, so that a placement does not ask a thousand of them."""
+
 
 @frozen
 class Facts:
@@ -55,6 +58,8 @@ class Movers:
         self._known: dict[str, Known] = {}
         self._heard: dict[str, float] = {}
         self._draining: set[str] = set()
+        self._clock = clock
+        self._stale_at = 0.0
         self.controls: dict[str, IMoverControl] = {}
         self._look: Shared[None] = Shared("looking at the volumes", self._look_at_all)
         self._loop = LoopingCall(self._look.begin)
@@ -75,11 +80,13 @@ class Movers:
         """A mover is there, or there again; `facts` says how it is at any time, without waiting."""
         self.controls[control.name] = control
         self._known[control.name] = Known(control, facts)
+        self._stale_at = 0.0
 
     def drain(self, name: str, draining: bool) -> None:
         """Give a mover nothing new, or something again. Raises `NotFound`."""
         if name not in self._known:
             raise NotFound(f"mover {name}")
+        self._stale_at = 0.0
         if draining:
             self._draining.add(name)
         else:
@@ -102,19 +109,26 @@ class Movers:
     ) -> tuple[Placement, ...]:
         """Raises `NoSpace`, but not before it has looked again."""
         wanted = Wanted(copies, size, group=group, caller=caller, avoid=frozenset(avoid))
+        if self._clock.seconds() >= self._stale_at:
+            self._refresh()
         try:
-            return self._placer.place(wanted, self._candidates())
+            return self._placer.place(wanted)
         except NoSpace:
             await self._look.run()
-        return self._placer.place(wanted, self._candidates())
+        self._refresh()
+        return self._placer.place(wanted)
 
-    def _candidates(self) -> list[Candidate]:
-        return [self._candidate(name, known.facts()) for name, known in self._known.items()]
+    def _refresh(self) -> None:
+        """Tell the placer how the movers are."""
+        self._stale_at = self._clock.seconds() + FRESH
+        for name, known in self._known.items():
+            facts = known.facts()
+            if facts.heard != self._heard.get(name):
+                self._heard[name] = facts.heard
+                self._placer.heard(name)
+            self._placer.know(self._candidate(name, facts))
 
     def _candidate(self, name: str, facts: Facts) -> Candidate:
-        if facts.heard != self._heard.get(name):
-            self._heard[name] = facts.heard
-            self._placer.heard(name)
         volumes = self._volumes.get(name, ()) if facts.volumes is None else facts.volumes
         takes = facts.present and name not in self._draining
         return Candidate(name, volumes, facts.group, reads=facts.reads, open=takes)
@@ -123,6 +137,7 @@ class Movers:
         for name, known in list(self._known.items()):
             if known.facts().volumes is None:
                 await self._look_at(name, known.control)
+        self._stale_at = 0.0
 
     async def _look_at(self, name: str, control: IMoverControl) -> None:
         self._placer.heard(name)

@@ -5,6 +5,9 @@ default; where that group is one of a cluster, the cluster's next by weighted ro
 free space; then the movers of the group that have room on that volume, the least active first, in rotation. Unlike there,
 what is full, has failed, is draining or not there is never chosen, and what was placed since a mover last said how busy it
 is counts as activity.
+
+What is known of the movers is kept in the order in which it is asked for, so that a decision costs the same among ten
+movers and among a thousand.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from zlib import crc32
 from attrs import frozen
 
 from ecpds.errors import NoSpace, NotFound
+from ecpds.master.least_active import LeastActive
 from ecpds.model import Placement, VolumeUse
 
 EVEN = 0.03
@@ -64,110 +68,189 @@ class Wanted:
     avoid: frozenset[str] = frozenset()
 
 
+class _Volume:
+    """The movers of a group that have room on the volume of one index, and how much."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, int] = {}
+        self.movers = LeastActive()
+        self._total = 0
+
+    def put(self, name: str, room: int, activity: int) -> None:
+        self._total += room - self.rooms.get(name, 0)
+        self.rooms[name] = room
+        self.movers.put(name, activity)
+
+    def remove(self, name: str) -> None:
+        self._total -= self.rooms.pop(name)
+        self.movers.remove(name)
+
+    def weight(self, size: int) -> float:
+        """By how much the volume is better than another: the mean of the room on it, with the file there."""
+        return max(1.0, self._total / len(self.rooms) - PENALTY * size)
+
+    def next(self, wanted: Wanted, turn: int, taken: Sequence[Placement]) -> str | None:
+        """The mover whose turn it is, of those that can take the file."""
+        names = {each.mover for each in taken}
+        if self._can(wanted.preferred, wanted, names):
+            return wanted.preferred
+        return next((name for name in self.movers.in_order(turn) if self._can(name, wanted, names)), None)
+
+    def _can(self, name: str | None, wanted: Wanted, taken: set[str]) -> bool:
+        if name is None or name in taken or name in wanted.avoid:
+            return False
+        return self.rooms.get(name, -1) >= wanted.size
+
+
+class _Group:
+    """The movers of one transfer group: all that are known, and by volume those that have room."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Candidate] = {}
+        self.volumes: dict[int, _Volume] = {}
+        self.cluster = ""
+        self.weight = 1
+        self.turns = 0
+
+    def can_take(self, wanted: Wanted) -> bool:
+        return any(volume.next(wanted, 0, ()) is not None for volume in self.volumes.values())
+
+
 class Placer:
-    """Remembers whose turn it is. `kept` bytes of a volume are never used."""
+    """Knows the movers, and remembers whose turn it is. `kept` bytes of a volume are never used."""
 
     def __init__(self, random: Random, kept: int, default: str = DEFAULT_GROUP) -> None:
         self._random = random
         self._kept = kept
         self._default = default
         self._salt = random.randrange(1 << 30)
-        self._turns: Counter[str] = Counter()
+        self._groups: dict[str, _Group] = {}
+        self._known: dict[str, Candidate] = {}
         self._clusters: dict[str, tuple[tuple[tuple[str, int], ...], int]] = {}
-        self._placed: Counter[tuple[str, int]] = Counter()
+        self._placed: dict[str, Counter[int]] = {}
 
-    def heard(self, mover: str) -> None:
+    def know(self, mover: Candidate) -> None:
+        """How a mover is now."""
+        before = self._known.get(mover.name)
+        if mover == before:
+            return
+        if before is not None and before.group != mover.group:
+            self.forget(before.name)
+        self._known[mover.name] = mover
+        group = self._groups.setdefault(mover.group, _Group())
+        group.members[mover.name] = mover
+        group.cluster, group.weight = mover.cluster, mover.weight
+        self._index(group, mover)
+
+    def forget(self, name: str) -> None:
+        """The mover is no more."""
+        mover = self._known.pop(name)
+        group = self._groups[mover.group]
+        del group.members[name]
+        for index in list(group.volumes):
+            _leave(group, index, name)
+        if not group.members:
+            del self._groups[mover.group]
+
+    def heard(self, name: str) -> None:
         """The mover has said how busy it is: what was placed on it before is in that."""
-        for place in [place for place in self._placed if place[0] == mover]:
-            del self._placed[place]
+        if self._placed.pop(name, None) and name in self._known:
+            mover = self._known[name]
+            self._index(self._groups[mover.group], mover)
 
-    def place(self, wanted: Wanted, movers: Sequence[Candidate]) -> tuple[Placement, ...]:
+    def place(self, wanted: Wanted) -> tuple[Placement, ...]:
         """A volume for each copy, no two on one mover. Raises `NoSpace`; `NotFound` for a group that there is not."""
-        usable = [mover for mover in movers if mover.open and mover.name not in wanted.avoid and self._rooms(mover, wanted)]
-        group = self._group(wanted, movers, usable)
-        left = [mover for mover in usable if mover.group == group]
+        name = self._group(wanted)
+        group = self._groups.get(name)
         chosen: list[Placement] = []
-        for _ in range(wanted.copies):
-            if not left:
-                raise NoSpace(f"of {wanted.copies} copies, {len(chosen)} can be stored" if chosen else "")
-            volume = self._volume(wanted, left)
-            mover = self._mover(wanted, group, volume, left)
-            chosen.append(Placement(mover.name, volume))
-            left.remove(mover)
-        self._turns[group] += 1
-        self._placed.update((place.mover, place.volume) for place in chosen)
+        while group is not None and len(chosen) < wanted.copies:
+            place = self._place_in(name, group, wanted, chosen)
+            if place is None:
+                break
+            chosen.append(place)
+        if group is None or len(chosen) < wanted.copies:
+            raise NoSpace(f"of {wanted.copies} copies, {len(chosen)} can be stored" if chosen else "")
+        group.turns += 1
+        for each in chosen:
+            self._placed.setdefault(each.mover, Counter())[each.volume] += 1
+            group.volumes[each.volume].movers.add(each.mover)
         return tuple(chosen)
+
+    def _index(self, group: _Group, mover: Candidate) -> None:
+        placed = self._placed.get(mover.name, Counter())
+        open_to = {use.index: use.free - self._kept for use in mover.volumes if mover.open and use.failed is None}
+        for index in [*group.volumes]:
+            if open_to.get(index, 0) <= 0:
+                _leave(group, index, mover.name)
+        for index, room in open_to.items():
+            if room > 0:
+                volume = group.volumes.setdefault(index, _Volume())
+                volume.put(mover.name, room, mover.reads.get(index, 0) + placed[index])
 
     # The group
 
-    def _group(self, wanted: Wanted, movers: Sequence[Candidate], usable: Sequence[Candidate]) -> str:
+    def _group(self, wanted: Wanted) -> str:
         """The group that the files go to. One that can take nothing hands on to its cluster, or to the destination's."""
-        known = {mover.group for mover in movers}
-        if wanted.explicit is not None and wanted.explicit not in known:
+        if wanted.explicit is not None and wanted.explicit not in self._groups:
             raise NotFound(f"transfer group {wanted.explicit}")
-        able = {mover.group for mover in usable}
-        named = wanted.explicit or wanted.group or self._usual(known)
-        found = self._of_cluster(named, movers, usable)
-        if found not in able and wanted.explicit is not None:
-            return wanted.group or self._usual(known)
+        found = self._of_cluster(wanted.explicit or wanted.group or self._usual(), wanted)
+        if wanted.explicit is not None and not self._groups[found].can_take(wanted):
+            return wanted.group or self._usual()
         return found
 
-    def _usual(self, known: set[str]) -> str:
+    def _usual(self) -> str:
         """The default group; where no mover is of it and there is but one other, that one is meant."""
-        return next(iter(known)) if self._default not in known and len(known) == 1 else self._default
+        return next(iter(self._groups)) if self._default not in self._groups and len(self._groups) == 1 else self._default
 
-    def _of_cluster(self, group: str, movers: Sequence[Candidate], usable: Sequence[Candidate]) -> str:
-        cluster = next((mover.cluster for mover in movers if mover.group == group), "")
-        weights = {mover.group: mover.weight for mover in usable if mover.cluster == cluster and mover.weight > 0}
-        if not cluster or not weights:
-            return group
-        candidates = tuple(sorted(weights.items()))
+    def _of_cluster(self, name: str, wanted: Wanted) -> str:
+        cluster = self._groups[name].cluster if name in self._groups else ""
+        if not cluster:
+            return name
+        alike = [(each, group) for each, group in self._groups.items() if group.cluster == cluster and group.weight > 0]
+        candidates = tuple(sorted((each, group.weight) for each, group in alike if group.can_take(wanted)))
+        if not candidates:
+            return name
         known, turn = self._clusters.get(cluster, (candidates, 0))
         if known != candidates:
             turn = 0
         self._clusters[cluster] = (candidates, turn + 1)
-        turn %= sum(weights.values())
-        for name, weight in candidates:
+        turn %= sum(weight for _, weight in candidates)
+        for each, weight in candidates:
             if turn < weight:
-                return name
+                return each
             turn -= weight
         raise AssertionError("a turn is always somebody's")
 
-    # The volume
+    # The volume, and the mover
 
-    def _rooms(self, mover: Candidate, wanted: Wanted) -> bool:
-        return any(self._has_room(use, wanted) for use in mover.volumes)
+    def _place_in(self, name: str, group: _Group, wanted: Wanted, taken: Sequence[Placement]) -> Placement | None:
+        """A volume, and a mover that has room on it; another volume where no mover of the first can take the file."""
+        turn = self._first_turn(name, wanted.caller) + group.turns
+        indices = sorted(group.volumes)
+        while indices:
+            index = self._volume(group, indices, wanted.size)
+            mover = group.volumes[index].next(wanted, turn, taken)
+            if mover is not None:
+                return Placement(mover, index)
+            indices.remove(index)
+        return None
 
-    def _has_room(self, use: VolumeUse, wanted: Wanted) -> bool:
-        return use.failed is None and use.free - self._kept > 0 and use.free - self._kept >= wanted.size
-
-    def _volume(self, wanted: Wanted, movers: Sequence[Candidate]) -> int:
-        """One of the indices that some mover has room on, by the mean of the room on them."""
-        rooms: dict[int, list[float]] = {}
-        for mover in movers:
-            for use in mover.volumes:
-                if self._has_room(use, wanted):
-                    free = use.free - self._kept
-                    rooms.setdefault(use.index, []).append(max(1.0, free - PENALTY * wanted.size))
-        indices = sorted(rooms)
+    def _volume(self, group: _Group, indices: Sequence[int], size: int) -> int:
         if len(indices) == 1:
             return indices[0]
-        weights = [sum(rooms[index]) / len(rooms[index]) for index in indices]
-        if _are_even(weights):
-            return self._random.choice(indices)
-        return self._random.choices(indices, weights)[0]
+        weights = [group.volumes[index].weight(size) for index in indices]
+        return self._random.choice(indices) if _are_even(weights) else self._random.choices(indices, weights)[0]
 
-    # The mover
+    def _first_turn(self, group: str, caller: str) -> int:
+        return crc32(f"{caller}/{group}/{self._salt}".encode())
 
-    def _mover(self, wanted: Wanted, group: str, volume: int, movers: Sequence[Candidate]) -> Candidate:
-        able = [mover for mover in movers if any(use.index == volume and self._has_room(use, wanted) for use in mover.volumes)]
-        for mover in able:
-            if mover.name == wanted.preferred:
-                return mover
-        first = crc32(f"{wanted.caller}/{group}/{self._salt}".encode())
-        start = (first + self._turns[group]) % len(able)
-        turned = [*able[start:], *able[:start]]
-        return min(turned, key=lambda mover: mover.reads.get(volume, 0) + self._placed[mover.name, volume])
+
+def _leave(group: _Group, index: int, name: str) -> None:
+    volume = group.volumes[index]
+    if name in volume.rooms:
+        volume.remove(name)
+        if not volume.rooms:
+            del group.volumes[index]
 
 
 def _are_even(weights: Sequence[float]) -> bool:

@@ -36,7 +36,10 @@ FLEET = st.dictionaries(st.sampled_from(["m1", "m2", "m3", "m4"]), st.lists(USES
 def place(fleet: Any, copies: int, size: int, kept: int, random: Random) -> Any:
     """With a placer that has no memory."""
     movers = [Candidate(name, uses) for name, uses in fleet.items()]
-    return Placer(random, kept).place(Wanted(copies, size), movers)
+    placer = Placer(random, kept)
+    for each in movers:
+        placer.know(each)
+    return placer.place(Wanted(copies, size))
 
 
 class PlacementTests(SynchronousTestCase):
