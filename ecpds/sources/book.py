@@ -17,7 +17,6 @@ from ecpds.datasources import (
     MECHANISMS,
     Curated,
     DataSource,
-    Options,
     Site,
     TestFile,
     Transform,
@@ -135,13 +134,6 @@ def check_source(source: DataSource) -> None:
             raise InvalidRequest(f"{mechanism.id} needs the option {option.name}")
 
 
-def check_options_json(options: object) -> Options:
-    """Raises `InvalidRequest` unless it is a JSON object."""
-    if not isinstance(options, Mapping):
-        raise InvalidRequest("options; allowed: an object")
-    return dict(options)
-
-
 def check_label(those: Mapping[int, Any], label: str, own: int | None) -> None:
     """Raises `AlreadyExists` where another has the label."""
     if any(each.label == label and each.id != own for each in those.values()):
@@ -213,13 +205,18 @@ def order_transforms(book: Book, source: int, order: Iterable[int]) -> tuple[Boo
 
 def check_transform(book: Book, source: int, transform: Transform) -> None:
     """Raises `InvalidRequest`, and `NotFound` for a target or a site that is not there."""
+    check_own_transform(source, transform)
+    book.source(transform.target)
+    for site in transform.sites:
+        book.site(site)
+
+
+def check_own_transform(source: int, transform: Transform) -> None:
+    """All of it but that its target and sites are there. Raises `InvalidRequest`."""
     transforms.check(transform)
     check_text("description", transform.description or "", DESCRIPTION)
     if transform.target == source:
         raise InvalidRequest("a transform leads to another source than its own")
-    book.source(transform.target)
-    for site in transform.sites:
-        book.site(site)
 
 
 def add_test_file(book: Book, source: int, new: TestFile) -> tuple[Book, TestFile]:
@@ -257,18 +254,19 @@ def _orphaning_none(made: tuple[Book, UrlMatcher], source: int) -> tuple[Book, U
 
 
 def _added(book: Book, source: int, kind: str, part: Part) -> tuple[Book, Part]:
-    found = book.source(source)
-    parts = (*getattr(found, kind), part)
+    owner = book.source(source)
+    parts: tuple[Any, ...] = (*getattr(owner, kind), part)
     if len(parts) > PARTS:
         raise InvalidRequest(f"{len(parts)} {kind.replace('_', ' ')}; allowed: {PARTS} at most")
-    return book.taken().with_source(_with(found, kind, parts)), part
+    return book.taken().with_source(_with(owner, kind, parts)), part
 
 
 def _changed(book: Book, source: int, kind: str, part: Part) -> tuple[Book, Part]:
-    found = book.source(source)
-    _part(getattr(found, kind), part.id, kind[:-1].replace("_", " "))
-    parts = tuple(part if each.id == part.id else each for each in getattr(found, kind))
-    return book.with_source(_with(found, kind, parts)), part
+    owner = book.source(source)
+    old: tuple[Any, ...] = getattr(owner, kind)
+    _part(old, part.id, kind[:-1].replace("_", " "))
+    parts = tuple(part if each.id == part.id else each for each in old)
+    return book.with_source(_with(owner, kind, parts)), part
 
 
 def _removed(book: Book, source: int, kind: str, id_: int) -> tuple[Book, Any]:
