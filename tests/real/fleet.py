@@ -21,11 +21,17 @@ class Fleet:
     """`master`, and `members` by name. The Master's cluster port stays the same when it is started again."""
 
     def __init__(
-        self, folder: Path, names: tuple[str, ...], options: Options | None = None, wraps: Mapping[str, Wrap] | None = None
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        options: Options | None = None,
+        wraps: Mapping[str, Wrap] | None = None,
+        own: Mapping[str, Options] | None = None,
     ) -> None:
-        """`wraps` puts something before the command of a node, by its name."""
+        """`wraps` puts something before the command of a node, by its name; `own` are its options, over all others."""
         self.folder = folder
         self._wraps = wraps or {}
+        self._own = own or {}
         self.names = names
         self.members: dict[str, Node] = {}
         self._options = dict(options or {})
@@ -38,6 +44,8 @@ class Fleet:
     def _node(self, name: str, own: Options) -> Node:
         options = {**self._options, **own}
         options["node"] = {**self._options.get("node", {}), "name": name, **own.get("node", {})}
+        for section, keys in self._own.get(name, {}).items():
+            options[section] = {**options.get(section, {}), **keys}
         return Node(self.folder / name, options, self._wraps.get(name, list))
 
     def start(self) -> None:
