@@ -404,6 +404,12 @@ class IMaster(Interface):
     async def finish(allocation: int) -> Entry:
         """Wait for the commit of an allocation; repeatable. Raises what the commit was refused for."""
 
+    async def readmit(request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry:
+        """As `finish`, of an upload that an earlier Master allocated and this one does not know; repeatable.
+
+        The movers of the receipts must hold what these say. Raises what the commit was refused for, `Unavailable`, `Corrupt`.
+        """
+
     async def abandon(allocation: int) -> None:
         """The upload ended before its last receipt; copies that are stored already are deleted.
 

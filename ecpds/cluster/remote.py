@@ -131,6 +131,9 @@ class RemoteMaster(Remote):
     async def finish(self, allocation: int) -> Entry: ...
 
     @call(repeatable=True)
+    async def readmit(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry: ...
+
+    @call(repeatable=True)
     async def abandon(self, allocation: int) -> None: ...
 
     @call

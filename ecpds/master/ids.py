@@ -28,6 +28,12 @@ def reserve(session: Session) -> int:
     return first
 
 
+def next_id(session: Session) -> int:
+    """The first id that is in no block yet."""
+    row = session.row(_NEXT, sequence=NAME)
+    return int(row[0]) if row else 1
+
+
 class Ids:
     """Hands out ids. The next block is reserved when half of one is left, so that nobody waits for it."""
 

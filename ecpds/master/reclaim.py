@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ecpds.errors import Refusal
 from ecpds.interfaces import IMoverControl
+from ecpds.master import ids
 from ecpds.master.reader import Reader
 from ecpds.master.schema import dead, reclaim, segment
 from ecpds.master.shared import Shared
@@ -26,6 +27,9 @@ from ecpds.model import Copy, StoredSegment
 
 LOOK = 1.0
 """Seconds between two looks at the list."""
+
+COMING_BACK = 1_000_000
+"""DataFileIDs: an upload may go on under a Master that was started anew until so many more were reserved."""
 
 AT_A_TIME = 500
 """Copies that one mover is asked to delete at a time."""
@@ -54,13 +58,32 @@ _DONE = Statement(
 _BACKLOG = Statement(select(func.count()).select_from(reclaim))
 _IS_DEAD = Statement(select(dead.c.segment).where(dead.c.segment == value("segment")))
 _MARK = Statement(insert_into(dead))
-_BURY = Statement(delete(dead))
+_BURY = Statement(delete(dead).where(dead.c.segment < value("below")))
+_BURY_UNUSED = Statement(delete(dead).where(dead.c.segment >= value("first")))
+_LISTED = Statement(select(reclaim.c.segment).where(reclaim.c.segment == value("segment")))
 
 
-def begin(session: Session) -> None:
-    """At the start nobody reads or writes: everything on the list is due, and no dead segment can be committed late."""
+def begin(session: Session) -> range:
+    """At the start everything on the list is due. Returns the ids whose uploads may still be under way somewhere.
+
+    Of those, what is dead stays so: an upload that an earlier Master allocated must not be committed without its bytes.
+    """
+    next_ = ids.next_id(session)
+    earlier = range(max(1, next_ - COMING_BACK), next_)
     session.run(_ALL_DUE, now=0.0)
-    session.run(_BURY)
+    session.run(_BURY, below=earlier.start)
+    session.run(_BURY_UNUSED, first=next_)
+    return earlier
+
+
+def is_known(session: Session, segment: int) -> bool:
+    """Whether a data file or an upload in parts has it."""
+    return session.row(_KNOWN, segment=segment) is not None
+
+
+def is_listed(session: Session, segment: int) -> bool:
+    """Whether a copy of it is to be deleted, now or later."""
+    return session.row(_LISTED, segment=segment) is not None
 
 
 def mark_dead(session: Session, found: Collection[int], now: float) -> list[int]:

@@ -2,7 +2,7 @@
 
 Who tells whom, for a push: a User Data Mover asks for an allocation; target movers send a receipt for each copy that is
 on disk; with the last of them the Master commits, and answers the `finish` that the User Data Mover has waiting. Until
-the commit all of this is in memory: a Master that dies forgets the upload, and the sweep unlinks its bytes.
+the commit all of this is in memory: a Master that dies forgets the upload; the next is told of it anew (`readmission`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
 from ecpds.master.publishing import Publication, check_room
 from ecpds.master.reader import Reader
+from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
 from ecpds.master.rights import ROOTDIR
 from ecpds.master.shared import detached
@@ -101,11 +102,12 @@ class Master(KeyedMaster):
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
         self.buckets = Buckets(self)
+        self._readmission = Readmission(self)
 
     async def start(self) -> None:
         """Before anybody asks. The engine is open."""
         self.writer.start()
-        await self.writer.run(reclaim.begin)
+        self._readmission.start(await self.writer.run(reclaim.begin))
         self._destinations = {each.name: each for each in await self.reader.ask(destinations.every)}
         self.movers.start()
         self._reclaim.start()
@@ -115,6 +117,7 @@ class Master(KeyedMaster):
     async def stop(self) -> None:
         """When nobody asks any more: what is queued is committed, then the catalogue is left."""
         self.movers.stop()
+        self._readmission.stop()
         await self.afterwards.stop()
         await self.multiparts.stop()
         await self._reclaim.stop()
@@ -224,20 +227,23 @@ class Master(KeyedMaster):
     async def stored(self, receipt: Receipt) -> None:
         upload = self.uploads.get(receipt.segment)
         if upload is None:
-            if not self.uploads.has_committed(receipt.segment):
-                self._reclaim.discard(receipt.segment, (Copy(receipt.mover, receipt.volume),))
+            if not self.uploads.has_committed(receipt.segment) and not self._readmission.leave(receipt):
+                self.discard(receipt.segment, (Copy(receipt.mover, receipt.volume),))
                 raise Unavailable("the upload is not known here any more")
         elif upload.add(receipt) and not upload.committing:
             upload.committing = True
-            ensureDeferred(self._commit(upload))
+            ensureDeferred(self.commit(upload))
 
     async def finish(self, allocation: int) -> Entry:
         return await self.uploads.outcome(allocation)
 
+    async def readmit(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry:
+        return await self._readmission.readmit(request, allocation, receipts)
+
     async def abandon(self, allocation: int) -> None:
         upload = self.uploads.get(allocation)
         if upload is not None and not upload.committing:
-            self._give_up(upload, Unavailable("the upload was abandoned"))
+            self.give_up(upload, Unavailable("the upload was abandoned"))
 
     async def keep(self, allocation: int) -> None:
         upload = self.uploads.get(allocation)
@@ -275,7 +281,8 @@ class Master(KeyedMaster):
             lambda session: changes.set_mtime(session, place, path, mtime), lambda _: self._cache.drop(place, path)
         )
 
-    async def _commit(self, upload: Upload) -> None:
+    async def commit(self, upload: Upload) -> None:
+        """Publish an upload whose receipts are all there; those who wait for it are told."""
         request, destination = upload.request, upload.destination
         try:
             now = self.clock.seconds()
@@ -294,17 +301,21 @@ class Master(KeyedMaster):
                     lambda session: multipart.add_part(session, destination, request.path, part, file, request.user_id)
                 )
         except Refusal as refusal:
-            self._give_up(upload, refusal)
+            self.give_up(upload, refusal)
         except Exception as error:
             self.log.failure("the commit of {path} failed", path=request.path)
-            self._give_up(upload, error)
+            self.give_up(upload, error)
         else:
             self.uploads.end(upload, entry)
 
-    def _give_up(self, upload: Upload, error: Exception) -> None:
+    def give_up(self, upload: Upload, error: Exception) -> None:
         """Nobody will see this upload. Its bytes go, unless the storage failed after it had taken the commit."""
-        self._reclaim.discard(upload.allocation.id, upload.copies)
+        self.discard(upload.allocation.id, upload.copies)
         self.uploads.end(upload, error)
+
+    def discard(self, segment: int, copies: Collection[Copy]) -> None:
+        """Have copies deleted, unless the catalogue has them."""
+        self._reclaim.discard(segment, copies)
 
     async def named(self, destination: int, change: multipart.Change) -> Entry:
         """Run a change that gives a file its name, to its end even if the one who asked goes away."""
@@ -364,7 +375,8 @@ class Master(KeyedMaster):
         return await self.change(lambda session: changes.rename(session, place, source, target, due, replace), forget)
 
     async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
-        asked = [each.segment for each in found if each.segment not in self.uploads]
+        under_way = (self.uploads, self._readmission)
+        asked = [each.segment for each in found if not any(each.segment in known for known in under_way)]
         now = self.clock.seconds()
         dead = await self.writer.run(lambda session: reclaim.mark_dead(session, asked, now))
         self.ids.skip(dead)

@@ -77,6 +77,10 @@ class Uploads:
     def get(self, id_: int) -> Upload | None:
         return self._under_way.get(id_)
 
+    def has(self, id_: int) -> bool:
+        """Whether it is under way, or its end is remembered."""
+        return id_ in self._under_way or id_ in self._ended
+
     def has_committed(self, id_: int) -> bool:
         """Whether that is remembered."""
         return isinstance(self._ended.get(id_), Entry)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import (
     AlreadyExists,
+    Corrupt,
     DigestMismatch,
     DirectoryNotEmpty,
     Incomplete,
@@ -40,6 +42,7 @@ from ecpds.model import (
     Origin,
     Receipt,
     StoredSegment,
+    UserChange,
     VolumeUse,
 )
 
@@ -540,3 +543,96 @@ class MasterContract(Uploading):
         self.assertEqual(list(self.now(self.master.mark_dead("m", self.found(old)))), [])
         self.restart()
         self.assertEqual(list(self.now(self.master.mark_dead("m", self.found(old)))), [old])
+
+    # Uploads of an earlier Master
+
+    def begun_before(self, path: str = "a", **more: Any) -> tuple[AllocationRequest, Allocation, Receipt]:
+        """An upload whose Master was started anew before it had heard of the bytes, which its mover has."""
+        request = self.request(path, **more)
+        allocation = self.now(self.master.allocate(request))
+        self.restart()
+        self.mover.digests_of = SHA
+        return request, allocation, self.receipt(allocation)
+
+    def test_an_upload_goes_on_under_the_next_Master(self) -> None:
+        request, allocation, receipt = self.begun_before(metadata={"k": "v"}, mtime=12.5)
+        self.now(self.master.stored(receipt))
+        self.refused(Unavailable, self.master.finish(allocation.id))
+        entry = self.now(self.master.readmit(request, allocation, [receipt]))
+        self.assertEqual(self.now(self.master.resolve("demo", "a")), entry)
+        self.assertEqual((entry.file.id, dict(entry.file.metadata), entry.mtime), (allocation.id, {"k": "v"}, 12.5))
+        self.assertEqual(self.now(self.master.finish(allocation.id)), entry)
+        self.assertEqual(self.now(self.master.readmit(request, allocation, [receipt])), entry)
+
+    def test_what_an_earlier_Master_committed_counts_once(self) -> None:
+        request, allocation = self.request("a"), self.now(self.master.allocate(self.request("a")))
+        receipt = self.receipt(allocation)
+        self.now(self.master.stored(receipt))
+        entry = self.now(self.master.finish(allocation.id))
+        self.now(self.put("b"))
+        self.restart()
+        again = self.now(self.master.readmit(request, allocation, [receipt]))
+        self.assertEqual((again.file.id, again.path), (entry.file.id, "a"))
+        self.assertEqual(self.now(self.master.resolve("demo", "a")), entry)
+        self.assertEqual(self.names(), ["a", "b"])
+
+    def test_its_conditions_hold_again(self) -> None:
+        request, allocation, receipt = self.begun_before(condition=Condition(absent=True))
+        self.now(self.put("a"))
+        self.refused(PreconditionFailed, self.master.readmit(request, allocation, [receipt]))
+        self.clock.advance(10)
+        self.assertIn(allocation.id, self.mover.deleted)
+
+    def test_nobody_is_believed_who_has_not_the_bytes(self) -> None:
+        request, allocation, receipt = self.begun_before()
+        self.mover.digests_of = {**SHA, "crc64nvme": "ff" * 8}
+        self.refused(Corrupt, self.master.readmit(request, allocation, [receipt]))
+        self.refused(NotFound, self.master.resolve("demo", "a"))
+        self.clock.advance(10)
+        self.assertEqual(self.mover.deleted, [allocation.id])
+
+    def test_receipts_of_something_else(self) -> None:
+        request, allocation, receipt = self.begun_before()
+        for receipts in ([], [evolve(receipt, segment=allocation.id + 1)], [evolve(receipt, volume=7)]):
+            self.refused(InvalidRequest, self.master.readmit(request, allocation, receipts))
+        for id_ in (10**12, 0, -1):
+            unknown = evolve(allocation, id=id_)
+            self.refused(Unavailable, self.master.readmit(request, unknown, [evolve(receipt, segment=id_)]))
+        self.assertEqual(self.names(), [])
+
+    def test_bytes_that_nobody_asks_for_are_given_back_in_the_end(self) -> None:
+        _, allocation, receipt = self.begun_before()
+        for _ in range(2):
+            self.now(self.master.stored(receipt))
+        self.assertEqual(set(self.now(self.master.mark_dead(receipt.mover, [StoredSegment(allocation.id, 0)]))), set())
+        self.clock.advance(59)
+        self.assertEqual(self.mover.deleted, [])
+        self.clock.advance(2)
+        self.clock.advance(2)
+        self.assertEqual(self.mover.deleted, [allocation.id])
+
+    def test_what_a_sweep_took_does_not_come_back(self) -> None:
+        """Not under the next Master either: the mover may unlink it at any time."""
+        request, allocation, receipt = self.begun_before()
+        self.assertEqual(
+            set(self.now(self.master.mark_dead(receipt.mover, [StoredSegment(allocation.id, 0)]))), {allocation.id}
+        )
+        self.restart()
+        self.refused(Unavailable, self.master.readmit(request, allocation, [receipt]))
+        self.refused(NotFound, self.master.resolve("demo", "a"))
+
+    def test_what_was_replaced_does_not_come_back(self) -> None:
+        """The answer to its commit was lost, and meanwhile another took its name and its bytes are to be deleted."""
+        request, allocation = self.request("a"), self.now(self.master.allocate(self.request("a")))
+        receipt = self.receipt(allocation)
+        self.now(self.master.stored(receipt))
+        newer = self.now(self.put("a"))
+        self.restart()
+        self.mover.digests_of = SHA
+        self.refused(Unavailable, self.master.readmit(request, allocation, [receipt]))
+        self.assertEqual(self.now(self.master.resolve("demo", "a")).file.id, newer.file.id)
+
+    def test_who_may_not_put_any_more(self) -> None:
+        request, allocation, receipt = self.begun_before()
+        self.now(self.operations.change_user("joe", UserChange(enabled=False)))
+        self.refused(NotPermitted, self.master.readmit(request, allocation, [receipt]))

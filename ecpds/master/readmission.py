@@ -1,0 +1,161 @@
+"""Uploads that an earlier Master allocated: what it knew of them was in its memory, and went with it.
+
+Who tells whom, after the Master was started anew: a target mover that has all the bytes tells it (`stored`), and the Master,
+which knows nothing of that upload, leaves them there for a while. The User Data Mover asks to `finish`, is told that the
+upload is not known, and says what it was: the request, the allocation, the receipts. The Master believes none of it
+before the movers have read the bytes again, and publishes them once: where the earlier Master had done so, that is the answer.
+
+What makes it safe: an id is never used twice; what a sweep was allowed to take is marked dead, and stays so for as long as
+its upload might come back (`reclaim.begin`); what is on the list of bytes to be deleted is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ecpds.errors import Corrupt, InvalidRequest, Refusal, Unavailable
+from ecpds.master import reclaim
+from ecpds.master.accounts import Accounts
+from ecpds.master.movers import Movers
+from ecpds.master.reader import Reader
+from ecpds.master.uploads import Upload, Uploads
+from ecpds.model import Allocation, AllocationRequest, Copy, Destination, Entry, Receipt, StoredSegment
+
+CLAIM = 60.0
+"""Seconds within which somebody must ask for an upload that is stored and not known, before its bytes are deleted."""
+
+UNCLAIMED = 10_000
+"""Such uploads at most."""
+
+CRC = "crc64nvme"
+"""The digest that every receipt has, and by which a mover's bytes are recognised."""
+
+
+class IsMaster(Protocol):
+    """What this needs of the Master."""
+
+    accounts: Accounts
+    clock: IReactorTime
+    movers: Movers
+    reader: Reader
+    uploads: Uploads
+
+    def destination(self, name: str) -> Destination: ...
+
+    async def commit(self, upload: Upload) -> None:
+        """Publish an upload whose receipts are all there; those who wait for it are told."""
+
+    def give_up(self, upload: Upload, error: Exception) -> None:
+        """Nobody will see this upload: its bytes go, and those who wait for it are told."""
+
+    def discard(self, segment: int, copies: Collection[Copy]) -> None:
+        """Have copies deleted, unless the catalogue has them."""
+
+
+class Readmission:
+    """Answers for a Master all that concerns the uploads of those before it."""
+
+    log = Logger()
+
+    def __init__(self, master: IsMaster) -> None:
+        self._master = master
+        self._earlier = range(0)
+        self._unclaimed: dict[int, IDelayedCall] = {}
+
+    def start(self, earlier: range) -> None:
+        """`earlier` are the ids whose uploads an earlier Master may have begun."""
+        self._earlier = earlier
+
+    def stop(self) -> None:
+        for late in self._unclaimed.values():
+            late.cancel()
+        self._unclaimed.clear()
+
+    def __contains__(self, segment: int) -> bool:
+        """Whether its bytes wait to be asked for."""
+        return segment in self._unclaimed
+
+    def leave(self, receipt: Receipt) -> bool:
+        """Whether the bytes of an upload that is not known are left where they are, for a while."""
+        segment = receipt.segment
+        if segment in self._unclaimed:
+            return True
+        if segment not in self._earlier or len(self._unclaimed) >= UNCLAIMED:
+            return False
+        copy = Copy(receipt.mover, receipt.volume)
+        self._unclaimed[segment] = self._master.clock.callLater(CLAIM, self._expire, segment, copy)
+        return True
+
+    async def readmit(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry:
+        """As `IMaster.readmit`."""
+        id_, uploads = allocation.id, self._master.uploads
+        if not uploads.has(id_):
+            upload = self._made_again(request, allocation, receipts)
+            if await self._is_committed(id_):
+                file = upload.data_file(self._master.clock.seconds())
+                return Entry(request.path, file.mtime, file)
+            if not uploads.has(id_):
+                self._admit(upload)
+        return await uploads.outcome(id_)
+
+    def _made_again(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Upload:
+        """Raises `InvalidRequest` unless there is one receipt for each copy."""
+        if allocation.id not in self._earlier:
+            raise Unavailable("the upload is not known here any more")
+        upload = Upload(request, self._master.destination(request.destination).id, allocation)
+        for receipt in receipts:
+            if receipt.segment != allocation.id:
+                raise InvalidRequest("that is no receipt of this upload")
+            upload.add(receipt)
+        if not allocation.placements or len(upload.receipts) != len(allocation.placements):
+            raise InvalidRequest("not every copy has its receipt")
+        return upload
+
+    async def _is_committed(self, id_: int) -> bool:
+        """Whether an earlier Master published it. Raises `Unavailable` when its bytes are to be deleted."""
+        known, listed = await self._master.reader.ask(
+            lambda session: (reclaim.is_known(session, id_), reclaim.is_listed(session, id_))
+        )
+        if listed:
+            raise Unavailable("the bytes of this upload were given up")
+        return known
+
+    def _admit(self, upload: Upload) -> None:
+        """From here on it is as any that has begun to be committed: no sweep takes it, and it ends but once."""
+        late = self._unclaimed.pop(upload.allocation.id, None)
+        if late is not None:
+            late.cancel()
+        upload.committing = True
+        self._master.uploads.begin(upload)
+        ensureDeferred(self._go_on(upload))
+
+    async def _go_on(self, upload: Upload) -> None:
+        try:
+            await self._check(upload)
+        except Exception as error:
+            if not isinstance(error, Refusal):
+                self.log.failure("upload {id} could not be taken up again", id=upload.allocation.id)
+            self._master.give_up(upload, error)
+        else:
+            await self._master.commit(upload)
+
+    async def _check(self, upload: Upload) -> None:
+        """Whether the user may still do that, and the movers have the bytes. They read them: nothing less is proof."""
+        request = upload.request
+        await self._master.accounts.authorise(request.user_id, "put", request.destination, request.path)
+        for receipt in upload.receipts.values():
+            control = self._master.movers.controls.get(receipt.mover)
+            if control is None:
+                raise Unavailable(f"mover {receipt.mover} is not there")
+            found = await control.digests([StoredSegment(receipt.segment, receipt.volume, receipt.size)], (CRC,))
+            if found.get(CRC) != receipt.digests.get(CRC):
+                raise Corrupt(f"what mover {receipt.mover} has is not what was stored")
+
+    def _expire(self, segment: int, copy: Copy) -> None:
+        del self._unclaimed[segment]
+        self._master.discard(segment, (copy,))
