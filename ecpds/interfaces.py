@@ -254,8 +254,8 @@ class IObjects(Interface):
     async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
         """A page of the keys behind `after` in their byte order; `delimiter` folds those that have it behind the prefix."""
 
-    async def create_bucket(name: str) -> None:
-        """Make a destination. Raises `NotPermitted`, `AlreadyExists`, `InvalidName`."""
+    async def create_bucket(name: str, settings: Mapping[str, str] = EMPTY) -> None:
+        """Make a destination with settings as `set_bucket` takes. Raises `NotPermitted`, `AlreadyExists`, `InvalidName`."""
 
     async def remove_bucket(name: str) -> None:
         """Remove a destination that holds nothing; uploads in parts are given up. Raises `DirectoryNotEmpty`."""
@@ -354,7 +354,7 @@ class IMaster(Interface):
     async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
         """As `IObjects.keys`."""
 
-    async def create_bucket(identity: Identity, name: str) -> None:
+    async def create_bucket(identity: Identity, name: str, settings: Mapping[str, str]) -> None:
         """As `IObjects.create_bucket`."""
 
     async def remove_bucket(identity: Identity, name: str) -> None: ...

@@ -43,10 +43,12 @@ class Buckets:
     def __init__(self, master: IsMaster) -> None:
         self._master = master
 
-    async def create(self, identity: Identity, name: str) -> None:
+    async def create(self, identity: Identity, name: str, settings: Mapping[str, str]) -> None:
         """Make a destination that the user has. Raises `NotPermitted`, `AlreadyExists`, `InvalidName`."""
         await self._check(identity)
-        new = Destination(0, name, created=self._master.clock.seconds())
+        if not settings.keys() <= BUCKET_SETTINGS:
+            raise NotPermitted("that is set by the portal's operators")
+        new = Destination(0, name, options=settings, created=self._master.clock.seconds())
         destinations.check(new)
 
         def change(session: Session) -> Destination:

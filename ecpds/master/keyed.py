@@ -54,8 +54,8 @@ class KeyedMaster:
     async def visit(self, destination: str, login: str) -> Identity:
         return self.accounts.visit(destination, login)
 
-    async def create_bucket(self, identity: Identity, name: str) -> None:
-        await self.buckets.create(identity, name)
+    async def create_bucket(self, identity: Identity, name: str, settings: Mapping[str, str]) -> None:
+        await self.buckets.create(identity, name, settings)
 
     async def remove_bucket(self, identity: Identity, name: str) -> None:
         await self.buckets.remove(identity, name)

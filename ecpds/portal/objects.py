@@ -11,6 +11,7 @@ from ecpds.errors import NotFound, NotPermitted
 from ecpds.interfaces import IObjects, IUpload
 from ecpds.model import (
     ANYTHING,
+    EMPTY,
     VISITOR,
     AllocationRequest,
     Completion,
@@ -43,8 +44,8 @@ class ObjectSpace(FileSystem):
         )
 
     @recorded("mkdir")
-    async def create_bucket(self, name: str) -> None:
-        await self._master.create_bucket(self.identity, name)
+    async def create_bucket(self, name: str, settings: Mapping[str, str] = EMPTY) -> None:
+        await self._master.create_bucket(self.identity, name, dict(settings))
 
     @recorded("rmdir")
     async def remove_bucket(self, name: str) -> None:

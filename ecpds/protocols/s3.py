@@ -9,19 +9,22 @@ there, which is what lets a client that waits for `100 Continue` send it. Every 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from urllib.parse import unquote_to_bytes
 
+from attrs import define, evolve, frozen
 from twisted.logger import Logger
 
 from ecpds.config import Limits
-from ecpds.errors import NotFound, Refusal
+from ecpds.errors import NotFound, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IFileSystem, IObjects, IPortal, IThreads
-from ecpds.model import Origin
-from ecpds.protocols import s3_buckets, s3_lists, s3_multipart, s3_read, s3_tags, s3_write
+from ecpds.model import Identity, Origin
+from ecpds.protocols import s3_acl, s3_buckets, s3_lists, s3_multipart, s3_post, s3_read, s3_tags, s3_write
 from ecpds.protocols.s3_call import Call
 from ecpds.protocols.s3_errors import S3Error, as_s3, error_response, not_implemented
+from ecpds.wire.forms import boundary_of
 from ecpds.wire.sigv4 import (
     Query,
     SignatureError,
@@ -33,7 +36,11 @@ from ecpds.wire.sigv4 import (
     parse_query,
     signature,
     signed_by,
+    unsigned,
 )
+
+FIXED = "portal.destination"
+"""The option of users whose paths begin inside of one destination."""
 
 Verb = Callable[[Call], Awaitable[Response]]
 
@@ -46,14 +53,22 @@ BUCKET: dict[tuple[str, str], Verb] = {
     ("PUT", ""): s3_buckets.create_bucket,
     ("DELETE", ""): s3_buckets.delete_bucket,
     ("POST", "delete"): s3_write.delete_objects,
+    ("GET", "acl"): s3_acl.bucket_acl,
+    ("PUT", "acl"): s3_acl.put_bucket_acl,
+    ("GET", "tagging"): s3_tags.get_bucket_tags,
+    ("PUT", "tagging"): s3_tags.put_bucket_tags,
+    ("DELETE", "tagging"): s3_tags.delete_bucket_tags,
 }
 OBJECT: dict[tuple[str, str], Verb] = {
     ("GET", ""): s3_read.get_object,
     ("HEAD", ""): s3_read.get_object,
     ("GET", "attributes"): s3_read.object_attributes,
     ("GET", "uploadId"): s3_multipart.list_parts,
-    ("GET", "acl"): s3_tags.object_acl,
+    ("GET", "acl"): s3_read.object_acl,
+    ("PUT", "acl"): s3_acl.put_object_acl,
     ("GET", "tagging"): s3_tags.get_tags,
+    ("PUT", "tagging"): s3_tags.put_tags,
+    ("DELETE", "tagging"): s3_tags.delete_tags,
     ("PUT", ""): s3_write.put_object,
     ("PUT", "copy"): s3_write.copy_object,
     ("PUT", "uploadId"): s3_multipart.put_part,
@@ -75,16 +90,28 @@ SUBRESOURCES = frozenset(
 
 
 class S3Door:
-    """Answers requests. `node` is this daemon's name, for the records; `now` are seconds since the epoch."""
+    """Answers requests. `node` is this daemon's name, for the records; `now` are seconds since the epoch.
+
+    `domain` is the name below which a host's name begins with a bucket's; None: buckets are in the path only.
+    """
 
     log = Logger()
 
-    def __init__(self, portal: IPortal, node: str, limits: Limits, threads: IThreads, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        portal: IPortal,
+        node: str,
+        limits: Limits,
+        threads: IThreads,
+        now: Callable[[], float],
+        domain: str | None = None,
+    ) -> None:
         self._portal = portal
         self._node = node
         self._limits = limits
         self._threads = threads
         self._now = now
+        self._suffix = f".{domain.lower()}" if domain else None
         self._requests = count(1)
 
     async def handle(self, request: Request) -> Response:
@@ -99,29 +126,35 @@ class S3Door:
 
     async def _answer(self, request: Request) -> Response:
         origin = Origin("s3", request.peer, self._node)
+        files: IFileSystem | None = None
         try:
             query = parse_query(request.query)
+            bucket, key = self._address(request)
             signed = signed_by(request.headers, query)
-            if signed is None:
-                raise S3Error("AccessDenied", 403, "Access Denied")
-            files, key = await self._login(request, query, signed, origin)
-        except (SignatureError, S3Error) as error:
-            self._portal.refused("", str(error), origin)
-            raise
-        try:
-            return await self._verb(_call(request, query, files, signed, key, self._limits, self._threads))
+            if signed is not None:
+                files, signing_key = await self._login(request, query, signed, origin)
+                return await self._verb(_Asked(request, query, bucket, key, signed, signing_key), _Views(self, origin, files))
+            return await self._unsigned(_Asked(request, query, bucket, key, unsigned(request.headers)), origin)
         except (S3Error, SignatureError) as error:
             # What the portal refused is on record already.
             if not isinstance(error.__cause__, Refusal) and not (isinstance(error, S3Error) and error.status == 304):
-                self._portal.refused(files.identity.login, f"{request.method} {request.path}: {error}", origin)
+                login = "" if files is None else files.identity.login
+                self._portal.refused(login, f"{request.method} {request.path}: {error}", origin)
             raise
+
+    def _address(self, request: Request) -> tuple[str, str]:
+        """The bucket and the key: the bucket is in the host's name where that is below our domain."""
+        host = (request.headers.get("host") or "").lower().partition(":")[0]
+        if self._suffix is not None and host.endswith(self._suffix) and len(host) > len(self._suffix):
+            return host.removesuffix(self._suffix), decoded_path(request.path)
+        bucket, _, key = decoded_path(request.path).partition("/")
+        return bucket, key
 
     async def _login(self, request: Request, query: Query, signed: Signed, origin: Origin) -> tuple[IFileSystem, bytes]:
         """Who sent the request. Nobody, unless its signature is right. Raises `SignatureError` and refusals."""
         check_time(signed, self._now())
         check_headers(signed, [name for name, _ in request.headers.items()])
-        scope = signed.scope
-        files, key = await self._portal.login_with_signature(signed.access_key, scope.date, scope.region, scope.service, origin)
+        files, key = await self._login_with_key(signed, origin)
         fields = {name: ",".join(request.headers.get_all(name)) for name in signed.headers}
         canonical = canonical_request(request.method, request.path, query, fields, signed)
         if not agree(signature(key, signed, canonical), signed.signature):
@@ -129,52 +162,134 @@ class S3Door:
             raise SignatureError("SignatureDoesNotMatch", sentence)
         return files, key
 
-    async def _verb(self, call: Call) -> Response:
+    async def _login_with_key(self, signed: Signed, origin: Origin) -> tuple[IFileSystem, bytes]:
+        scope = signed.scope
+        return await self._portal.login_with_signature(signed.access_key, scope.date, scope.region, scope.service, origin)
+
+    async def _unsigned(self, asked: _Asked, origin: Origin) -> Response:
+        """A request of anybody, or a form, which has a signature of its own."""
+        views = _Views(self, origin, None)
+        if not asked.bucket:
+            raise S3Error("AccessDenied", 403, "Access Denied")
+        boundary = boundary_of(asked.request.headers.get("content-type")) if asked.request.method == "POST" else None
+        if boundary is None or asked.key:
+            return await self._verb(asked, views)
+        form = await s3_post.read_form(asked.request.body, boundary)
+        if "policy" in form.fields:
+            login = partial(self._login_with_key, origin=origin)
+            views.own = await s3_post.enter(form, asked.bucket, login, self._now())
+        request = s3_post.as_put(form, asked.request)
+        key = form.key()
+        call = await self._call(evolve(asked, request=request, key=key), views)
+        return await s3_post.post_object(call, form)
+
+    async def _verb(self, asked: _Asked, views: _Views) -> Response:
+        verb = chosen(asked)
+        call = await self._call(asked, views, foreign=verb is s3_buckets.create_bucket or not asked.bucket)
         owner = call.header("x-amz-expected-bucket-owner")
         if owner is not None and owner != call.files.identity.login:
             raise S3Error("AccessDenied", 403, "Access Denied")
-        if not call.bucket:
-            if call.request.method != "GET":
-                raise S3Error("MethodNotAllowed", 405, "The specified method is not allowed against this resource.")
-            return await s3_lists.list_buckets(call)
         try:
-            return await _chosen(call)(call)
+            return await verb(call)
         except NotFound as refusal:
             if await call.files.find(f"/{call.bucket}") is None:
                 raise s3_buckets.no_such_bucket() from refusal
             raise
 
+    async def _call(self, asked: _Asked, views: _Views, foreign: bool = False) -> Call:
+        """The call, with the view of its bucket; `foreign`: that of its user, whosever the bucket is."""
+        files = views.own if foreign and views.own is not None else await views.of(asked.bucket)
+        left = {name: text for name, text in asked.query if not name.startswith("X-Amz-")}
+        return Call(
+            asked.request,
+            files,
+            IObjects(files),
+            asked.bucket,
+            asked.key,
+            left,
+            asked.signed,
+            asked.signing_key,
+            self._limits,
+            self._threads,
+            views.of,
+        )
 
-def _call(
-    request: Request, query: Query, files: IFileSystem, signed: Signed, key: bytes, limits: Limits, threads: IThreads
-) -> Call:
-    bucket, name = split_path(request.path)
-    left = {name: text for name, text in query if not name.startswith("X-Amz-")}
-    return Call(request, files, IObjects(files), bucket, name, left, signed, key, limits, threads)
+    async def visit(self, bucket: str, origin: Origin, login: str) -> IFileSystem:
+        """The view of a bucket that is not the user's own."""
+        return await self._portal.visit(bucket, origin, login)
 
 
-def split_path(raw: str) -> tuple[str, str]:
-    """The bucket and the key of a path as it came: decoded once, as a whole, so that all who look see the same."""
+@frozen
+class _Asked:
+    """A request, by what it is about and how it is signed."""
+
+    request: Request
+    query: Query
+    bucket: str
+    key: str
+    signed: Signed
+    signing_key: bytes = b""
+
+
+@define
+class _Views:
+    """What a client may see: its own buckets, where it has shown who it is, and those that are open."""
+
+    door: S3Door
+    origin: Origin
+    own: IFileSystem | None
+
+    async def of(self, bucket: str) -> IFileSystem:
+        """The view of a bucket. Raises `S3Error`."""
+        own = self.own
+        if own is not None and is_own(own.identity, bucket):
+            return own
+        refused = s3_buckets.no_such_bucket()
+        if own is None or await self._is_taken(own, bucket):
+            refused = S3Error("AccessDenied", 403, "Access Denied")
+        try:
+            return await self.door.visit(bucket, self.origin, "" if own is None else own.identity.login)
+        except NotPermitted as refusal:
+            raise refused from refusal
+
+    async def _is_taken(self, own: IFileSystem, bucket: str) -> bool:
+        """Whether there is such a bucket, for users who may learn that."""
+        try:
+            await IObjects(own).bucket(bucket)
+        except (NotPermitted, NotFound) as refusal:
+            return isinstance(refusal, NotPermitted)
+        return True
+
+
+def is_own(identity: Identity, bucket: str) -> bool:
+    """Whether a user can see a bucket as its own."""
+    return bucket in identity.destinations or bucket in identity.names or FIXED in identity.options
+
+
+def decoded_path(raw: str) -> str:
+    """A path as it came, without its first slash: decoded once, as a whole, so that all who look see the same."""
     try:
-        path = unquote_to_bytes(raw).decode("utf-8")
+        return unquote_to_bytes(raw).decode("utf-8").removeprefix("/")
     except UnicodeDecodeError:
         raise S3Error("InvalidURI", 400, "Couldn't parse the specified URI.") from None
-    bucket, _, key = path.removeprefix("/").partition("/")
-    return bucket, key
 
 
-def _chosen(call: Call) -> Verb:
-    """What answers the call. Raises `S3Error`."""
-    method = call.request.method
-    named = [name for name in call.query if name in SUBRESOURCES]
+def chosen(asked: _Asked) -> Verb:
+    """What answers a request. Raises `S3Error`."""
+    method, request = asked.request.method, asked.request
+    named = [name for name, _ in asked.query if name in SUBRESOURCES]
     what = named[0] if named else ""
     if len(named) > 1:
         raise not_implemented(" and ".join(sorted(named)))
-    if not call.key:
+    if not asked.bucket:
+        if method != "GET":
+            raise S3Error("MethodNotAllowed", 405, "The specified method is not allowed against this resource.")
+        return s3_lists.list_buckets
+    if not asked.key:
         if method == "GET" and what in s3_buckets.SETTINGS:
-            return lambda call: s3_buckets.read_setting(call, what)
+            return partial(s3_buckets.read_setting, name=what)
         return _listed(BUCKET, method, what)
-    if method == "PUT" and call.header(s3_write.SOURCE) is not None:
+    if method == "PUT" and request.headers.get(s3_write.SOURCE) is not None:
         what = f"{what} copy".strip()
     return _listed(OBJECT, method, what)
 

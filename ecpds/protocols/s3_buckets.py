@@ -6,22 +6,25 @@ replies are fixed, and a wish to change one is refused as not implemented.
 
 from __future__ import annotations
 
+import re
+
 from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted, Refusal
 from ecpds.http.message import Response
+from ecpds.options import BUCKET_ACL
+from ecpds.protocols import s3_acl
 from ecpds.protocols.s3_call import Call, xml_response
 from ecpds.protocols.s3_errors import S3Error
-from ecpds.protocols.s3_lists import owner
 from ecpds.wire import s3xml
 from ecpds.wire.s3xml import Node
 
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
+NAME = re.compile(r"(?!.*(?:\.\.|\.-|-\.))(?![0-9]+(?:\.[0-9]+){3}$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""What a bucket that is made here may be called (S3, "General purpose bucket naming rules")."""
 
 ABSENT: dict[str, tuple[str, str]] = {
     "policy": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
     "policyStatus": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
     "cors": ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
     "lifecycle": ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
-    "tagging": ("NoSuchTagSet", "The TagSet does not exist"),
     "encryption": ("ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"),
     "website": ("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
     "object-lock": ("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"),
@@ -40,7 +43,7 @@ EMPTY: dict[str, tuple[str, list[Node]]] = {
 }
 """Settings that are as they always are."""
 
-SETTINGS = frozenset((*ABSENT, *EMPTY, "acl", "location"))
+SETTINGS = frozenset((*ABSENT, *EMPTY, "location"))
 
 
 async def exists(call: Call) -> None:
@@ -68,43 +71,34 @@ async def read_setting(call: Call, name: str) -> Response:
         raise S3Error(code, 404, sentence)
     if name in EMPTY:
         return xml_response(*EMPTY[name])
-    if name == "acl":
-        return await acl(call)
     # us-east-1 is spelt as nothing; a destination is in no region, so it is in the one that was signed for.
     region = call.signed.scope.region
     return Response(200, [s3xml.TYPE], s3xml.text_document("LocationConstraint", "" if region == "us-east-1" else region))
 
 
-async def acl(call: Call) -> Response:
-    """An ACL by which the owner has full control: rights are the portal's, and not to be changed from here."""
-    login = call.files.identity.login
-    grantee: list[Node] = [("ID", login), ("DisplayName", login)]
-    body = s3xml.document(
-        "AccessControlPolicy",
-        [owner(call), ("AccessControlList", [("Grant", [("Grantee", grantee), ("Permission", "FULL_CONTROL")])])],
-    )
-    typed = f'<Grantee xmlns:xsi="{XSI}" xsi:type="CanonicalUser">'.encode()
-    return Response(200, [s3xml.TYPE], body.replace(b"<Grantee>", typed, 1))
-
-
 async def create_bucket(call: Call) -> Response:
     """Answer CreateBucket, for users who may make destinations; others are told what is there already, too."""
+    acl = s3_acl.canned(call) or s3_acl.PRIVATE
+    if not NAME.fullmatch(call.bucket) and await call.files.find(f"/{call.bucket}") is None:
+        raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.")
     try:
-        await call.objects.create_bucket(call.bucket)
+        await call.objects.create_bucket(call.bucket, {} if acl == s3_acl.PRIVATE else {BUCKET_ACL: acl})
     except InvalidName as refusal:
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.") from refusal
     except (AlreadyExists, NotPermitted) as refusal:
-        await _refuse_existing(call, refusal)
+        await _refuse_existing(call, acl, refusal)
         raise
     return Response(200, [("Location", f"/{call.bucket}")])
 
 
-async def _refuse_existing(call: Call, refusal: Refusal) -> None:
-    if await call.files.find(f"/{call.bucket}") is not None:
+async def _refuse_existing(call: Call, acl: str, refusal: Refusal) -> None:
+    """The user's own bucket, as it is, has been made already; any other is in the way."""
+    own = await call.files.find(f"/{call.bucket}") is not None
+    if own and (await call.objects.bucket(call.bucket)).get(BUCKET_ACL, s3_acl.PRIVATE) == acl:
         raise S3Error(
             "BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded."
         ) from refusal
-    if isinstance(refusal, AlreadyExists):
+    if own or isinstance(refusal, AlreadyExists):
         raise S3Error("BucketAlreadyExists", 409, "The requested bucket name is not available.") from refusal
 
 

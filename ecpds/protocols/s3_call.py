@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import frozen
 
@@ -22,7 +22,10 @@ SMALL_BODY = 2 << 20
 
 @frozen
 class Call:
-    """`path` is what the portal calls the object; `query` holds the parameters that are not the signature's."""
+    """`path` is what the portal calls the object; `query` holds the parameters that are not the signature's.
+
+    `view_of` is what shows this client another bucket; it raises `S3Error` where that may not be.
+    """
 
     request: Request
     files: IFileSystem
@@ -34,6 +37,7 @@ class Call:
     signing_key: bytes
     limits: Limits
     threads: IThreads
+    view_of: Callable[[str], Awaitable[IFileSystem]]
 
     @property
     def path(self) -> str:

@@ -6,7 +6,8 @@ from ecpds.errors import NotFound
 from ecpds.model import ANYTHING, Condition, DataFile
 from ecpds.protocols.s3_call import Call
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, not_implemented
-from ecpds.protocols.s3_headers import represented, validators
+from ecpds.protocols.s3_headers import etag, represented, validators
+from ecpds.protocols.s3_headers import modified as last_modified
 from ecpds.wire.conditions import Verdict, parse_tags, pinned_condition, verdict
 
 FAILED = "At least one of the pre-conditions you specified did not hold"
@@ -53,22 +54,35 @@ async def write_condition(call: Call) -> Condition:
     """What the commit is to check. Raises `S3Error` where it is clear now that it would be refused."""
     fields = ConditionFields(call)
     match, none_match = fields.get("if-match"), fields.get("if-none-match")
-    if none_match is not None and none_match != "*":
-        raise not_implemented("If-None-Match of anything but *")
     if none_match is not None and match is not None:
         raise not_implemented("If-Match and If-None-Match together")
-    if none_match is not None:
-        return Condition(absent=True)
-    if match is None:
+    if match is None and none_match is None:
         return ANYTHING
+    if none_match == "*":
+        return Condition(absent=True)
     try:
-        parse_tags(match)
+        parse_tags(match or none_match or "")
     except ValueError:
-        raise invalid_argument("The If-Match is malformed.") from None
-    seen = (await call.files.stat(call.path)).file
-    if seen is None:
+        raise invalid_argument("The If-Match or If-None-Match is malformed.") from None
+    entry = await call.files.find(call.path, "put")
+    seen = entry.file if entry is not None else None
+    if seen is None and match is not None:
+        await call.files.stat(f"/{call.bucket}")
         raise NotFound
-    pinned = pinned_condition(fields, represented(seen))
+    pinned = pinned_condition(fields, represented(seen) if seen is not None else None)
     if pinned is None:
         raise failed()
     return pinned
+
+
+def deletion_condition(file: DataFile, tag: str | None, size: str | None, modified: float | None) -> Condition:
+    """That a file is what is to be deleted: by its ETag, its size, and its time in seconds. Raises `S3Error`."""
+    asked = (tag, size, modified) != (None, None, None)
+    fits = (
+        tag in (None, "*", etag(file), etag(file).strip('"'))
+        and size in (None, str(file.size))
+        and modified in (None, float(int(last_modified(file))))
+    )
+    if not fits:
+        raise failed()
+    return Condition(match=frozenset((file.id,))) if asked else ANYTHING

@@ -18,6 +18,9 @@ from ecpds.wire.dates import http_date
 CONTENT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 META = "x-amz-meta-"
 TAGGING = "x-amz-tagging"
+ACL = "s3-acl"
+"""`private`, where an object is not as open as its bucket."""
+
 DEFAULT_TYPE = "binary/octet-stream"
 META_BYTES = 2048
 """Bytes of all user metadata of an object, names and values (S3, "Object metadata")."""
@@ -30,6 +33,9 @@ CHECKSUM = "s3-checksum"
 
 PARTS = "s3-parts"
 """The number of parts of an object that came in parts."""
+
+PART_SUMS = "s3-part-sums"
+"""The checksums of the parts of such an object, in base64, of the algorithm that the client chose."""
 
 
 def kept(headers: Headers) -> dict[str, str]:

@@ -63,9 +63,7 @@ async def list_objects(call: Call) -> Response:
 
 async def list_objects_v2(call: Call) -> Response:
     token, start = call.query.get("continuation-token"), call.query.get("start-after", "")
-    if token == "":
-        raise invalid_argument("The continuation token provided is incorrect")
-    most, page = await _page(call, start if token is None else _untoken(token))
+    most, page = await _page(call, _untoken(token) if token else start)
     name = _encoding(call)
     shown = call.query.get("fetch-owner", "").lower() == "true"
     return xml_response(

@@ -12,12 +12,13 @@ from attrs import frozen
 from ecpds.errors import InvalidRequest, NotFound
 from ecpds.http.message import Response
 from ecpds.model import Completion, Condition, DataFile, Entry, MultipartUpload, UploadPart
-from ecpds.protocols import s3_headers
+from ecpds.protocols import s3_headers, s3_tags
+from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import write_condition
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, malformed_xml
 from ecpds.protocols.s3_lists import owner
-from ecpds.protocols.s3_write import FromDownload, checked_tags, mismatch, open_source, source_span, wanted
+from ecpds.protocols.s3_write import FromDownload, mismatch, open_source, source_span, wanted
 from ecpds.wire import checksums, s3xml
 from ecpds.wire.ranges import Span
 from ecpds.wire.s3xml import Node
@@ -27,6 +28,9 @@ LEAST_PART = 5 << 20
 
 MOST_PARTS = 10_000
 PAGE = 1000
+MOST_SUMS = 1000
+"""Parts whose checksums are kept with the object; those of one that has more are told by nobody."""
+
 CRCS = ("crc32", "crc32c", "crc64nvme")
 """What can be of the type FULL_OBJECT; then what can be COMPOSITE."""
 
@@ -60,9 +64,7 @@ def algorithm_and_type(upload: MultipartUpload) -> tuple[str, str]:
 
 async def create(call: Call) -> Response:
     """Answer CreateMultipartUpload."""
-    metadata = s3_headers.kept(call.request.headers)
-    if (tags := call.header(s3_headers.TAGGING)) is not None:
-        metadata[s3_headers.TAGGING] = checked_tags(tags)
+    metadata = {**s3_headers.kept(call.request.headers), **s3_tags.of_headers(call), **of_object(call)}
     algorithm, kind = call.header("x-amz-checksum-algorithm"), call.header("x-amz-checksum-type")
     headers = []
     if algorithm is not None:
@@ -255,7 +257,7 @@ async def _complete(call: Call, upload: MultipartUpload, listed: Sequence[Listed
     if any(part.size < LEAST_PART for part in parts[:-1]):
         raise S3Error("EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size")
     try:
-        entry = await call.objects.complete(call.path, upload.id, whole(call, parts, algorithm, kind), condition)
+        entry = await call.objects.complete(call.path, upload.id, whole(call, upload, parts, algorithm, kind), condition)
     except InvalidRequest as refusal:
         raise _invalid_part() from refusal
     return _file(entry)
@@ -284,12 +286,19 @@ def _invalid_part() -> S3Error:
     return S3Error("InvalidPart", 400, "One or more of the specified parts could not be found, or has another ETag.")
 
 
-def whole(call: Call, parts: Sequence[UploadPart], algorithm: str, kind: str) -> Completion:
+def chosen_by_client(upload: MultipartUpload) -> bool:
+    """Whether the client named an algorithm when it created the upload."""
+    return s3_headers.CHECKSUM in upload.metadata
+
+
+def whole(call: Call, upload: MultipartUpload, parts: Sequence[UploadPart], algorithm: str, kind: str) -> Completion:
     """What is known of the object without reading it: its ETag, its CRCs, and the checksum that was asked for."""
     metadata = {
         s3_headers.ETAG: checksums.multipart_etag([part.digests["md5"] for part in parts]),
         s3_headers.PARTS: str(len(parts)),
     }
+    if len(parts) <= MOST_SUMS and chosen_by_client(upload):
+        metadata[s3_headers.PART_SUMS] = ",".join(checksums.encoded(part.digests[algorithm]) for part in parts)
     digests = {"crc64nvme": checksums.combined("crc64nvme", [(part.digests["crc64nvme"], part.size) for part in parts])}
     if kind == checksums.FULL:
         digests[algorithm] = checksums.combined(algorithm, [(part.digests[algorithm], part.size) for part in parts])

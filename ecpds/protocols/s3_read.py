@@ -11,7 +11,8 @@ from ecpds.errors import Incomplete, NotADirectory, NotFound
 from ecpds.http.message import IBody, Response
 from ecpds.interfaces import IByteSink, IDownload
 from ecpds.model import DataFile, Entry, Segment
-from ecpds.protocols import s3_headers
+from ecpds.protocols import s3_acl, s3_headers
+from ecpds.protocols.s3_acl import check_visitor
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
 from ecpds.protocols.s3_conditions import ConditionFields, check_read, not_modified
 from ecpds.protocols.s3_errors import Header, S3Error, invalid_argument
@@ -59,6 +60,7 @@ async def get_object(call: Call) -> Response:
         return await _folder_mark(call)
     entry = await found(call)
     assert entry.file is not None
+    check_visitor(call, entry.file)
     reply = decide(call, entry.file)
     if call.request.method == "HEAD":
         return Response(reply.status, reply.headers, ObjectBody(reply.span))
@@ -67,11 +69,19 @@ async def get_object(call: Call) -> Response:
         opened = download.entry.file
         assert opened is not None
         if opened.id != entry.file.id:
+            check_visitor(call, opened)
             reply = decide(call, opened)
     except BaseException as failure:
         download.close(failure)
         raise
     return Response(reply.status, reply.headers, ObjectBody(reply.span, download))
+
+
+async def object_acl(call: Call) -> Response:
+    """Answer GetObjectAcl."""
+    file = (await found(call)).file
+    assert file is not None
+    return await s3_acl.object_acl(call, file)
 
 
 async def found(call: Call) -> Entry:
@@ -145,7 +155,7 @@ def _part(call: Call, file: DataFile) -> Span:
     number = call.number("partNumber", 1, 1, 10_001)
     parts: Sequence[Segment] = file.segments if s3_headers.PARTS in file.metadata else file.segments[:1]
     if number > max(len(parts), 1):
-        raise S3Error("InvalidPartNumber", 416, "The requested partnumber is not satisfiable")
+        raise S3Error("InvalidPart", 400, "The requested partnumber is not satisfiable")
     return Span(sum(part.length for part in parts[: number - 1]), parts[number - 1].length if parts else 0)
 
 
@@ -154,6 +164,7 @@ async def object_attributes(call: Call) -> Response:
     _check_version(call)
     file = (await found(call)).file
     assert file is not None
+    check_visitor(call, file)
     asked = {each.strip() for each in (call.header("x-amz-object-attributes") or "").split(",") if each.strip()}
     known = {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
     if not asked or not asked <= known:
@@ -165,7 +176,7 @@ async def object_attributes(call: Call) -> Response:
     if "Checksum" in asked and checksum is not None:
         nodes.append(("Checksum", [(f"Checksum{checksum[0].upper()}", checksum[1]), ("ChecksumType", checksum[2])]))
     if "ObjectParts" in asked and s3_headers.PARTS in file.metadata:
-        nodes.append(("ObjectParts", [("PartsCount", file.metadata[s3_headers.PARTS])]))
+        nodes.append(("ObjectParts", _parts(call, file)))
     if "StorageClass" in asked:
         nodes.append(("StorageClass", "STANDARD"))
     if "ObjectSize" in asked:
@@ -173,3 +184,27 @@ async def object_attributes(call: Call) -> Response:
     response = xml_response("GetObjectAttributesResponse", nodes)
     response.headers.append(("Last-Modified", http_date(int(s3_headers.modified(file)))))
     return response
+
+
+def _parts(call: Call, file: DataFile) -> list[s3xml.Node]:
+    """A page of the parts that an object came in."""
+    marker, most = call.header("x-amz-part-number-marker") or "0", call.header("x-amz-max-parts") or "1000"
+    if not marker.isdigit() or not most.isdigit() or max(len(marker), len(most)) > 9:
+        raise invalid_argument("x-amz-part-number-marker or x-amz-max-parts is not a number that is allowed.")
+    first, limit = int(marker), min(int(most), 1000)
+    sums = file.metadata.get(s3_headers.PART_SUMS, "").split(",")
+    checksum = s3_headers.checksum(file)
+    page: list[s3xml.Node] = []
+    for number, segment in enumerate(file.segments[first : first + limit], first + 1):
+        told: list[s3xml.Node] = [("PartNumber", number), ("Size", segment.length)]
+        if checksum is not None and len(sums) == len(file.segments):
+            told.append((f"Checksum{checksum[0].upper()}", sums[number - 1]))
+        page.append(("Part", told))
+    return [
+        ("PartsCount", file.metadata[s3_headers.PARTS]),
+        ("PartNumberMarker", first),
+        ("NextPartNumberMarker", first + len(page)),
+        ("MaxParts", limit),
+        ("IsTruncated", first + len(page) < len(file.segments)),
+        *page,
+    ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
+from attrs import frozen
 from zope.interface import implementer
 
 from ecpds.errors import (
     AlreadyExists,
     DigestMismatch,
-    DirectoryNotEmpty,
     IsADirectory,
     NotADirectory,
     NotFound,
@@ -21,15 +22,18 @@ from ecpds.errors import (
 from ecpds.http.message import Response
 from ecpds.interfaces import IByteSink, IByteSource, IDownload, IThreads
 from ecpds.model import ANYTHING, Condition, DataFile
-from ecpds.protocols import s3_headers
+from ecpds.protocols import s3_headers, s3_tags
+from ecpds.protocols.s3_acl import check_visitor, of_object
 from ecpds.protocols.s3_call import EMPTY_MD5, Body, Call, body_of, xml_of, xml_response
-from ecpds.protocols.s3_conditions import check_read, failed, write_condition
+from ecpds.protocols.s3_conditions import check_read, deletion_condition, failed, write_condition
 from ecpds.protocols.s3_errors import S3Error, as_s3, invalid_argument, malformed_xml
 from ecpds.wire import checksums, s3xml
+from ecpds.wire.dates import parse_http_date
 from ecpds.wire.ranges import Span, spans
 from ecpds.wire.sigv4 import STREAMING, UNSIGNED
 
 MOST_DELETED = 1000
+MADE_OF_PARTS = (s3_headers.PARTS, s3_headers.PART_SUMS)
 SOURCE = "x-amz-copy-source"
 SOURCE_IF = "x-amz-copy-source-"
 COPY_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
@@ -47,11 +51,9 @@ async def put_object(call: Call) -> Response:
 
 async def store(call: Call, body: Body, condition: Condition) -> DataFile:
     """Take the body as the object."""
-    metadata = s3_headers.kept(call.request.headers)
+    metadata = {**s3_headers.kept(call.request.headers), **s3_tags.of_headers(call), **of_object(call)}
     if body.asked is not None:
         metadata[s3_headers.CHECKSUM] = body.asked.algorithm
-    if (tags := call.header(s3_headers.TAGGING)) is not None:
-        metadata[s3_headers.TAGGING] = checked_tags(tags)
     digests = wanted(body)
     upload = await call.files.open_write(call.path, body.size, condition, body.expected, metadata, digests)
     try:
@@ -77,17 +79,6 @@ def mismatch(call: Call, failure: Exception) -> Exception:
     return failure
 
 
-def checked_tags(text: str) -> str:
-    """The tags of a header, as they came. Raises `S3Error` when they are not at most ten `key=value`."""
-    pairs = [pair.partition("=") for pair in text.split("&") if pair]
-    if len(pairs) > 10 or len({pair[0] for pair in pairs}) != len(pairs):
-        raise S3Error("BadRequest", 400, "Object tags cannot be greater than 10, and no key may stand twice")
-    for key, _, value in pairs:
-        if not key or len(unquote_to_bytes(key)) > 128 or len(unquote_to_bytes(value)) > 256:
-            raise S3Error("InvalidTag", 400, "The tag provided was not a valid tag.")
-    return text
-
-
 async def _put_folder(call: Call, body: Body) -> Response:
     """Make the folder, and those above it; one that is there is no error, as of any other key."""
     if body.size or await body.source.read_into(memoryview(bytearray(1))):
@@ -110,31 +101,53 @@ async def _make_folder(call: Call, path: str) -> None:
             raise NotADirectory from refusal
 
 
+@frozen
+class Deletion:
+    """A key that is to go, and what must be true of it: its ETag, its size, its time in seconds."""
+
+    key: str
+    version: str = ""
+    tag: str | None = None
+    size: str | None = None
+    modified: float | None = None
+
+
+def _time(text: str | None) -> float | None:
+    """A time in a request, as headers or as XML writes it. Raises `S3Error`."""
+    if text is None:
+        return None
+    found = parse_http_date(text)
+    if found is None:
+        try:
+            found = int(datetime.fromisoformat(text).timestamp())
+        except ValueError:
+            raise invalid_argument("A time of the request is malformed.") from None
+    return float(found)
+
+
 async def delete_object(call: Call) -> Response:
     """Answer DeleteObject: a key that is not there is gone, which is what was asked for."""
-    condition = ANYTHING
-    if call.header("if-match") is not None:
-        condition = await write_condition(call)
-    await _delete(call, call.key, condition)
+    modified = _time(call.header("x-amz-if-match-last-modified-time"))
+    version, size = call.query.get("versionId", ""), call.header("x-amz-if-match-size")
+    await _delete(call, Deletion(call.key, version, call.header("if-match"), size, modified))
     return Response(204)
 
 
-async def _delete(call: Call, key: str, condition: Condition = ANYTHING) -> None:
-    path, folder = f"/{call.bucket}/{key}", key.endswith("/")
+async def _delete(call: Call, asked: Deletion) -> None:
+    path, folder = f"/{call.bucket}/{asked.key}", asked.key.endswith("/")
     there = await call.files.find(path, "rmdir" if folder else "delete")
-    if condition == ANYTHING and (there is None or there.is_directory != folder):
+    if there is None or there.is_directory != folder or asked.version not in ("", "null"):
         await call.files.stat(f"/{call.bucket}")
         return
     try:
-        if folder:
-            await call.files.remove_directory(path)
+        if there.file is None:
+            await call.objects.unmark(path)
         else:
+            condition = deletion_condition(there.file, asked.tag, asked.size, asked.modified)
             await call.files.delete(path, condition)
     except (NotFound, IsADirectory, NotADirectory):
         # The bucket is there, for the call has got this far; so it is the key that isn't.
         await call.files.stat(f"/{call.bucket}")
-    except DirectoryNotEmpty as refusal:
-        raise S3Error("OperationAborted", 409, "The folder is not empty; delete what is in it first.") from refusal
 
 
 async def delete_objects(call: Call) -> Response:
@@ -146,28 +159,21 @@ async def delete_objects(call: Call) -> Response:
         raise malformed_xml()
     await call.files.stat(f"/{call.bucket}")
     nodes: list[s3xml.Node] = []
-    for each in sorted(objects, key=lambda element: element.text("Key") or "", reverse=True):
-        key = each.text("Key")
+    for each in objects:
+        key, version = each.text("Key"), each.text("VersionId")
         if not key:
             raise malformed_xml("an Object has no Key")
+        named: list[s3xml.Node] = [("Key", key), ("VersionId", version)]
         try:
-            await _delete(call, key, await _deletion_condition(call, key, each.text("ETag")))
+            modified = _time(each.text("LastModifiedTime"))
+            await _delete(call, Deletion(key, version or "", each.text("ETag"), each.text("Size"), modified))
         except (Refusal, S3Error) as error:
             refused = as_s3(error)
-            nodes.append(("Error", [("Key", key), ("Code", refused.code), ("Message", refused.sentence)]))
+            nodes.append(("Error", [*named, ("Code", refused.code), ("Message", refused.sentence)]))
         else:
             if not quiet:
-                nodes.append(("Deleted", [("Key", key)]))
+                nodes.append(("Deleted", named))
     return xml_response("DeleteResult", nodes)
-
-
-async def _deletion_condition(call: Call, key: str, tag: str | None) -> Condition:
-    if tag is None:
-        return ANYTHING
-    file = (await call.files.stat(f"/{call.bucket}/{key}")).file
-    if file is None or tag not in ("*", s3_headers.etag(file), s3_headers.etag(file).strip('"')):
-        raise failed()
-    return Condition(match=frozenset((file.id,)))
 
 
 # Copies.
@@ -223,12 +229,13 @@ async def open_source(call: Call) -> IDownload:
     if not (bucket and slash and key) or version not in ("", "null"):
         raise invalid_argument("The x-amz-copy-source must be BUCKET/KEY.")
     try:
-        download = await call.files.open_read(f"/{bucket}/{key}")
+        download = await (await call.view_of(bucket)).open_read(f"/{bucket}/{key}")
     except (IsADirectory, NotADirectory):
         raise NotFound from None
     try:
         file = download.entry.file
         assert file is not None
+        check_visitor(call, file)
         if not check_read(call, file, SOURCE_IF):
             raise failed()
     except BaseException as failure:
@@ -248,9 +255,10 @@ async def copy_object(call: Call) -> Response:
     try:
         file = download.entry.file
         assert file is not None
-        if directive == "COPY" and download.entry.path == call.path:
-            raise S3Error("InvalidRequest", 400, "This copy request is illegal: it changes nothing of the object.")
-        copied = await _copy(call, download, file, condition, directive)
+        if download.entry.path == call.path:
+            copied = await _changed_in_place(call, file, condition, directive)
+        else:
+            copied = await _copy(call, download, file, condition, directive)
     except BaseException as error:
         failure = error
         raise
@@ -264,6 +272,19 @@ async def copy_object(call: Call) -> Response:
     if checksum is not None:
         nodes += [(f"Checksum{checksum[0].upper()}", checksum[1]), ("ChecksumType", checksum[2])]
     return xml_response("CopyObjectResult", nodes)
+
+
+async def _changed_in_place(call: Call, file: DataFile, condition: Condition, directive: str) -> DataFile:
+    """An object that is copied onto itself has other metadata from then on. Its bytes stay where they are."""
+    if directive == "COPY" and call.header("x-amz-tagging-directive") != "REPLACE":
+        raise S3Error("InvalidRequest", 400, "This copy request is illegal: it changes nothing of the object.")
+    wanted = _copied_metadata(call, file.metadata, directive)
+    own = {name: text for name, text in file.metadata.items() if name in (s3_headers.ETAG, s3_headers.CHECKSUM, *MADE_OF_PARTS)}
+    notes: dict[str, str | None] = {**dict.fromkeys(file.metadata), **wanted, **own}
+    pinned = Condition(match=frozenset((file.id,))) if condition == ANYTHING else condition
+    entry = await call.objects.annotate(call.path, notes, pinned)
+    assert entry.file is not None
+    return entry.file
 
 
 async def _copy(call: Call, download: IDownload, source: DataFile, condition: Condition, directive: str) -> DataFile:
@@ -282,8 +303,13 @@ async def _copy(call: Call, download: IDownload, source: DataFile, condition: Co
 
 def _copied_metadata(call: Call, metadata: Mapping[str, str], directive: str) -> dict[str, str]:
     kept = s3_headers.kept(call.request.headers) if directive == "REPLACE" else dict(metadata)
-    for name in (s3_headers.ETAG, s3_headers.CHECKSUM, s3_headers.PARTS):
+    for name in (s3_headers.ETAG, s3_headers.CHECKSUM, s3_headers.ACL, s3_headers.TAGGING, *MADE_OF_PARTS):
         kept.pop(name, None)
+    kept |= of_object(call)
+    if (call.header("x-amz-tagging-directive") or "").upper() == "REPLACE":
+        kept |= s3_tags.of_headers(call)
+    elif s3_headers.TAGGING in metadata:
+        kept[s3_headers.TAGGING] = metadata[s3_headers.TAGGING]
     algorithm = call.header("x-amz-checksum-algorithm")
     chosen = metadata.get(s3_headers.CHECKSUM, "") if algorithm is None else algorithm.lower()
     if chosen in checksums.SIZES:

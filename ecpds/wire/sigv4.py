@@ -115,6 +115,8 @@ def signed_by(fields: Fields, query: Query) -> Signed | None:
 
 
 def _in_header(header: str, fields: Fields) -> Signed:
+    if not header:
+        raise SignatureError("AccessDenied", "The Authorization is empty.")
     algorithm, _, rest = header.partition(" ")
     if algorithm != ALGORITHM:
         raise SignatureError("InvalidArgument", "The Authorization is of a kind that is not known here.")
@@ -122,7 +124,7 @@ def _in_header(header: str, fields: Fields) -> Signed:
     found = {part[1]: part[2] for part in parts if part}
     if None in parts or len(parts) != 3 or len(found) != 3:
         raise SignatureError("AuthorizationHeaderMalformed", "The Authorization header is malformed.")
-    access_key, scope = _credential(found["Credential"], "AuthorizationHeaderMalformed")
+    access_key, scope = credential_of(found["Credential"], "AuthorizationHeaderMalformed")
     stamp = fields.get("x-amz-date")
     if stamp is None or not _STAMP.fullmatch(stamp):
         raise SignatureError("AccessDenied", "The request needs a valid X-Amz-Date header.")
@@ -140,18 +142,19 @@ def _in_query(found: Mapping[str, str], count: int, fields: Fields) -> Signed:
         raise SignatureError(code, "A presigned request needs each X-Amz- parameter of its signature, once.")
     if found["X-Amz-Algorithm"] != ALGORITHM:
         raise SignatureError(code, "The X-Amz-Algorithm is not known here.")
-    access_key, scope = _credential(found["X-Amz-Credential"], code)
+    access_key, scope = credential_of(found["X-Amz-Credential"], code)
     if not _STAMP.fullmatch(found["X-Amz-Date"]):
         raise SignatureError(code, "The X-Amz-Date is malformed.")
     expires = found["X-Amz-Expires"]
     if not re.fullmatch(r"[0-9]{1,6}", expires) or int(expires) > LONGEST:
-        raise SignatureError(code, f"X-Amz-Expires is a number of seconds, at most {LONGEST}.")
+        raise SignatureError("AccessDenied", f"X-Amz-Expires is a number of seconds, at most {LONGEST}.")
     payload = fields.get(PAYLOAD) or found.get("X-Amz-Content-Sha256") or UNSIGNED
     headers = _names(found["X-Amz-SignedHeaders"], code)
     return Signed(access_key, scope, found["X-Amz-Date"], headers, found["X-Amz-Signature"], _payload(payload), int(expires))
 
 
-def _credential(text: str, code: str) -> tuple[str, Scope]:
+def credential_of(text: str, code: str) -> tuple[str, Scope]:
+    """The access key and the scope of a Credential. Raises `SignatureError` with that code."""
     match = _CREDENTIAL.fullmatch(text)
     if match is None:
         raise SignatureError(code, "The Credential is malformed; it is KEY/DATE/REGION/SERVICE/aws4_request.")
@@ -219,6 +222,14 @@ def canonical_request(method: str, path: str, query: Query, fields: Mapping[str,
 
 def _encoded(text: str) -> str:
     return quote(text.encode("utf-8"), safe="-_.~")
+
+
+def unsigned(fields: Fields) -> Signed:
+    """What a request without a signature says of its body. Raises `SignatureError` where that needs one."""
+    payload = _payload(fields.get(PAYLOAD) or UNSIGNED)
+    if payload in (SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER):
+        raise SignatureError("AccessDenied", "The body of a request without a signature can't be signed.")
+    return Signed("", Scope("", "us-east-1", "s3"), "", (), "", payload)
 
 
 def signature(key: bytes, signed: Signed, canonical: str) -> str:
