@@ -336,6 +336,12 @@ class Limits:
     history_days: int = _natural(360)
     """Days of the history that are kept; 0: all."""
 
+    report_days: int = _natural(360)
+    """Days that transfer reports of data sources are kept."""
+    source_batch: int = _natural(10000)
+    """URLs that one request may ask the repository of data sources about."""
+    source_body: int = _natural(16777216)
+    """Bytes of a request to the repository that imports a configuration or asks about many URLs."""
 
 @frozen
 class Config:

@@ -6,7 +6,7 @@ the rules, and has every change saved by an `ISourceStore` before anybody sees i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Attribute, Interface
@@ -160,6 +160,9 @@ class IRepository(Interface):
 
     async def remove_report(source: int, report: int, who: str) -> None:
         """What is known of the source is counted anew from the newest of its other reports."""
+
+    def odd(reports: Sequence[StoredReport]) -> Collection[int]:
+        """The ids of those whose rates are far from the others'."""
 
     def suggested_order(source: int) -> Sequence[int]:
         """A source's transforms as the reports would have them."""

@@ -205,7 +205,16 @@ def catalogue_vault(config: Config, random: Random) -> Vault:
 
     The Master keeps it to itself. Raises `ConfigError` when the file is not such a key, or is open to others.
     """
-    path = keys_folder(config) / "catalogue.key"
+    return Vault(_own_key(config, "catalogue.key", random), random)
+
+
+def repository_key(config: Config, random: Random) -> bytes:
+    """What signs the answers of the repository of data sources: `HOME/keys/repository.key`. Raises as `catalogue_vault`."""
+    return _own_key(config, "repository.key", random)
+
+
+def _own_key(config: Config, name: str, random: Random) -> bytes:
+    path = keys_folder(config) / name
     if not path.exists():
         write_secret(path, random.randbytes(VAULT_KEY))
     try:
@@ -217,7 +226,7 @@ def catalogue_vault(config: Config, random: Random) -> Vault:
         raise ConfigError(f"{path} is open to others than its owner; allowed: mode 0600")
     if len(key) != VAULT_KEY:
         raise ConfigError(f"{path} has {len(key)} bytes; allowed: a key of {VAULT_KEY}")
-    return Vault(key, random)
+    return key
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:

@@ -23,6 +23,7 @@ GROUND = {
     "options",
     "threads",
     "timeouts",
+    "waiting",
     "admission",
     "ports",
 }

@@ -1,23 +1,17 @@
-"""Work that goes on whoever waits for it: shared by several, or finished although the one who asked is gone."""
+"""Work that goes on whoever waits for it, shared by several."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal
+from ecpds.waiting import detached as detached
 
 T = TypeVar("T")
-
-
-async def detached(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for `work`, which goes on to its end when the one who waits is cancelled."""
-    waiter: Deferred[T] = Deferred()
-    ensureDeferred(work).addCallbacks(waiter.callback, waiter.errback)
-    return await waiter
 
 
 class Shared(Generic[T]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import evolve, field, frozen
 
@@ -37,8 +37,6 @@ PARTS = 200
 
 _LINES = re.compile(r"[\r\n\t]")
 _KINDS: Mapping[str, type] = {"text": str, "number": int, "flag": bool}
-
-Part = TypeVar("Part", UrlMatcher, Transform, TestFile)
 
 
 @frozen
@@ -253,7 +251,7 @@ def _orphaning_none(made: tuple[Book, UrlMatcher], source: int) -> tuple[Book, U
     return made
 
 
-def _added(book: Book, source: int, kind: str, part: Part) -> tuple[Book, Part]:
+def _added(book: Book, source: int, kind: str, part: Any) -> tuple[Book, Any]:
     owner = book.source(source)
     parts: tuple[Any, ...] = (*getattr(owner, kind), part)
     if len(parts) > PARTS:
@@ -261,7 +259,7 @@ def _added(book: Book, source: int, kind: str, part: Part) -> tuple[Book, Part]:
     return book.taken().with_source(_with(owner, kind, parts)), part
 
 
-def _changed(book: Book, source: int, kind: str, part: Part) -> tuple[Book, Part]:
+def _changed(book: Book, source: int, kind: str, part: Any) -> tuple[Book, Any]:
     owner = book.source(source)
     old: tuple[Any, ...] = getattr(owner, kind)
     _part(old, part.id, kind[:-1].replace("_", " "))
@@ -282,7 +280,7 @@ def _with(source: DataSource, kind: str, parts: tuple[Any, ...]) -> DataSource:
     return evolve(source, **changed)
 
 
-def _part(parts: Iterable[Part], id_: int, what: str) -> Part:
+def _part(parts: Iterable[Any], id_: int, what: str) -> Any:
     for each in parts:
         if each.id == id_:
             return each
