@@ -186,10 +186,11 @@ class Https:
 
 @frozen
 class S3:
-    """The S3 door."""
+    """The S3 door. Below `domain` a host's name begins with a bucket's; without it buckets are in the path only."""
 
     port: int = _port(9000)
     plain_port: int | None = _port(None)
+    domain: str | None = None
 
 
 @frozen

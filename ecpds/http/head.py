@@ -151,12 +151,9 @@ def _check_chunked(headers: Headers, version: str) -> None:
 
 
 def _expects_continue(headers: Headers, version: str) -> bool:
-    expected = headers.get("expect")
-    if expected is None:
-        return False
-    if expected.lower() != "100-continue":
-        raise HttpError(417, "Only 100-continue can be expected.")
-    return version == "1.1"
+    """What else a client expects is nothing that there is: it may be refused, and may be passed over, as S3 does (RFC 9110
+    section 10.1.1)."""
+    return version == "1.1" and (headers.get("expect") or "").lower() == "100-continue"
 
 
 def _connection_options(headers: Headers) -> set[str]:

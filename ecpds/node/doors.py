@@ -55,7 +55,8 @@ class Doors:
         self._local: Server | None = None
         self._watched: list[Server] = []
         self.web = self._make_http(self._data_routes(), "https")
-        self.s3 = self._make_http(S3Door(portal, self._node, config.limits, means.threads, means.reactor.seconds).handle, "s3")
+        s3 = S3Door(portal, self._node, config.limits, means.threads, means.reactor.seconds, config.s3.domain)
+        self.s3 = self._make_http(s3.handle, "s3")
         self.admin = self._make_http(admin, "admin")
         self.watch = self._make_http(watch.routes, "watch")
         self.ftp = self._make_ftp()

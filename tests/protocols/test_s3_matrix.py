@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from urllib.parse import quote
 
@@ -85,7 +86,8 @@ class Bytes:
 class Signer:
     """Signs a request from scratch."""
 
-    def __init__(self, access_key: str, secret: str, now: float) -> None:
+    def __init__(self, access_key: str, secret: str, now: float, host: str) -> None:
+        self._host = host
         self._access_key = access_key
         self._stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         self._scope = f"{self._stamp[:8]}/eu-west-9/s3/aws4_request"
@@ -100,11 +102,12 @@ class Signer:
     def _hash(self, data: bytes) -> str:
         return hashlib.sha256(data).hexdigest()
 
-    def request(self, verb: str, mode: str, where: str) -> Request:
+    def request(self, verb: str, mode: str, where: str, other_path: str | None = None) -> Request:
         """One request, signed in its `header` or its `query`, or (`nothing`) not at all."""
         method, path, query, _ = VERBS[verb]
+        path = other_path or path
         content = BODIES.get(verb, b"")
-        fields = {"host": "example.org"}
+        fields = {"host": self._host}
         payload = self._hash(content) if mode == "signed" else mode
         if where == "header":
             fields |= {"x-amz-date": self._stamp}
@@ -151,6 +154,20 @@ class Signer:
         headers = Headers(fields.items())
         return Request(method, target, path, query, headers, "1.1", "192.0.2.7", True, length, Bytes(data))
 
+    def form_fields(self, bucket: str, key: str) -> dict[str, str]:
+        """The fields of a form that may put one object, for ten minutes."""
+        ends = datetime.strptime(self._stamp, "%Y%m%dT%H%M%SZ") + timedelta(minutes=10)
+        fields = {
+            "key": key,
+            "x-amz-algorithm": "AWS4-HMAC-SHA256",
+            "x-amz-credential": f"{self._access_key}/{self._scope}",
+            "x-amz-date": self._stamp,
+        }
+        conditions = [{name: value} for name, value in {**fields, "bucket": bucket}.items()]
+        policy = json.dumps({"expiration": f"{ends.isoformat()}Z", "conditions": conditions})
+        encoded = base64.b64encode(policy.encode()).decode()
+        return {**fields, "policy": encoded, "x-amz-signature": self._sign(encoded)}
+
     def _coded(self, content: bytes, mode: str, last: str) -> bytes:
         """The content in one chunk, and its trailer."""
         out = b""
@@ -189,8 +206,8 @@ class Matrix(SynchronousTestCase):
         await upload.receive(Bytes(b"old"))
         await upload.commit()
 
-    def signer(self, secret: str, access_key: str | None = None, ago: float = 0.0) -> Signer:
-        return Signer(access_key or self.access_key, secret, self.house.clock.seconds() - ago)
+    def signer(self, secret: str, access_key: str | None = None, ago: float = 0.0, host: str = "example.org") -> Signer:
+        return Signer(access_key or self.access_key, secret, self.house.clock.seconds() - ago, host)
 
     def answer(self, request: Request) -> Response:
         response: Response = self.house.now(self.door.handle(request))
@@ -262,6 +279,21 @@ class Matrix(SynchronousTestCase):
                     setattr(request, name, value)
             self.assertEqual(self.answer(request).status, 403, change)
 
+    def test_a_bucket_in_the_host_s_name(self) -> None:
+        house = self.house
+        self.door = S3Door(house.portal, NODE, house.limits, InlineThreads(), house.clock.seconds, "S3.example.org")
+        for host, path, status in (
+            ("d.s3.example.org", "/there%20%C3%BC", 200),
+            ("D.S3.Example.Org:9000", "/there%20%C3%BC", 200),
+            ("s3.example.org", "/d/there%20%C3%BC", 200),
+            ("example.org", "/d/there%20%C3%BC", 200),
+            ("d.s3.example.org", "/d/there%20%C3%BC", 404),
+            ("nowhere.s3.example.org", "/there%20%C3%BC", 404),
+            ("ds3.example.org", "/there%20%C3%BC", 404),
+        ):
+            request = self.signer(self.secret, host=host).request("get", "signed", "header", path)
+            self.assertEqual(self.answer(request).status, status, (host, path))
+
     def test_a_path_is_decoded_once_for_the_signature_and_for_the_name(self) -> None:
         for raw in ("/d/%6Fther", "/d%2Fother"):
             request = self.signer(self.secret).request("delete", "signed", "header")
@@ -272,6 +304,57 @@ class Matrix(SynchronousTestCase):
         request = self.signer(self.secret).request("delete", "signed", "header")
         request.path = "/d/%256Fther"
         self.assertEqual(self.answer(request).status, 403)
+
+
+class Forms(Matrix):
+    """The same of forms: the policy is signed, by fields."""
+
+    def form(self, signer: Signer, way: str, content: bytes = b"content") -> Request:
+        fields = signer.form_fields("d", "new") if way == "policy" else {"key": "new"}
+        data = b"".join(
+            b'--xyz\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value.encode())
+            for name, value in fields.items()
+        )
+        data += b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + content + b"\r\n--xyz--\r\n"
+        headers = Headers({"host": "example.org", "content-type": "multipart/form-data; boundary=xyz"}.items())
+        return Request("POST", b"/d", "/d", "", headers, "1.1", "192.0.2.7", True, len(data), Bytes(data))
+
+    def test_the_right_key_is_answered(self) -> None:
+        response = self.answer(self.form(self.signer(self.secret), "policy"))
+        self.assertEqual(response.status, 204, response.body)
+        self.assertIn("new", self.contents())
+
+    def test_any_other_is_refused_and_changes_nothing(self) -> None:
+        before = self.contents()
+        for signer, way in (
+            (self.signer("wrong"), "policy"),
+            (self.signer(self.secret, access_key="AKUNKNOWN"), "policy"),
+            (self.signer(self.secret, ago=1000), "policy"),
+            (self.signer(self.secret), "nothing"),
+        ):
+            records = len(self.sink.of("DEA"))
+            response = self.answer(self.form(signer, way))
+            self.assertEqual(response.status, 403, (way, response.body))
+            self.assertEqual(len(self.sink.of("DEA")), records + 1)
+        self.assertEqual(self.contents(), before)
+
+    def test_a_changed_byte_of_a_body_publishes_nothing(self) -> None:
+        """Of a form that is the policy: nothing signs the file."""
+        before = self.contents()
+        request = self.form(self.signer(self.secret), "policy")
+        request.body = Bytes(request.body._data.replace(b"\r\nnew\r\n", b"\r\nold\r\n"))  # type: ignore[attr-defined]
+        self.assertEqual(self.answer(request).status, 403)
+        self.assertEqual(self.contents(), before)
+
+    def test_a_form_that_is_cut_short_publishes_nothing(self) -> None:
+        before = self.contents()
+        whole = self.form(self.signer(self.secret), "policy").body._data  # type: ignore[attr-defined]
+        for end in range(0, len(whole), 7):
+            request = self.form(self.signer(self.secret), "policy")
+            request.body = Bytes(whole[: min(end, len(whole) - 10)])
+            self.assertIn(self.answer(request).status, (400, 403), end)
+        self.assertEqual(self.contents(), before)
+        self.assertEqual(len(self.house.stored()), 2, "nothing is left on the volume")
 
 
 class Table(SynchronousTestCase):
