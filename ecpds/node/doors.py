@@ -85,7 +85,7 @@ class Doors:
     def _data_routes(self) -> Handler:
         config = self._means.config
         routes = Routes()
-        DataDoor(self._portal, self._node, config.limits, self._means.reactor.seconds).add_to(routes)
+        DataDoor(self._portal, self._node, config.limits, self._means.reactor.seconds, self._means.threads).add_to(routes)
         return strict_transport(routes) if config.https.certificate else routes
 
     def _make_ftp(self) -> FtpFactory:

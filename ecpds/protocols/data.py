@@ -14,30 +14,39 @@ from ecpds.config import Limits
 from ecpds.errors import NotFound, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
-from ecpds.http.routing import Routes, decode_path
-from ecpds.interfaces import IFileSystem, IPortal
+from ecpds.http.routing import Routes
+from ecpds.interfaces import IFileSystem, IPortal, IThreads
 from ecpds.protocols.data_cors import let_read, preflight
-from ecpds.protocols.data_headers import PREFIX, SCRIPT, redirect
+from ecpds.protocols.data_headers import PREFIX, SCRIPT
 from ecpds.protocols.data_html import HtmlPages
 from ecpds.protocols.data_listing import Listings
-from ecpds.protocols.data_login import LOGIN, LOGOUT, Gate
+from ecpds.protocols.data_login import LOGIN, LOGOUT, Gate, Visitor
+from ecpds.protocols.data_place import Place, place_of, redirect
+from ecpds.protocols.data_post import post
 from ecpds.protocols.data_read import FileReader
 from ecpds.protocols.data_sessions import Sessions
-from ecpds.protocols.data_write import delete, make_folder, move, write_file
+from ecpds.protocols.data_tus import Resumable, is_creation, terms_of
+from ecpds.protocols.data_write import Copier, delete, make_folder, move, write_file
 
-ALLOWED = ("GET", "HEAD", "PUT", "DELETE", "MKCOL", "MOVE", "OPTIONS")
-REFUSED = ("POST", "PATCH", "TRACE", "CONNECT", "COPY", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
+ALLOWED = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "MKCOL", "MOVE", "COPY", "OPTIONS")
+REFUSED = ("TRACE", "CONNECT", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
 METHODS = (*ALLOWED, *REFUSED)
 """What a route table should send here: what is answered, and what is known but answered by 405."""
 
-Verb = Callable[[IFileSystem, Request, str], Awaitable[Response]]
+Verb = Callable[[IFileSystem, Request, Place], Awaitable[Response]]
 
 
 class DataDoor:
     """Answers requests below `/data`. `node` is this daemon's name, for the records; `random` must be unpredictable."""
 
     def __init__(
-        self, portal: IPortal, node: str, limits: Limits, seconds: Callable[[], float], random: Random | None = None
+        self,
+        portal: IPortal,
+        node: str,
+        limits: Limits,
+        seconds: Callable[[], float],
+        threads: IThreads,
+        random: Random | None = None,
     ) -> None:
         self._portal = portal
         random = random or SystemRandom()
@@ -47,13 +56,14 @@ class DataDoor:
         self._listings = Listings(limits.listing_page, self._pages)
         self._reader = FileReader(limits.ranges, random)
         self._verbs: dict[str, Verb] = {
-            "GET": self._get,
-            "HEAD": self._get,
             "PUT": write_file,
             "DELETE": delete,
             "MKCOL": make_folder,
             "MOVE": move,
+            "COPY": Copier(threads).copy,
         }
+        self._tus = Resumable(limits, seconds)
+        self._pieces = {"HEAD": self._tus.look, "PATCH": self._tus.add, "DELETE": self._tus.end}
 
     def add_to(self, routes: Routes) -> None:
         """Answer what is the data door's: the data, the forms, the page's script, and `/`, which leads to the data."""
@@ -68,16 +78,17 @@ class DataDoor:
         if request.method not in ALLOWED:
             raise _not_allowed(request.method)
         if request.method == "OPTIONS":
-            return Response(204, [_allow(), *preflight(request.headers, ", ".join(ALLOWED))])
-        files = await self.gate.enter(request)
-        response = await self._answer(files, request)
-        let_read(request.headers, files.identity, response)
+            return Response(204, [_allow(), *self._tus.facts(), *preflight(request.headers, ", ".join(ALLOWED))])
+        visitor = await self.gate.enter(request)
+        response = await self.serve(visitor, request, PREFIX)
+        let_read(request.headers, visitor.files.identity, response)
         return response
 
-    async def _answer(self, files: IFileSystem, request: Request) -> Response:
+    async def serve(self, visitor: Visitor, request: Request, mount: str) -> Response:
+        """Answer a request of somebody who was let in; `mount` is the part of the path that comes before the files'."""
+        files = visitor.files
         try:
-            path = decode_path(request.path).removeprefix(PREFIX)
-            return await self._verbs[request.method](files, request, path)
+            return await self._answer(visitor, request, place_of(request, mount))
         except HttpError as error:
             message = f"{request.method} {request.path}: {error.text}"
             self._portal.refused(files.identity.login, message, files.origin)
@@ -85,13 +96,27 @@ class DataDoor:
         except Refusal as refusal:
             return refusal_response(refusal)
 
-    async def _get(self, files: IFileSystem, request: Request, path: str) -> Response:
-        if not path:
-            return redirect("/", request.query)
-        if path.endswith("/"):
-            session = self.gate.session(request)
-            return await self._listings.answer(files, request, path, session.token if session else None)
-        return await self._reader.answer(files, request, path)
+    async def _answer(self, visitor: Visitor, request: Request, place: Place) -> Response:
+        terms = terms_of(request)
+        if terms is not None and request.method in self._pieces:
+            return await self._pieces[request.method](visitor.files, request, place, terms)
+        if request.method == "PATCH":
+            raise HttpError(405, "Only an upload that was begun can be gone on with.", [_allow()])
+        if request.method == "POST" and is_creation(request):
+            return await self._tus.create(visitor.files, request, place)
+        if request.method == "POST":
+            return await post(visitor.files, request, place, None if visitor.shown else visitor.session)
+        if request.method in self._verbs:
+            return await self._verbs[request.method](visitor.files, request, place)
+        return await self._get(visitor, request, place)
+
+    async def _get(self, visitor: Visitor, request: Request, place: Place) -> Response:
+        if not place.path:
+            return place.redirect("/", request.query)
+        if place.path.endswith("/"):
+            token = visitor.session.token if visitor.session is not None else None
+            return await self._listings.answer(visitor.files, request, place, token)
+        return await self._reader.answer(visitor.files, request, place)
 
     async def script(self, request: Request) -> Response:
         """The script of the page, under a name that changes with it."""
@@ -104,7 +129,7 @@ async def home(request: Request) -> Response:
     """The handler of `/`, which leads to the data; and of what is nowhere, since a prefix of `/` covers everything."""
     if request.path != "/":
         raise HttpError(404, NotFound().sentence)
-    return redirect("/", status=302)
+    return redirect(f"{PREFIX}/", 302)
 
 
 def _allow() -> tuple[str, str]:

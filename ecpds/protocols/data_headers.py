@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-from ecpds.http.message import Handler, Request, Response, text_response
+from ecpds.http.message import Handler, Request, Response
 from ecpds.model import DataFile
 from ecpds.wire.conditions import last_modified
 from ecpds.wire.digests import digest_field, old_digest_field
@@ -146,14 +146,3 @@ def strict_transport(handler: Handler) -> Handler:
         return response
 
     return answer
-
-
-def href(path: str) -> str:
-    """A path of the portal as a reference that stays on this server: it always begins with the door's own prefix."""
-    return PREFIX + quote(path)
-
-
-def redirect(path: str, query: str = "", status: int = 301) -> Response:
-    """Send the client to another path of the door, with the query as it came."""
-    location = href(path) + (f"?{query}" if query else "")
-    return text_response(status, f"It is at {location}", [("Location", location), *SAFE])

@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from ecpds.events import timestamp
 from ecpds.model import PERMISSIONS, Entry, Identity, Page
-from ecpds.protocols.data_headers import Header, href
+from ecpds.protocols.data_headers import Header
+from ecpds.protocols.data_place import Place
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -63,23 +64,24 @@ class HtmlPages:
         self.form_policy: Header = ("Content-Security-Policy", f"default-src 'none'; {closed}")
 
     def listing(
-        self, path: str, page: Page, after: str | None, limit: int | None, identity: Identity, token: str | None
+        self, place: Place, page: Page, after: str | None, limit: int | None, identity: Identity, token: str | None
     ) -> str:
-        """The page of `path` that follows `after`; `limit` is what the client asked for, to be kept in the links.
+        """The page of `place` that follows `after`; `limit` is what the client asked for, to be kept in the links.
 
         `token` is that of the browser's session, if it has one.
         """
+        path = place.path.rstrip("/") or "/"
         destination = identity.names.get(element := path.split("/")[1], element)
         rights = [each for each in PERMISSIONS if path != "/" and identity.may(each, destination)]
         return self._listing.render(
             style=self._style,
             script=self.script_path,
             path=path,
-            here=href(path.rstrip("/")) + "/",
-            crumbs=crumbs(path),
-            rows=[_row(entry) for entry in page.entries],
-            first=_link(path, None, limit) if after else None,
-            next=_link(path, page.after, limit) if page.after is not None else None,
+            here=place.href(place.path),
+            crumbs=crumbs(place),
+            rows=[_row(place, entry) for entry in page.entries],
+            first=_link(place, None, limit) if after else None,
+            next=_link(place, page.after, limit) if page.after is not None else None,
             user=identity.login,
             rights=" ".join(rights),
             token=token,
@@ -90,11 +92,11 @@ class HtmlPages:
         return self._login.render(style=self._style, to=to, message=message)
 
 
-def crumbs(path: str) -> list[Link]:
-    """The way from the top to `path`, itself included."""
-    segments = [segment for segment in path.split("/") if segment]
+def crumbs(place: Place) -> list[Link]:
+    """The way from the top to a place, itself included."""
+    segments = [segment for segment in place.path.split("/") if segment]
     way = ["/".join(("", *segments[:depth], "")) for depth in range(len(segments) + 1)]
-    return [Link(name, href(above)) for name, above in zip(("data", *segments), way, strict=True)]
+    return [Link(name, place.href(above)) for name, above in zip(("data", *segments), way, strict=True)]
 
 
 def human_size(size: int) -> str:
@@ -108,10 +110,10 @@ def human_size(size: int) -> str:
     return f"{value:.1f} {UNITS[unit]}"
 
 
-def _row(entry: Entry) -> Row:
+def _row(place: Place, entry: Entry) -> Row:
     instant = timestamp(entry.mtime)
     return Row(
-        link=Link(entry.name, href(f"{entry.path}/" if entry.is_directory else entry.path)),
+        link=Link(entry.name, place.href(f"{entry.path}/" if entry.is_directory else entry.path)),
         directory=entry.is_directory,
         size="" if entry.is_directory else human_size(entry.size),
         length=entry.size,
@@ -121,7 +123,7 @@ def _row(entry: Entry) -> Row:
     )
 
 
-def _link(path: str, after: str | None, limit: int | None) -> str:
+def _link(place: Place, after: str | None, limit: int | None) -> str:
     asked = {"format": "html", "after": after, "limit": limit}
     query = urlencode({key: value for key, value in asked.items() if value is not None})
-    return f"{href(path.rstrip('/'))}/?{query}"
+    return f"{place.href(place.path)}?{query}"

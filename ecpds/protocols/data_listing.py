@@ -19,6 +19,7 @@ from ecpds.interfaces import IByteSink, IFileSystem
 from ecpds.model import Entry
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_html import HtmlPages
+from ecpds.protocols.data_place import Place
 from ecpds.wire.listings import csv_line, json_entry, text_line
 from ecpds.wire.negotiation import preferred
 
@@ -169,11 +170,12 @@ class Listings:
         self._most = min(most, AT_A_TIME)
         self._pages = pages
 
-    async def answer(self, files: IFileSystem, request: Request, path: str, token: str | None = None) -> Response:
-        """The listing of the directory at `path`, which ends in a slash; `token` is that of the browser's session."""
+    async def answer(self, files: IFileSystem, request: Request, place: Place, token: str | None = None) -> Response:
+        """The listing of the directory at `place`, whose path ends in a slash; `token` is that of the browser's session."""
         wish = asked(request.query, request.headers.get("accept"))
         if wish.form == "html":
-            return await self._page(files, path, wish, token)
+            return await self._page(files, place, wish, token)
+        path = place.path
         walk = Walk(files, path, wish, self._most)
         form = FORMS[wish.form]
         # The first page is read before the reply begins, so that a refusal still has its own status.
@@ -183,9 +185,9 @@ class Listings:
             return Response(200, headers, (beginning + form.end(walk.after)).encode())
         return Response(200, headers, LongListing(form, beginning, walk))
 
-    async def _page(self, files: IFileSystem, path: str, wish: Asked, token: str | None) -> Response:
+    async def _page(self, files: IFileSystem, place: Place, wish: Asked, token: str | None) -> Response:
         limit = min(wish.limit or self._most, self._most)
-        page = await files.list(path, wish.after, limit)
-        text = self._pages.listing(path[:-1] or "/", page, wish.after, wish.limit, files.identity, token)
+        page = await files.list(place.path, wish.after, limit)
+        text = self._pages.listing(place, page, wish.after, wish.limit, files.identity, token)
         headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._pages.policy, *SAFE]
         return Response(200, headers, text.encode())

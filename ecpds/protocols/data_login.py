@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from attrs import frozen
+
 from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IFileSystem, IPortal
@@ -40,6 +42,18 @@ _SCOPE = ("20000101", "portal", "https")
 """A signing key of no date and no region that a request could be signed for."""
 
 
+@frozen
+class Visitor:
+    """Who sent a request. `session` is there where a cookie said so; `shown`: whether the request has its token.
+
+    A form of a browser can't have it yet: it is one of the form's fields, and who reads the form must look for it.
+    """
+
+    files: IFileSystem
+    session: Session | None = None
+    shown: bool = True
+
+
 class Gate:
     """Lets requests in. `node` is this daemon's name, for the records."""
 
@@ -49,7 +63,7 @@ class Gate:
         self._sessions = sessions
         self._pages = pages
 
-    async def enter(self, request: Request) -> IFileSystem:
+    async def enter(self, request: Request) -> Visitor:
         """The view of the user that sent a request. Raises `HttpError` 303, 401 and 403, and what the portal raises."""
         field = request.headers.get("authorization")
         session = self.session(request)
@@ -59,6 +73,9 @@ class Gate:
         if field is None:
             assert session is not None
             return await self._known(session, request, origin)
+        return Visitor(await self._with_credentials(field, origin))
+
+    async def _with_credentials(self, field: str, origin: Origin) -> IFileSystem:
         if field.lower().startswith("bearer"):
             return await self._bearer(field, origin)
         try:
@@ -105,12 +122,13 @@ class Gate:
     def _origin(self, request: Request) -> Origin:
         return Origin("https" if request.secure else "http", request.peer, self._node)
 
-    async def _known(self, session: Session, request: Request, origin: Origin) -> IFileSystem:
-        if request.method not in HARMLESS and not same_token(session, request.headers.get(TOKEN)):
+    async def _known(self, session: Session, request: Request, origin: Origin) -> Visitor:
+        shown = request.method in HARMLESS or same_token(session, request.headers.get(TOKEN))
+        if not shown and not is_form(request):
             self._portal.refused(session.identity.login, f"{request.method} without {TOKEN}", origin)
             raise HttpError(403, "The request does not carry this session's token.", SAFE)
         try:
-            return await self._portal.resume(session.identity, origin)
+            return Visitor(await self._portal.resume(session.identity, origin), session, shown)
         except NotPermitted:
             self._sessions.end(session)
             raise
@@ -141,6 +159,12 @@ class Gate:
             to = quote(request.path + (f"?{request.query}" if request.query else ""), safe="")
             return HttpError(303, "Log in first.", [("Location", f"{LOGIN}?to={to}"), ("Vary", "Accept"), *SAFE])
         return HttpError(401, "Log in with a user name and a password.", CHALLENGES)
+
+
+def is_form(request: Request) -> bool:
+    """Whether a request brings the files of a browser's form."""
+    kind = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    return request.method == "POST" and kind == "multipart/form-data"
 
 
 async def read_form(request: Request) -> Mapping[str, str]:

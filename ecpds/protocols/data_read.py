@@ -11,7 +11,8 @@ from ecpds.errors import Incomplete, NotPermitted, PreconditionFailed
 from ecpds.http.message import HttpError, IBody, Request, Response
 from ecpds.interfaces import IByteSink, IDownload, IFileSystem
 from ecpds.model import DataFile, Entry
-from ecpds.protocols.data_headers import SAFE, Header, digests, media_type, redirect, representation, validators
+from ecpds.protocols.data_headers import SAFE, Header, digests, media_type, representation, validators
+from ecpds.protocols.data_place import Place
 from ecpds.wire.byteranges import ByteRanges
 from ecpds.wire.conditions import Verdict, range_applies, verdict
 from ecpds.wire.ranges import Span, coalesced, spans, unsatisfied_range
@@ -72,14 +73,15 @@ class FileReader:
         self._most_ranges = most_ranges
         self._random = random
 
-    async def answer(self, files: IFileSystem, request: Request, path: str) -> Response:
+    async def answer(self, files: IFileSystem, request: Request, place: Place) -> Response:
         """Without a trailing slash a directory is elsewhere: at the slash.
 
         The request is decided on what is there before a file is opened, for an opened file is a pull on record.
         """
+        path = place.path
         entry = await files.stat(path)
         if entry.file is None:
-            return redirect(f"{path}/", request.query)
+            return place.redirect(f"{path}/", request.query)
         if not files.identity.may("get"):
             raise HttpError(403, NotPermitted().sentence)
         most = min(self._most_ranges, int(files.identity.options.get(MOST_RANGES, self._most_ranges)))

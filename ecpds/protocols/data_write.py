@@ -1,37 +1,42 @@
-"""PUT, DELETE, MKCOL and MOVE: what is asked is checked, then the bytes come, then the commit, and only then the reply."""
+"""PUT, DELETE, MKCOL, MOVE, COPY: what is asked is checked, then the bytes come, then the commit, and only then the reply."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from ecpds.errors import AlreadyExists, PreconditionFailed
+from ecpds.errors import AlreadyExists, NotSupported, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response, text_response
-from ecpds.http.routing import decode_path
-from ecpds.interfaces import IFileSystem
-from ecpds.model import Condition, DataFile, Entry
-from ecpds.protocols.data_headers import PREFIX, SAFE, digests, href, validators
+from ecpds.interfaces import IDownload, IFileSystem, IThreads
+from ecpds.model import ANYTHING, EMPTY, Condition, DataFile, Entry
+from ecpds.protocols.data_headers import SAFE, digests, validators
+from ecpds.protocols.data_place import Place
+from ecpds.protocols.s3_write import FromDownload
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
+from ecpds.wire.ranges import Span
 
 
-async def write_file(files: IFileSystem, request: Request, path: str) -> Response:
-    """Answer a PUT: 201 where nothing was before, 204 where a file was replaced. A cut request publishes nothing."""
+async def write_file(files: IFileSystem, request: Request, place: Place) -> Response:
+    """Answer a PUT, or a POST of one file: 201 where nothing was before, 204 where a file was replaced.
+
+    A request that is cut short publishes nothing.
+    """
     _refuse_partial(request)
     expected = _expected(request)
-    condition = await _condition(files, request, path)
-    upload = await files.open_write(path, request.length, condition, expected)
+    condition = await _condition(files, request, place.path)
+    upload = await files.open_write(place.path, request.length, condition, expected)
     try:
         await upload.receive(request.body)
         entry = await upload.commit()
     except Exception as failure:
         await upload.abort(failure)
         raise
-    return _stored(request, path, entry, condition)
+    return _stored(request, place, entry, condition)
 
 
-async def delete(files: IFileSystem, request: Request, path: str) -> Response:
+async def delete(files: IFileSystem, request: Request, place: Place) -> Response:
     """Answer a DELETE: of a file, or, with a trailing slash, of an empty directory."""
+    path = place.path
     if path.endswith("/"):
         _refuse_tags(request)
         await files.remove_directory(path)
@@ -40,42 +45,70 @@ async def delete(files: IFileSystem, request: Request, path: str) -> Response:
     return Response(204, list(SAFE))
 
 
-async def make_folder(files: IFileSystem, request: Request, path: str) -> Response:
+async def make_folder(files: IFileSystem, request: Request, place: Place) -> Response:
     """Answer a MKCOL (RFC 4918 section 9.3): a folder, and nothing in it yet."""
     if request.length != 0:
         raise HttpError(415, "A folder is made without a body.", SAFE)
     try:
-        await files.make_directory(path.rstrip("/"))
+        await files.make_directory(place.path.rstrip("/"))
     except AlreadyExists as refusal:
         return text_response(405, refusal.sentence, SAFE)
-    return Response(201, [("Location", href(f"{path.rstrip('/')}/")), *SAFE])
+    return Response(201, [("Location", place.href(f"{place.path.rstrip('/')}/")), *SAFE])
 
 
-async def move(files: IFileSystem, request: Request, path: str) -> Response:
+async def move(files: IFileSystem, request: Request, place: Place) -> Response:
     """Answer a MOVE (RFC 4918 section 9.9): another name in the same destination.
 
     With `Overwrite: F` the name must be free; else a file of that name is replaced, a folder never.
     """
-    target = _target(request)
+    target = place.target(request).path
     taken = await files.find(target.rstrip("/")) is not None
     try:
-        await files.rename(path.rstrip("/"), target.rstrip("/"), request.headers.get("overwrite") != "F")
+        await files.rename(place.path.rstrip("/"), target.rstrip("/"), request.headers.get("overwrite") != "F")
     except AlreadyExists as refusal:
         return text_response(412, refusal.sentence, SAFE)
-    return Response(204 if taken else 201, [("Location", href(target)), *SAFE])
+    return Response(204 if taken else 201, [("Location", place.href(target)), *SAFE])
 
 
-def _target(request: Request) -> str:
-    """The path that a Destination field names (RFC 4918 section 10.3): here, and of this door."""
-    field = request.headers.get("destination")
-    if not field:
-        raise HttpError(400, "A Destination field must say where to.", SAFE)
-    parts = urlsplit(field)
-    if parts.netloc and parts.netloc != request.headers.get("host"):
-        raise HttpError(502, "The destination is on another server.", SAFE)
-    if parts.query or parts.fragment or not parts.path.startswith(f"{PREFIX}/"):
-        raise HttpError(400, "The destination is not a path of this door.", SAFE)
-    return decode_path(parts.path).removeprefix(PREFIX)
+class Copier:
+    """Answers COPY; the bytes go through buffers, and `threads` read them from the disk."""
+
+    def __init__(self, threads: IThreads) -> None:
+        self._threads = threads
+
+    async def copy(self, files: IFileSystem, request: Request, place: Place) -> Response:
+        """Answer a COPY (RFC 4918 section 9.8) of a file, into any destination that the user may write to.
+
+        The copy is a file of its own, with times, metadata and a lifetime of its own; the digest that is known of the
+        first is checked on the way.
+        """
+        target = place.target(request)
+        if place.path.endswith("/"):
+            raise NotSupported("a folder is copied file by file")
+        condition = Condition(absent=True) if request.headers.get("overwrite") == "F" else ANYTHING
+        download = await files.open_read(place.path)
+        failure: BaseException | None = None
+        try:
+            entry = await self._copy(files, download, target, condition)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            download.close(failure)
+        return _stored(request, target, entry, condition)
+
+    async def _copy(self, files: IFileSystem, download: IDownload, target: Place, condition: Condition) -> Entry:
+        source = download.entry.file
+        assert source is not None
+        known = source.digests.get("sha256")
+        expected = EMPTY if known is None else {"sha256": known}
+        upload = await files.open_write(target.path, source.size, condition, expected, source.metadata)
+        try:
+            await upload.receive(FromDownload(download, Span(0, source.size), self._threads))
+            return await upload.commit()
+        except Exception as failure:
+            await upload.abort(failure)
+            raise
 
 
 def _refuse_partial(request: Request) -> None:
@@ -122,11 +155,11 @@ def _refuse_tags(request: Request) -> None:
         raise HttpError(412, PreconditionFailed().sentence, SAFE)
 
 
-def _stored(request: Request, path: str, entry: Entry, condition: Condition) -> Response:
+def _stored(request: Request, place: Place, entry: Entry, condition: Condition) -> Response:
     assert entry.file is not None
     known = condition.exists or condition.match is not None
     headers = [
-        ("Location", href(path)),
+        ("Location", place.href(place.path)),
         *validators(entry.file),
         *digests(entry.file, request.headers),
     ]

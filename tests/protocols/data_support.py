@@ -17,6 +17,7 @@ from ecpds.http.message import Headers, HttpError, Request, Response, text_respo
 from ecpds.http.replies import refusal_response
 from ecpds.interfaces import IByteSource
 from ecpds.protocols.data import DataDoor
+from ecpds.threads import InlineThreads
 from tests.doubles import MemoryPortal, MemorySink, MemorySource, make_identity
 
 PASSWORD = "secret"
@@ -52,7 +53,7 @@ class DoorTestCase(SynchronousTestCase):
         self.portal = MemoryPortal(users)
         self.tree = self.portal.tree
         self.clock = Clock()
-        self.door = DataDoor(self.portal, "node-1", Limits(listing_page=self.listing_page), self.clock.seconds)
+        self.door = DataDoor(self.portal, "node-1", Limits(listing_page=self.listing_page), self.clock.seconds, InlineThreads())
 
     def request(
         self,

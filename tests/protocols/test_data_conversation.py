@@ -9,6 +9,7 @@ from ecpds.config import Limits
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.protocols.data import METHODS, DataDoor, home
+from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from tests.doubles import MemoryChannel, make_portal
 from tests.protocols.data_support import basic
@@ -24,7 +25,7 @@ class ConversationTests(SynchronousTestCase):
         limits = Limits(listing_page=2)
         routes = Routes()
         routes.add(("GET", "HEAD"), "/", home)
-        routes.add(METHODS, "/data", DataDoor(self.portal, "node", limits, Clock().seconds).handle)
+        routes.add(METHODS, "/data", DataDoor(self.portal, "node", limits, Clock().seconds, InlineThreads()).handle)
         self.server = HttpServer(routes, limits, Timeouts(clock), clock.seconds)
         self.channel = MemoryChannel(secure=True)
         self.ended = self.server.serve(self.channel)

@@ -57,7 +57,8 @@ class CorsTests(DoorTestCase):
     def test_other_options_are_as_ever(self) -> None:
         for fields in ({}, {"Origin": SITE}):
             seen = self.ask("OPTIONS", "/data/", fields, login=None)
-            self.assertEqual((seen.status, list(dict(seen.headers.items()))), (204, ["allow", "content-length"]))
+            told = {name for name, _ in seen.headers.items() if not name.startswith("tus-")}
+            self.assertEqual((seen.status, told), (204, {"allow", "content-length"}))
 
 
 class StrictTransportTests(DoorTestCase):

@@ -20,6 +20,7 @@ from ecpds.errors import ConnectionLost, Unavailable
 from ecpds.http.message import HttpError, IBody
 from ecpds.protocols.data_html import crumbs, human_size
 from ecpds.protocols.data_listing import AT_A_TIME, asked
+from ecpds.protocols.data_place import Place
 from tests.doubles import MemorySink
 from tests.protocols.data_support import DoorTestCase
 
@@ -332,9 +333,9 @@ class PageTests(DoorTestCase):
         self.assertIn("data", reader.words)
 
     def test_crumbs(self) -> None:
-        found = [(link.name, link.href) for link in crumbs("/demo/a b")]
+        found = [(link.name, link.href) for link in crumbs(Place("/data", "/demo/a b"))]
         self.assertEqual(found, [("data", "/data/"), ("demo", "/data/demo/"), ("a b", "/data/demo/a%20b/")])
-        self.assertEqual([link.href for link in crumbs("/")], ["/data/"])
+        self.assertEqual([link.href for link in crumbs(Place("/data", "/"))], ["/data/"])
 
     def test_human_sizes(self) -> None:
         rows = [
