@@ -166,18 +166,39 @@ class Leave:
 
 
 class MasterFor:
-    """The Master as one node may use it: with tickets, and speaking of its own copies only. All else goes through."""
+    """The Master as one node may use it: with tickets, and speaking of its own copies only. All else goes through.
+
+    Which uploads the node has begun is remembered until it ends them, for when it can't.
+    """
 
     def __init__(self, master: IMaster, node: str, leave: Leave) -> None:
         self._master = master
         self._node = node
         self._leave = leave
+        self._begun: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._master, name)
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
-        return self._leave.to_write(await self._master.allocate(request), request.size)
+        allocation = await self._master.allocate(request)
+        self._begun.add(allocation.id)
+        return self._leave.to_write(allocation, request.size)
+
+    async def finish(self, allocation: int) -> Entry:
+        try:
+            return await self._master.finish(allocation)
+        finally:
+            self._begun.discard(allocation)
+
+    async def abandon(self, allocation: int) -> None:
+        self._begun.discard(allocation)
+        await self._master.abandon(allocation)
+
+    async def abandon_all(self) -> None:
+        """The node has died: nobody will end what it had begun, and until then no sweep may take its bytes."""
+        while self._begun:
+            await self.abandon(self._begun.pop())
 
     async def resolve(self, destination: str, path: str) -> Entry:
         return self._leave.to_read(await self._master.resolve(destination, path))

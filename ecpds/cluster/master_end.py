@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 from attrs import define
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 
 from ecpds.cluster.authority import MEMBER, Credentials, Peer, fleet_context
 from ecpds.cluster.calls import Handler, handlers
@@ -38,6 +40,7 @@ class Session:
     incarnation: str
     member: Member
     exchange: Exchange
+    master: MasterFor
     post: Post | None = None
 
 
@@ -189,15 +192,20 @@ class MasterEnd:
         exchange = Exchange(self._clock, table)
         if old is not None:
             old.exchange.refuse_all(lambda: Unavailable(f"node {hello.name} was restarted"))
+            Deferred.fromCoroutine(old.master.abandon_all()).addErrback(self._not_abandoned)
         member = Member(hello.name, exchange)
-        table |= handlers(RemoteMaster, self.master_for(hello.name))
+        master = self.master_for(hello.name)
+        table |= handlers(RemoteMaster, master)
         table |= handlers(FleetCalls, FleetDesk(member, self._sink, self._heard))
         table |= self.more(member)
-        session = self._sessions[hello.name] = Session(hello.incarnation, member, exchange)
+        session = self._sessions[hello.name] = Session(hello.incarnation, member, exchange, master)
         if "mover" in hello.roles:
             present = lambda: self.standing(hello.name) is Standing.ALIVE  # noqa: E731
             self._joined(RemoteMoverControl(member, present), member)
         return session
+
+    def _not_abandoned(self, failure: Failure) -> None:
+        self.log.failure("the uploads of a node that has died could not be abandoned", failure)
 
     def _lost(self, post: Post) -> None:
         late = self._posts.pop(post)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ecpds.cluster.codec import decode
 from ecpds.config import Config, ConfigError
-from ecpds.errors import NotPermitted
+from ecpds.errors import NotPermitted, Unavailable
 from ecpds.keys import keys_folder, write_secret
 
 SIGNATURE = 64
@@ -91,7 +91,7 @@ class TicketCheck:
         self._now = now
 
     def check(self, data: bytes, verb: str, holder: str | None) -> Ticket:
-        """Raises `NotPermitted`, `InvalidRequest`."""
+        """Raises `NotPermitted`, `InvalidRequest`; `Unavailable` when it came too late, which is no fault of the user's."""
         try:
             self._key.verify(data[:SIGNATURE], data[SIGNATURE:])
         except InvalidSignature:
@@ -102,7 +102,7 @@ class TicketCheck:
         if holder is not None and ticket.holder != holder:
             raise NotPermitted("the ticket is another node's")
         if self._now() > ticket.expires + LEEWAY:
-            raise NotPermitted("the ticket has expired")
+            raise Unavailable("the ticket has expired")
         return ticket
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ from ecpds.config import Config, Node
 from ecpds.errors import NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.events import Event
 from ecpds.keys import utc_now
-from ecpds.model import Copy, DataFile, Entry, Segment, StoredSegment, VolumeUse
+from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Origin, Segment, StoredSegment, VolumeUse
 
 reactor: Any = global_reactor
 SECRET = b"s" * 43
@@ -62,6 +62,15 @@ class FakeMaster:
     def __init__(self) -> None:
         self.finishing: list[Deferred[Entry]] = []
         self.events: list[Event] = []
+        self.allocated: list[int] = []
+        self.abandoned: list[int] = []
+
+    async def allocate(self, request: AllocationRequest) -> Allocation:
+        self.allocated.append(len(self.allocated))
+        return Allocation(self.allocated[-1], (), ())
+
+    async def abandon(self, allocation: int) -> None:
+        self.abandoned.append(allocation)
 
     async def resolve(self, destination: str, path: str) -> Entry:
         if path != "a":
@@ -94,6 +103,9 @@ class FakeMover:
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         self.deleted += [each.segment for each in segments]
+
+    async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
+        return dict.fromkeys(names, "")
 
 
 def say_in_its_place(replayed: Application, send: Any, connection: Any, message: Application) -> None:
@@ -326,6 +338,23 @@ class Linked(LinkCase):
         node.stop()
         await self.until(lambda: self.master.standing("mover-1") is Standing.SUSPECT)
         await self.refusal(self.controls["mover-1"].volumes(), Unavailable)
+
+    async def test_what_a_dead_node_had_begun_is_abandoned(self) -> None:
+        """When it is back: a node that only lost its link may still come to an end with it."""
+        node = await self.linked("mover-1")
+        master = RemoteMaster(node)
+        request = AllocationRequest(1, "demo", "a", Origin("ftp", "", ""))
+        begun = [(await master.allocate(request)).id for _ in range(4)]
+        finishing = ensureDeferred(master.finish(begun[0]))
+        await self.until(lambda: self.real.finishing)
+        self.real.finishing[0].callback(Entry("a", 1.0))
+        await finishing
+        await master.abandon(begun[1])
+        node.stop()
+        await self.until(lambda: self.master.standing("mover-1") is Standing.SUSPECT)
+        self.assertEqual(self.real.abandoned, [begun[1]])
+        await self.linked("mover-1", incarnation="2")
+        self.assertEqual(sorted(self.real.abandoned), begun[1:])
 
     async def test_two_of_one_name(self) -> None:
         node = await self.linked("mover-1")

@@ -156,7 +156,7 @@ class TlsStreamTests(StreamCase):
         self.put(1, b"here")
         ticket = self.leave.to_read(1, Copy("mover-b", 0), 4)
         self.reactor.advance(70)
-        self.refused(NotPermitted, RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), 4))
+        self.refused(Unavailable, RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), 4))
 
     def test_a_ticket_to_write_is_good_once(self) -> None:
         ticket = self.leave.to_write(1, 0, (), None)
