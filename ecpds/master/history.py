@@ -7,7 +7,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -21,6 +21,9 @@ from ecpds.master.writer import Writer
 
 GROUP = 500
 """Records that are written with one commit at most."""
+
+REST = 0.1
+"""Seconds between two commits of records, unless somebody asks."""
 
 QUEUE = 20_000
 """Records that wait to be written at most; a record for which there is no room is counted and dropped."""
@@ -56,6 +59,7 @@ class History:
         self._day = 0
         self._queue: deque[Event] = deque()
         self._write = Shared("writing the history", self._write_all)
+        self._resting: IDelayedCall | None = None
         self.dropped = 0
 
     def record(self, event: Event) -> None:
@@ -65,15 +69,27 @@ class History:
             self.dropped += 1
             return
         self._queue.append(event)
-        if not self._write.running:
+        if not self._write.running and self._resting is None:
             self._write.begin()
 
     async def flush(self) -> None:
         """Wait until what is queued is written, or could not be."""
+        self._wake()
         if self._queue or self._write.running:
             await self._write.begin()
 
+    def _wake(self) -> None:
+        resting, self._resting = self._resting, None
+        if resting is not None and resting.active():
+            resting.cancel()
+
+    def _rested(self) -> None:
+        self._resting = None
+        if self._queue:
+            self._write.begin()
+
     async def _write_all(self) -> None:
+        """Then rest, so that a busy Master writes many at a time."""
         while self._queue:
             group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
             try:
@@ -81,6 +97,8 @@ class History:
             except Refusal:
                 self._queue.extendleft(reversed(group))
                 raise
+        self._wake()
+        self._resting = self._clock.callLater(REST, self._rested)
 
     def _add(self, group: list[Event], session: Session) -> int:
         """Run by the writer; returns the day. Days never go back, so that numbers don't, whatever is done to the clock."""

@@ -33,7 +33,7 @@ from ecpds.protocols.ssh_door import SshDoor
 from ecpds.threads import LooseThreads
 from ecpds.transports.arrivals import NOBODY, Balancers
 from ecpds.transports.buffers import make_buffer
-from ecpds.transports.factories import FactoryServer, serve_factory
+from ecpds.transports.factories import FactoryServer, NamedPeer, PromptPeer, serve_factory
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
 
 LOOPBACK = ("127.0.0.1",)
@@ -137,7 +137,7 @@ class Doors:
         if self.ssh is not None:
             self._bind_factory("ssh", config.ssh.port, self.ssh.server)
         if self.manhole is not None:
-            bind = partial(self._bind_protocols, self.manhole.server, NOBODY, False)
+            bind = partial(self._bind_protocols, self.manhole.server, NOBODY, False, NamedPeer)
             self._means.ports.bind("manhole", config.manhole.port, LOOPBACK, bind)
         if config.admin.port is not None:
             self._means.ports.bind("admin", config.admin.port, config.admin.interface, self._bind_watch)
@@ -145,9 +145,9 @@ class Doors:
 
     def _open_ftp(self) -> None:
         options = self._means.config.ftp
-        self._bind_factory("ftp", options.port, self.ftp)
+        self._bind_factory("ftp", options.port, self.ftp, PromptPeer)
         if options.tls != "off" and options.implicit_port is not None:
-            self._bind_factory("ftps", options.implicit_port, ImplicitFactory(self.ftp))
+            self._bind_factory("ftps", options.implicit_port, ImplicitFactory(self.ftp), PromptPeer)
 
     def _open_http(self, door: str, web: HttpServer, options: Https | S3) -> None:
         config = self._means.config
@@ -177,13 +177,15 @@ class Doors:
         self._watched.append(server)
         return server.port
 
-    def _bind_factory(self, name: str, port: int, factory: Factory[Any]) -> None:
+    def _bind_factory(self, name: str, port: int, factory: Factory[Any], peer: type[NamedPeer] = NamedPeer) -> None:
         node = self._means.config.node
-        bind = partial(self._bind_protocols, factory, self._balancers, node.share_ports)
+        bind = partial(self._bind_protocols, factory, self._balancers, node.share_ports, peer)
         self._means.ports.bind(name, port, node.interface, bind)
 
-    def _bind_protocols(self, factory: Factory[Any], balancers: Balancers, shared: bool, address: str, port: int) -> int:
-        server = serve_factory(self._means.around, address, port, factory, balancers, shared)
+    def _bind_protocols(
+        self, factory: Factory[Any], balancers: Balancers, shared: bool, peer: type[NamedPeer], address: str, port: int
+    ) -> int:
+        server = serve_factory(self._means.around, address, port, factory, balancers, shared, peer)
         self._factory_servers.append(server)
         return server.port
 

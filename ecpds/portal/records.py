@@ -1,7 +1,7 @@
 """Records as files: one record a line, one file a day and form, in `HOME/events/` of the node of the client.
 
-What has been queued when the writing thread is free is made into lines there and goes out in one write, so a burst costs
-few of them and a single record waits for nothing. The queue is bounded; what does not fit is counted and said in the
+What has been queued is made into lines on a thread and goes out in one write, and then the files have a rest, so that a
+busy node writes few times and a single record waits for nothing. The queue is bounded; what does not fit is counted and said in the
 log. The files are for people and log collectors; the history in the catalogue is what the portal itself asks.
 """
 
@@ -27,6 +27,9 @@ QUEUE = 50_000
 
 BATCH = 10_000
 """How many go out in one write."""
+
+REST = 0.1
+"""Seconds between two writes."""
 
 RETRY = 5.0
 """How long to wait after a write that failed, in seconds."""
@@ -56,7 +59,7 @@ class RecordFiles:
         self._queue: deque[Event] = deque()
         self.dropped = 0
         self._told = 0
-        self._writing = False
+        self._writing = self._stopping = False
         self._held: IDelayedCall | None = None
         self._idle: list[Deferred[None]] = []
 
@@ -69,6 +72,7 @@ class RecordFiles:
 
     async def stop(self) -> None:
         """Returns when everything is written, or can't be."""
+        self._stopping = True
         self._unhold()
         self._begin()
         if self._writing:
@@ -100,13 +104,18 @@ class RecordFiles:
             await self._threads.run(append_all, file, self._form, batch)
         except Exception:
             self.log.failure("{count} records can't be written to {folder}", count=len(batch), folder=self._folder)
-            self._held = self._clock.callLater(RETRY, self._release)
+            self._hold(RETRY)
             return
         for _ in batch:
             self._queue.popleft()
         if untold := self.dropped - self._told:
             self.log.error("{count} records were dropped while {folder} was slow", count=untold, folder=self._folder)
             self._told = self.dropped
+        if not self._stopping:
+            self._hold(REST)
+
+    def _hold(self, seconds: float) -> None:
+        self._held = self._clock.callLater(seconds, self._release)
 
     def _release(self) -> None:
         self._held = None

@@ -76,12 +76,14 @@ class RecordFilesTests(SynchronousTestCase):
         sink = self.sink()
         for time in (NOON, NOON + 86400, NOON + 1):
             sink.record(event(0, time))
+            self.clock.advance(records.REST)
         self.assertEqual(sorted(file.name for file in self.folder.iterdir()), ["2023-11-14.jsonl", "2023-11-15.jsonl"])
 
     def test_any_text_is_one_line(self) -> None:
         sink = self.sink()
         for text in ("a\nb", "é\u2028", "\ud800", '"'):
             sink.record(denial_event(NOON, text, text, text, "", ""))
+        self.clock.advance(records.REST)
         lines = (self.folder / "2023-11-14.jsonl").read_bytes().splitlines()
         self.assertEqual([json.loads(line)["UserId"] for line in lines], ["a\nb", "é\u2028", "\ud800", '"'])
 
@@ -91,9 +93,23 @@ class RecordFilesTests(SynchronousTestCase):
         for number in range(100):
             sink.record(event(number))
         threads.go_on()
+        self.clock.advance(records.REST)
         threads.go_on()
         self.assertEqual(threads.calls, 2)
         self.assertEqual(self.users(), [f"user-{number}" for number in range(100)])
+
+    def test_a_busy_node_writes_once_in_a_while(self) -> None:
+        threads = SlowThreads()
+        sink = self.sink(threads)
+        sink.record(event(0))
+        threads.go_on()
+        for number in range(1, 50):
+            sink.record(event(number))
+            self.clock.advance(records.REST / 100)
+        self.assertEqual(threads.calls, 1)
+        self.clock.advance(records.REST)
+        threads.go_on()
+        self.assertEqual((threads.calls, len(self.users())), (2, 50))
 
     def test_stop_waits_for_what_is_queued(self) -> None:
         threads = SlowThreads()
@@ -138,6 +154,7 @@ class RecordFilesTests(SynchronousTestCase):
             sink.record(event(number))
         while threads.waiting:
             threads.go_on()
+            self.clock.advance(records.REST)
         self.assertEqual(self.users(), ["user-0", "user-1", "user-2"])
         sink.record(event(11))
         threads.go_on()

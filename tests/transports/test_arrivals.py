@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 import socket
@@ -13,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from ecpds.admission import Admission
 from ecpds.interfaces import IChannel
 from ecpds.transports.arrivals import Balancers
-from ecpds.transports.factories import serve_factory
+from ecpds.transports.factories import NamedPeer, PromptPeer, serve_factory
 from ecpds.transports.listeners import Listeners, make_channel, serve
 from tests.transports.pump import server_context
 from tests.transports.test_listeners import LoopbackCase
@@ -182,12 +183,14 @@ class Greeter(Protocol):
 
 
 class AtProtocols(ArrivalCase):
+    peer: type[NamedPeer] = NamedPeer
+
     def setUp(self) -> None:
         super().setUp()
         self.factory: Any = Factory.forProtocol(Greeter)
         self.factory.noisy = False
         self.factory.made, self.factory.came = [], bytearray()
-        self.server = serve_factory(self.around, "127.0.0.1", 0, self.factory, self.balancers)
+        self.server = serve_factory(self.around, "127.0.0.1", 0, self.factory, self.balancers, peer=self.peer)
         self.addCleanup(self.server.stop_listening)
 
     def made(self) -> Any:
@@ -216,6 +219,41 @@ class AtProtocols(ArrivalCase):
         self.factory.buildProtocol = lambda address: None
         sock = self.connect(self.server.port)
         self.reactor.until(lambda: self.is_closed(sock))
+
+
+class AtPromptProtocols(AtProtocols):
+    peer = PromptPeer
+
+    def test_an_answer_leaves_without_a_turn(self) -> None:
+        sock = self.connect(self.server.port)
+        transport = self.made().transport
+        transport.write(b" again")
+        self.assertEqual(sock.recv(99), b"hello again")
+
+    def test_what_the_kernel_does_not_take_at_once_comes_in_order(self) -> None:
+        sock = self.connect(self.server.port)
+        transport = self.made().transport
+        sent = [bytes([number]) * 100_000 for number in range(100)]
+        for each in sent:
+            transport.write(each)
+        came = bytearray()
+
+        def ended() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                came.extend(sock.recv(1 << 20))
+            return len(came) >= 5 + 10_000_000
+
+        sock.setblocking(False)
+        self.reactor.until(ended)
+        self.assertEqual(bytes(came), b"hello" + b"".join(sent))
+
+    def test_that_a_peer_is_gone_is_left_to_the_reactor_to_find(self) -> None:
+        sock = self.connect(self.server.port)
+        transport = self.made().transport
+        sock.close()
+        for _ in range(3):
+            transport.write(b"x" * 1000)
+        self.assertIsNotNone(transport.doWrite())
 
 
 class Shared(ArrivalCase):
