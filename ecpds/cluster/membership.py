@@ -80,11 +80,6 @@ class Membership:
         member = self._members.get(name)
         return Standing.GONE if member is None else member.standing
 
-    def heard_at(self, name: str) -> float:
-        """When a node was last heard of; 0 for one that never was."""
-        member = self._members.get(name)
-        return 0.0 if member is None else member.heard
-
     def forget(self, name: str) -> None:
         """It is not of the fleet any more."""
         self._members.pop(name, None)

@@ -29,9 +29,9 @@ class LeastActive:
         self._activity[name] = activity
         insort(self._levels.setdefault(activity, []), name)
 
-    def add(self, name: str) -> None:
-        """It is more active by one."""
-        self.put(name, self._activity[name] + 1)
+    def change(self, name: str, step: int) -> None:
+        """It is more active by that, or less."""
+        self.put(name, self._activity[name] + step)
 
     def remove(self, name: str) -> None:
         del self._names[bisect_left(self._names, name)]

@@ -36,7 +36,6 @@ class Facts:
     standing: str = "alive"
     reads: Mapping[int, int] = NO_READS
     volumes: Sequence[VolumeUse] | None = None
-    heard: float = 0.0
 
 
 @frozen
@@ -56,7 +55,6 @@ class Movers:
         self._placer = Placer(random, limits.free_space)
         self._volumes: dict[str, Sequence[VolumeUse]] = {}
         self._known: dict[str, Known] = {}
-        self._heard: dict[str, float] = {}
         self._draining: set[str] = set()
         self._clock = clock
         self._stale_at = 0.0
@@ -118,15 +116,15 @@ class Movers:
         self._refresh()
         return self._placer.place(wanted)
 
+    def ended(self, places: Sequence[Placement]) -> None:
+        """What was to be stored there is, or came to nothing."""
+        self._placer.ended(places)
+
     def _refresh(self) -> None:
         """Tell the placer how the movers are."""
         self._stale_at = self._clock.seconds() + FRESH
         for name, known in self._known.items():
-            facts = known.facts()
-            if facts.heard != self._heard.get(name):
-                self._heard[name] = facts.heard
-                self._placer.heard(name)
-            self._placer.know(self._candidate(name, facts))
+            self._placer.know(self._candidate(name, known.facts()))
 
     def _candidate(self, name: str, facts: Facts) -> Candidate:
         volumes = self._volumes.get(name, ()) if facts.volumes is None else facts.volumes
@@ -140,7 +138,6 @@ class Movers:
         self._stale_at = 0.0
 
     async def _look_at(self, name: str, control: IMoverControl) -> None:
-        self._placer.heard(name)
         try:
             self._volumes[name] = await control.volumes()
         except Refusal as refusal:

@@ -3,8 +3,7 @@
 As OpenECPDS decides (architecture, data mover allocation): a transfer group, by its name, the destination's, or the
 default; where that group is one of a cluster, the cluster's next by weighted round robin; a volume of the group, by its
 free space; then the movers of the group that have room on that volume, the least active first, in rotation. Unlike there,
-what is full, has failed, is draining or not there is never chosen, and what was placed since a mover last said how busy it
-is counts as activity.
+what is full, has failed, is draining or not there is never chosen, and an upload counts as activity until it has ended.
 
 What is known of the movers is kept in the order in which it is asked for, so that a decision costs the same among ten
 movers and among a thousand.
@@ -152,11 +151,13 @@ class Placer:
         if not group.members:
             del self._groups[mover.group]
 
-    def heard(self, name: str) -> None:
-        """The mover has said how busy it is: what was placed on it before is in that."""
-        if self._placed.pop(name, None) and name in self._known:
-            mover = self._known[name]
-            self._index(self._groups[mover.group], mover)
+    def ended(self, places: Sequence[Placement]) -> None:
+        """What was placed there is stored, or came to nothing."""
+        for place in places:
+            placed = self._placed.get(place.mover, Counter())
+            if placed[place.volume]:
+                placed[place.volume] -= 1
+                self._count(place, -1)
 
     def place(self, wanted: Wanted) -> tuple[Placement, ...]:
         """A volume for each copy, no two on one mover. Raises `NoSpace`; `NotFound` for a group that there is not."""
@@ -173,8 +174,14 @@ class Placer:
         group.turns += 1
         for each in chosen:
             self._placed.setdefault(each.mover, Counter())[each.volume] += 1
-            group.volumes[each.volume].movers.add(each.mover)
+            self._count(each, 1)
         return tuple(chosen)
+
+    def _count(self, place: Placement, step: int) -> None:
+        mover = self._known.get(place.mover)
+        volume = None if mover is None else self._groups[mover.group].volumes.get(place.volume)
+        if volume is not None and place.mover in volume.rooms:
+            volume.movers.change(place.mover, step)
 
     def _index(self, group: _Group, mover: Candidate) -> None:
         placed = self._placed.get(mover.name, Counter())

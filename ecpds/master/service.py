@@ -93,7 +93,7 @@ class Master(KeyedMaster):
         self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
         self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots, self.destination)
         self.movers = Movers(clock, random, limits)
-        self.uploads = Uploads()
+        self.uploads = Uploads(lambda upload: self.movers.ended(upload.allocation.placements))
         self.history = History(writer, clock, limits.history_days)
         self.ids = Ids(writer)
         self._cache = self.resolved = ResolveCache()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from twisted.internet.defer import Deferred
 
@@ -61,7 +61,9 @@ class Upload:
 class Uploads:
     """All of them, by DataFileID."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[Upload], None]) -> None:
+        """`ended` is called with each that has ended, before anybody is told."""
+        self._told = ended
         self._under_way: dict[int, Upload] = {}
         self._ended: OrderedDict[int, Entry | Exception] = OrderedDict()
 
@@ -106,6 +108,7 @@ class Uploads:
         self._ended[id_] = outcome
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
+        self._told(upload)
         for waiter in upload.waiting:
             if isinstance(outcome, Exception):
                 waiter.errback(_again(outcome))

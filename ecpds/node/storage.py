@@ -196,5 +196,4 @@ def member_facts(side: MasterSide, member: Member) -> Facts:
     """A member as the Master's placement sees it."""
     standing = side.end.standing(member.name)
     state = member.state
-    heard = side.end.membership.heard_at(member.name)
-    return Facts(member.group, standing is Standing.ALIVE, standing.value, state.reads, state.volumes, heard)
+    return Facts(member.group, standing is Standing.ALIVE, standing.value, state.reads, state.volumes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, NotFound
 from ecpds.master.placement import Candidate, Placer, Wanted
-from ecpds.model import VolumeUse
+from ecpds.model import Placement, VolumeUse
 
 ROOM = 1 << 40
 
@@ -139,12 +139,18 @@ class Placing(SynchronousTestCase):
         movers = [mover("a", reads={0: 3}), mover("b", reads={0: 1}), mover("c", reads={0: 2})]
         self.assertEqual(self.placed(movers), {"b": 1})
 
-    def test_what_was_placed_counts_until_the_mover_is_heard_of(self) -> None:
+    def test_an_upload_counts_until_it_has_ended(self) -> None:
         movers = [mover("a", reads={0: 2}), mover("b")]
         self.assertEqual(self.placed(movers, 6), {"b": 4, "a": 2})
-        self.placer.heard("b")
-        self.placer.heard("a")
-        self.assertEqual(self.placed(movers, 2), {"b": 2})
+        self.placer.ended([Placement("b", 0)] * 4)
+        self.assertEqual(self.placed(movers, 5), {"b": 5})
+
+    def test_ends_that_it_has_not_seen_begin_change_nothing(self) -> None:
+        """Uploads that an earlier Master placed, of movers that may be gone."""
+        movers = [mover("a"), mover("b")]
+        self.placed(movers)
+        self.placer.ended([Placement("a", 0), Placement("a", 0), Placement("b", 0), Placement("b", 7), Placement("x", 0)])
+        self.assertEqual(self.placed(movers, 4), {"a": 2, "b": 2})
 
     def test_in_rotation(self) -> None:
         movers = [mover(name) for name in "abc"]
@@ -165,10 +171,7 @@ class Placing(SynchronousTestCase):
 
 
 class Simulation:
-    """Movers that are heard of every two seconds, and hold what they are given. Files of one to nine units come in.
-
-    Each says how it is at a moment of its own, so `per_beat` files go by while all of them have their turns.
-    """
+    """Files of one to nine units come in, to movers that say now and then how full they are. Some uploads are under way."""
 
     def __init__(self, movers: int, volumes: int, seed: int) -> None:
         self.random = Random(seed)
@@ -176,15 +179,16 @@ class Simulation:
         self.volumes = range(volumes)
         self.size = 10**9
         self.used = {f"m{n:04d}": [0] * volumes for n in range(movers)}
+        self.under_way: deque[Sequence[Placement]] = deque()
         for name in self.used:
             self.hear_of(name)
 
     def hear_of(self, name: str) -> None:
         uses = [VolumeUse(index, "/", self.size, self.size - self.used[name][index]) for index in self.volumes]
         self.placer.know(Candidate(name, uses))
-        self.placer.heard(name)
 
     def run(self, files: int, per_beat: int) -> None:
+        """Each mover says how full it is once in `per_beat` files, at a moment of its own."""
         names = itertools.cycle(self.used)
         every = per_beat / len(self.used)
         due = 0.0
@@ -192,9 +196,14 @@ class Simulation:
             while due <= number:
                 due += every
                 self.hear_of(next(names))
-            size = 1 + int(self.random.random() * 9)
-            (place,) = self.placer.place(Wanted(size=size))
-            self.used[place.mover][place.volume] += size
+            self.put(1 + int(self.random.random() * 9))
+
+    def put(self, size: int) -> None:
+        places = self.placer.place(Wanted(size=size))
+        self.used[places[0].mover][places[0].volume] += size
+        self.under_way.append(places)
+        if len(self.under_way) > len(self.used):
+            self.placer.ended(self.under_way.popleft())
 
     def imbalance(self) -> float:
         """How far the mover that is farthest from the mean is from it, as a part of it."""
