@@ -296,8 +296,8 @@ NO_RATES: Mapping[int, float] = MappingProxyType({})
 class RateCell:
     """What reports say of a source, for a site and a class of sizes; 0 is any. Weights are as they were at `time`.
 
-    `done` and `failed` are weights of reports; `rates` are those of successful ones by half octaves: n is 2**(n / 2) bytes a
-    second. So a cell is small however many reports it was made of, and one odd report moves its median little.
+    `done` and `failed` are weights of reports; `rates` are those of successful ones by eighths of octaves: n is 2**(n / 8)
+    bytes a second. So a cell is small however many reports it was made of, and one odd report moves its median little.
     """
 
     source: int

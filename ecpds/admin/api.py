@@ -13,7 +13,8 @@ from typing import Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ecpds.admin.verbs import BY_PATH, Verb
+from ecpds.admin.verb import ARGUMENTS, Verb
+from ecpds.admin.verbs import BY_PATH
 from ecpds.errors import InvalidRequest, NotFound, Refusal, TooLarge
 from ecpds.http.message import IBody, Request, Response
 from ecpds.http.replies import STATUS
@@ -21,9 +22,6 @@ from ecpds.interfaces import IByteSink, IByteSource
 from ecpds.portal.operator import Operator
 
 PREFIX = "/api/v1/"
-
-BODY = 1 << 16
-"""The most bytes that a request's arguments may have."""
 
 BLOCK = 1 << 14
 """About how many bytes of a list are written at a time."""
@@ -53,15 +51,15 @@ class Api:
         verb = BY_PATH.get(request.path.removeprefix(PREFIX))
         if verb is None or not request.path.startswith(PREFIX):
             raise NotFound("no such verb")
-        arguments = verb.arguments_of(await self._arguments(request))
+        arguments = verb.arguments_of(await self._arguments(request, verb.most))
         self.log.info("operator: {verb}", verb=verb.name)
         return await self._call(verb, arguments)
 
-    async def _arguments(self, request: Request) -> dict[str, Any]:
+    async def _arguments(self, request: Request, most: int) -> dict[str, Any]:
         kind = request.headers.get("Content-Type") or ""
         if kind.partition(";")[0].strip().lower() != "application/json":
             raise InvalidRequest("the arguments are not application/json")
-        data = await read_all(request.body, request.length)
+        data = await read_all(request.body, request.length, most)
         try:
             given = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -109,14 +107,14 @@ def line(value: Any) -> bytes:
     return json.dumps(value).encode("ascii") + b"\n"
 
 
-async def read_all(source: IByteSource, length: int | None) -> bytes:
-    """A whole body. Raises `TooLarge`, before any of it is read where the length is known."""
-    if length is not None and length > BODY:
+async def read_all(source: IByteSource, length: int | None, most: int = ARGUMENTS) -> bytes:
+    """A whole body of at most so many bytes. Raises `TooLarge`, before any of it is read where the length is known."""
+    if length is not None and length > most:
         raise TooLarge
     data = bytearray()
     view = memoryview(bytearray(BLOCK))
     while count := await source.read_into(view):
         data += view[:count]
-        if len(data) > BODY:
+        if len(data) > most:
             raise TooLarge
     return bytes(data)

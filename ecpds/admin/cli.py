@@ -16,7 +16,8 @@ from typing import Any, NoReturn, Protocol
 import click
 
 from ecpds.admin.kinds import FILE, FLAG, PAIRS, PASSWORD, WORDS, Kind
-from ecpds.admin.verbs import VERBS, Argument, Verb
+from ecpds.admin.verb import Argument, Verb
+from ecpds.admin.verbs import VERBS
 from ecpds.errors import Refusal
 
 DEFAULT = Path("conf/ecpds.toml")

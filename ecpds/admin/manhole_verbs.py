@@ -12,7 +12,8 @@ from inspect import Parameter, Signature
 from typing import Any, Protocol
 
 from ecpds.admin.kinds import FILE, PAIRS, PASSWORD, WORDS
-from ecpds.admin.verbs import VERBS, Argument, Verb
+from ecpds.admin.verb import Argument, Verb
+from ecpds.admin.verbs import VERBS
 from ecpds.errors import InvalidRequest
 
 Ask = Callable[[Callable[[], Any]], Any]

@@ -2,81 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
-
-from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS, Kind
-from ecpds.errors import InvalidRequest
+from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS
+from ecpds.admin.source_verbs import SOURCE_VERBS
+from ecpds.admin.verb import Argument, Verb, named
 from ecpds.model import MODES, PERMISSIONS
-
-if TYPE_CHECKING:  # the command line knows the façade's methods by name, and starts faster without its libraries
-    from ecpds.portal.operator import Operator
-
-
-@frozen
-class Argument:
-    """One argument: its name in JSON and in the façade, its kind, and how a command line has it.
-
-    A positional argument is required unless it is `optional`. `flag` is the option's name without dashes, where it is not
-    the argument's.
-    """
-
-    name: str
-    kind: Kind = TEXT
-    help: str = ""
-    positional: bool = False
-    flag: str = ""
-    choices: tuple[str, ...] = ()
-    optional: bool = False
-
-    @property
-    def required(self) -> bool:
-        return self.positional and not self.optional
-
-    @property
-    def option(self) -> str:
-        return f"--{self.flag or self.name}"
-
-
-@frozen
-class Verb:
-    """One thing an operator can do. `words` are what is typed, and the end of the URL; `many` answers a list of objects.
-
-    `columns` are what a table for people shows of each; none means everything. A list that grows has an argument `after`,
-    and `follows` is the field of an object that it takes: such a list can be followed.
-    """
-
-    words: tuple[str, ...]
-    help: str
-    method: Callable[[Operator], Callable[..., Any]]
-    arguments: tuple[Argument, ...] = ()
-    many: bool = False
-    columns: tuple[str, ...] = ()
-    follows: str = ""
-
-    @property
-    def name(self) -> str:
-        return " ".join(self.words)
-
-    def arguments_of(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON arguments, checked. Raises `InvalidRequest`, one sentence that says which one is wrong."""
-        known = {argument.name: argument for argument in self.arguments}
-        for name in given:
-            if name not in known:
-                raise InvalidRequest(f"{name} is not an argument of {self.name}; allowed: {', '.join(known) or 'none'}")
-        for argument in self.arguments:
-            if given.get(argument.name) is not None:
-                argument.kind.check(argument.name, given[argument.name])
-            elif argument.required:
-                raise InvalidRequest(f"{self.name} needs {argument.name}")
-        return {name: value for name, value in given.items() if value is not None}
-
-
-def _name(name: str, help: str) -> Argument:
-    return Argument(name, TEXT, help, positional=True)
-
 
 _KEEPING = (
     Argument("copies", NUMBER, "how many movers keep each file"),
@@ -99,7 +28,7 @@ VERBS = (
         "Add a destination.",
         lambda operator: operator.add_destination,
         (
-            _name("name", "the destination's name"),
+            named("name", "the destination's name"),
             *_KEEPING,
         ),
     ),
@@ -108,7 +37,7 @@ VERBS = (
         "Change a destination; what is not named stays.",
         lambda operator: operator.set_destination,
         (
-            _name("name", "the destination's name"),
+            named("name", "the destination's name"),
             *_KEEPING,
             Argument("unset", WORDS, "an option to take away; also lifetime, group"),
         ),
@@ -117,7 +46,7 @@ VERBS = (
         ("destination", "rm"),
         "Remove a destination that is empty.",
         lambda operator: operator.remove_destination,
-        (_name("name", "the destination's name"), Argument("force", FLAG, "remove what is in it, too")),
+        (named("name", "the destination's name"), Argument("force", FLAG, "remove what is in it, too")),
     ),
     Verb(
         ("destination", "list"),
@@ -130,14 +59,14 @@ VERBS = (
         ("destination", "show"),
         "Show one destination.",
         lambda operator: operator.show_destination,
-        (_name("name", "the destination's name"),),
+        (named("name", "the destination's name"),),
     ),
     Verb(
         ("user", "add"),
         "Add a user.",
         lambda operator: operator.add_user,
         (
-            _name("login", "the name to log in with"),
+            named("login", "the name to log in with"),
             Argument("password", PASSWORD, "read the password from standard input", flag="password-stdin"),
             _MODE,
             _DESTINATIONS,
@@ -152,7 +81,7 @@ VERBS = (
         "Change a user; what is not named stays.",
         lambda operator: operator.set_user,
         (
-            _name("login", "the user's name"),
+            named("login", "the user's name"),
             _MODE,
             _ENABLED,
             _DESTINATIONS,
@@ -168,7 +97,7 @@ VERBS = (
         "Give a user a new password.",
         lambda operator: operator.set_password,
         (
-            _name("login", "the user's name"),
+            named("login", "the user's name"),
             Argument("password", PASSWORD, "read the password from standard input", flag="password-stdin"),
         ),
     ),
@@ -176,7 +105,7 @@ VERBS = (
         ("user", "rm"),
         "Remove a user. Its files stay.",
         lambda operator: operator.remove_user,
-        (_name("login", "the user's name"),),
+        (named("login", "the user's name"),),
     ),
     Verb(
         ("user", "list"),
@@ -189,14 +118,14 @@ VERBS = (
         ("user", "show"),
         "Show one user.",
         lambda operator: operator.show_user,
-        (_name("login", "the user's name"),),
+        (named("login", "the user's name"),),
     ),
     Verb(
         ("user", "key"),
         "Add an SSH public key to a user, remove it, or list them.",
         lambda operator: operator.change_key,
         (
-            _name("login", "the user's name"),
+            named("login", "the user's name"),
             _ACTION,
             Argument("key", FILE, "a file with one public key, as ssh-keygen writes it", True, "pubkeyfile", optional=True),
         ),
@@ -206,7 +135,7 @@ VERBS = (
         "Add an S3 access key to a user, remove it, or list them. The secret is shown this once.",
         lambda operator: operator.change_access_key,
         (
-            _name("login", "the user's name"),
+            named("login", "the user's name"),
             _ACTION,
             Argument("id", TEXT, "the access key id, to remove it", positional=True, optional=True),
             Argument("life", SECONDS, "how long the key is good, such as 30d; for ever if not given", flag="expires"),
@@ -220,7 +149,7 @@ VERBS = (
         "Add a policy: destinations, permissions and options that are given to many users.",
         lambda operator: operator.add_policy,
         (
-            _name("name", "the policy's name"),
+            named("name", "the policy's name"),
             _DESTINATIONS,
             Argument("permissions", WORDS, "what may be done there; the users' own if not given", flag="permission"),
             _OPTIONS,
@@ -238,14 +167,14 @@ VERBS = (
         ("policy", "show"),
         "Show one policy.",
         lambda operator: operator.show_policy,
-        (_name("name", "the policy's name"),),
+        (named("name", "the policy's name"),),
     ),
     Verb(
         ("policy", "set"),
         "Change a policy; what is not named stays.",
         lambda operator: operator.set_policy,
         (
-            _name("name", "the policy's name"),
+            named("name", "the policy's name"),
             _ENABLED,
             _DESTINATIONS,
             _PERMISSIONS,
@@ -258,20 +187,20 @@ VERBS = (
         ("policy", "rm"),
         "Remove a policy that no user has.",
         lambda operator: operator.remove_policy,
-        (_name("name", "the policy's name"), Argument("force", FLAG, "take it from its users")),
+        (named("name", "the policy's name"), Argument("force", FLAG, "take it from its users")),
     ),
     Verb(("option", "list"), "List the options there are.", lambda operator: operator.list_options, many=True),
     Verb(
         ("file", "show"),
         "Show a file: its id, size, digests, and where its copies are.",
         lambda operator: operator.show_file,
-        (_name("path", "/DESTINATION/PATH"),),
+        (named("path", "/DESTINATION/PATH"),),
     ),
     Verb(
         ("file", "ls"),
         "List a directory.",
         lambda operator: operator.list_files,
-        (_name("path", "/DESTINATION/PATH/"),),
+        (named("path", "/DESTINATION/PATH/"),),
         many=True,
         columns=("size", "mtime", "path", "id", "copies"),
     ),
@@ -279,7 +208,7 @@ VERBS = (
         ("file", "rm"),
         "Remove a file.",
         lambda operator: operator.remove_file,
-        (_name("path", "/DESTINATION/PATH"),),
+        (named("path", "/DESTINATION/PATH"),),
     ),
     Verb(
         ("events",),
@@ -304,14 +233,15 @@ VERBS = (
         ("mover", "drain"),
         "Give a data mover nothing new; what it has is still read.",
         lambda operator: operator.drain_mover,
-        (_name("name", "the mover's name"),),
+        (named("name", "the mover's name"),),
     ),
     Verb(
         ("mover", "undrain"),
         "Let a data mover take files again.",
         lambda operator: operator.undrain_mover,
-        (_name("name", "the mover's name"),),
+        (named("name", "the mover's name"),),
     ),
+    *SOURCE_VERBS,
     Verb(("status",), "Show how the node is.", lambda operator: operator.status),
 )
 

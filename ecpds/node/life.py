@@ -47,7 +47,9 @@ class Node:
         self.storage = storage = Storage(means, self._operate)
         self.journal = NodeRecords(config, means.threads, reactor)
         self.portal = CountedPortal(Portal(self._backing()), means.metrics.logged_in)
-        self.operator = Operator(Operations(storage.master), storage.master, storage.controls, reactor, self._facts)
+        self.operator = Operator(
+            Operations(storage.master), storage.master, storage.controls, reactor, self._facts, storage.repository
+        )
         admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
         watch = Watch(means.metrics, self._questions())
         self.doors = Doors(means, self.portal, self.operator, admin, watch, {"node": self})

@@ -14,16 +14,18 @@ from ecpds.cluster.fleet import Member
 from ecpds.cluster.membership import Standing
 from ecpds.errors import Refusal
 from ecpds.interfaces import IStore
-from ecpds.keys import catalogue_vault
+from ecpds.keys import catalogue_vault, repository_key
 from ecpds.master.engines import engine_of
 from ecpds.master.movers import Facts
 from ecpds.master.reclaim import backlog
 from ecpds.master.service import Master
+from ecpds.master.source_store import SourceStore
 from ecpds.master.writer import ThreadWriter
 from ecpds.mover.control import LocalControl
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
 from ecpds.node.means import Means
+from ecpds.sources.repository import Repository
 
 SWEEP_AGAIN = 30.0
 """Seconds after a sweep that failed."""
@@ -44,6 +46,7 @@ class Storage:
         self.engine: Any = None
         self.member = self._make_member() if member_of_a_fleet(means.config) else None
         self.master: Any = self.member.master if self.member is not None else self._make_master()
+        self.repository = None if self.member is not None else self._make_repository()
         self.store = self._make_store()
         self.control = LocalControl(self.store)
         self.fleet: MasterSide | MemberSide | None = None
@@ -68,6 +71,13 @@ class Storage:
             SystemRandom(),
             catalogue_vault(config, SystemRandom()),
         )
+
+    def _make_repository(self) -> Repository:
+        """The data sources, which only a Master's node has."""
+        means, random = self._means, SystemRandom()
+        store = SourceStore(self.master.reader, self.master.writer)
+        key = repository_key(means.config, random)
+        return Repository(store, means.catalogue_threads, means.reactor, random, key, means.config.limits)
 
     def _make_store(self) -> LocalStore:
         means, config = self._means, self._means.config
@@ -150,6 +160,8 @@ class Storage:
     async def start(self) -> None:
         if self.member is None:
             await self.master.start()
+        if self.repository is not None:
+            await self.repository.start()
         if self.fleet is not None:
             await self.fleet.start()
         self._sweeping = True

@@ -13,10 +13,12 @@ from attrs import asdict
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from ecpds.datasource_interfaces import IRepository
 from ecpds.errors import IsADirectory, NotFound, Unavailable
 from ecpds.events import moment, timestamp
 from ecpds.interfaces import IMaster, IMoverControl, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
+from ecpds.portal.operator_sources import SourcesOperator
 from ecpds.portal.operator_users import Object, UsersOperator, plain
 from ecpds.portal.paths import CanonicalPath, canonical
 
@@ -24,8 +26,11 @@ PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
 
 
-class Operator(UsersOperator):
-    """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn."""
+class Operator(UsersOperator, SourcesOperator):
+    """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn.
+
+    `repository` is None on a node that keeps no data sources.
+    """
 
     def __init__(
         self,
@@ -34,8 +39,10 @@ class Operator(UsersOperator):
         movers: Mapping[str, IMoverControl],
         clock: IReactorTime,
         facts: Callable[[], Mapping[str, Any]],
+        repository: IRepository | None = None,
     ) -> None:
-        super().__init__(operations)
+        UsersOperator.__init__(self, operations)
+        SourcesOperator.__init__(self, repository)
         self._master = master
         self._movers = movers
         self._clock = clock

@@ -22,6 +22,9 @@ from ecpds.datasources import RateCell, TransferReport
 WINDOW = 6.0
 """Reports that a cell remembers, about."""
 
+FINENESS = 8
+"""Steps of an octave in which rates are kept."""
+
 SURPRISE = 1.5
 """Octaves from the median from which on a rate makes what was known count half: one that is odd moves the median little,
 two in a row do."""
@@ -73,7 +76,7 @@ def learnt(cell: RateCell, report: TransferReport, weight: float, now: float) ->
         left *= 1 - counted / 2 if counted < 1 else 0.5
     rates = {bucket: kept * left for bucket, kept in cell.rates.items() if kept * left > 1e-3}
     if rate is not None:
-        bucket = max(0, round(2 * rate))
+        bucket = max(0, round(FINENESS * rate))
         rates[bucket] = rates.get(bucket, 0.0) + counted
     done, failed = cell.done * left, cell.failed * left
     if report.success:
@@ -89,7 +92,7 @@ def median(rates: Mapping[int, float]) -> float | None:
     before = 0.0
     for bucket in sorted(rates):
         if before + rates[bucket] >= half > 0:
-            return (bucket - 0.5 + (half - before) / rates[bucket]) / 2
+            return (bucket - 0.5 + (half - before) / rates[bucket]) / FINENESS
         before += rates[bucket]
     return None
 

@@ -9,7 +9,8 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ecpds.admin.api import BLOCK, BODY, Api, Lines, line, read_all
+from ecpds.admin.api import BLOCK, Api, Lines, line, read_all
+from ecpds.admin.verb import ARGUMENTS
 from ecpds.admin.verbs import VERBS
 from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, TooLarge
@@ -103,10 +104,10 @@ class ApiTests(SynchronousTestCase):
             self.refused(self.read(self.answer(make_request(path, b"{}"))), 404)
 
     def test_a_large_body_is_not_read(self) -> None:
-        request = make_request("/api/v1/status", b" " * (BODY + 1))
+        request = make_request("/api/v1/status", b" " * (ARGUMENTS + 1))
         self.refused(self.read(self.answer(request)), 413)
         self.assertEqual(request.body.read, 0)  # type: ignore[attr-defined]
-        unknown = read_all(MemorySource(b" " * (BODY + 1)), None)
+        unknown = read_all(MemorySource(b" " * (ARGUMENTS + 1)), None)
         self.failureResultOf(ensureDeferred(unknown), TooLarge)
 
     def test_a_failure_says_nothing_of_the_inside(self) -> None:

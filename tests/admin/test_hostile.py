@@ -20,7 +20,8 @@ from ecpds.admin import cli
 from ecpds.admin.api import Api
 from ecpds.admin.client import Failed
 from ecpds.admin.kinds import FILE, FLAG, PASSWORD
-from ecpds.admin.verbs import VERBS, Argument, Verb
+from ecpds.admin.verb import Argument, Verb
+from ecpds.admin.verbs import VERBS
 from ecpds.errors import Refusal
 from ecpds.portal.records import ancestor_line, json_line
 from tests.admin.test_api import make_request

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admin.kinds import FILE, PASSWORD, SECONDS
 from ecpds.admin.manhole_verbs import Function, Record, Rows, function_name, functions, parameter_name, secrets_of
-from ecpds.admin.verbs import VERBS, Argument
+from ecpds.admin.verb import Argument
+from ecpds.admin.verbs import VERBS
 from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, Refusal
 from tests.admin.manhole_support import RecordingOperator
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS, duration, pair, whole
-from ecpds.admin.verbs import BY_PATH, VERBS, Verb
+from ecpds.admin.verb import Verb
+from ecpds.admin.verbs import BY_PATH, VERBS
 from ecpds.errors import InvalidRequest
 from ecpds.portal.operator import Operator
 

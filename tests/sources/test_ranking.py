@@ -164,7 +164,7 @@ class Cells(SynchronousTestCase):
         random, cell = Random(7), RateCell(1)
         for each in range(3000):
             cell = learnt(cell, report(10 ** random.uniform(0, 11)), 1.0, each)
-        self.assertLess(len(cell.rates), 80)
+        self.assertLess(len(cell.rates), 50)
 
 
 class Mirrors:
