@@ -48,7 +48,7 @@ from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
-from ecpds.portal.upload import Upload
+from ecpds.portal.upload import Claim, Upload
 
 TRIES = 4
 """Movers that are tried for one upload."""
@@ -138,16 +138,17 @@ class FileSystem:
     async def _begin(self, name: CanonicalPath, request: AllocationRequest) -> Upload:
         """Allocate, and open the copy that the bytes go to."""
         self._check_size(request.size)
-        allocation, handle = await self._allocate(request)
+        claim = await self._allocate(request)
+        allocation = claim.allocation
         record = TransferRecord(self.journal, "upload", name, allocation.id, request.size, allocation.placements[0])
-        return Upload(self._master, handle, record, self._names.shown(name.destination, name.inside))
+        return Upload(claim, record, self._names.shown(name.destination, name.inside))
 
     def _check_size(self, size: int | None) -> None:
         allowed = self._backing.limits.file_size
         if allowed and size is not None and size > allowed:
             raise TooLarge
 
-    async def _allocate(self, request: AllocationRequest) -> tuple[Allocation, IWriteHandle]:
+    async def _allocate(self, request: AllocationRequest) -> Claim:
         """Leave, and an open copy. A mover that can't be reached is avoided: the client does not see that it was tried.
 
         Raises `Unavailable` where no other has room: that one may be back soon.
@@ -159,7 +160,8 @@ class FileSystem:
             except NoSpace as refusal:
                 raise unreached or refusal from None
             try:
-                return allocation, await self._open_copy(allocation, request.size)
+                handle = await self._open_copy(allocation, request.size)
+                return Claim(self._master, request, allocation, handle)
             except BaseException as failure:
                 await self._master.abandon(allocation.id)
                 tried = (*request.avoid, *(place.mover for place in allocation.placements))
@@ -211,10 +213,11 @@ class FileSystem:
         request = AllocationRequest(
             user, name.destination, name.inside, self.origin, condition=condition, expected=expected, part=part
         )
-        allocation, handle = await self._allocate(request)
+        claim = await self._allocate(request)
+        allocation = claim.allocation
         record = TransferRecord(self.journal, "upload", name, allocation.id, None, allocation.placements[0])
         shown = self._names.shown(name.destination, name.inside)
-        return ResumedUpload(self._master, handle, record, shown, request, kept, allocation.digests, self._digests)
+        return ResumedUpload(claim, record, shown, kept, allocation.digests, self._digests)
 
     @recorded("get")
     async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:

@@ -11,34 +11,31 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from attrs import evolve
 
 from ecpds.errors import DigestMismatch
-from ecpds.interfaces import IMaster, IWriteHandle
-from ecpds.model import EMPTY, AllocationRequest, Completion, Entry, Partial, Segment, UploadPart
+from ecpds.model import EMPTY, Completion, Entry, Partial, Segment, UploadPart
 from ecpds.portal.journal import TransferRecord
-from ecpds.portal.upload import Upload
+from ecpds.portal.upload import Claim, Upload
 
 Digests = Callable[[Sequence[Segment], Sequence[str], int, int], Awaitable[Mapping[str, str]]]
 
 
 class ResumedUpload(Upload):
-    """The part of `request`, behind those of `kept`; `wanted` are the digests of the whole, and `digest` computes them."""
+    """What `claim` is for, behind what is `kept`; `wanted` are the digests of the whole, and `digest` computes them."""
 
     def __init__(
         self,
-        master: IMaster,
-        handle: IWriteHandle,
+        claim: Claim,
         record: TransferRecord,
         path: str,
-        request: AllocationRequest,
         kept: Partial,
         wanted: Sequence[str],
         digest: Digests,
     ) -> None:
-        super().__init__(master, handle, record, path)
-        self._request = request
+        super().__init__(claim, record, path)
+        self._request = claim.request
         self._kept = kept
         self._wanted = wanted
         self._digest = digest
-        self._piece = request.expected
+        self._piece = claim.request.expected
 
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()
@@ -54,8 +51,7 @@ class ResumedUpload(Upload):
 
     async def _complete(self, expected: Mapping[str, str]) -> Entry:
         request = self._request
-        await self._handle.finish(self._received, self._piece)
-        stored = (await self._master.finish(self._record.file_id)).file
+        stored = (await self._claim.publish(self._received, self._piece)).file
         assert stored is not None
         parts = (*self._kept.parts, UploadPart(len(self._kept.parts) + 1, stored.id, stored.size))
         segments = (*self._kept.segments, *stored.segments)

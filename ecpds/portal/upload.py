@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ecpds.errors import Incomplete
+from ecpds.errors import Incomplete, Unavailable
 from ecpds.interfaces import IByteSource, IMaster, IUpload, IWriteHandle
-from ecpds.model import EMPTY, Entry
+from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
 from ecpds.portal.journal import TransferRecord
 
 
@@ -31,19 +31,39 @@ class CountedSource:
         return count
 
 
+@frozen
+class Claim:
+    """Leave to store what was asked for, and the open copy that its bytes go to."""
+
+    master: IMaster
+    request: AllocationRequest
+    allocation: Allocation
+    handle: IWriteHandle
+
+    async def publish(self, length: int, expected: Mapping[str, str]) -> Entry:
+        """Have the copy stored, and the file published. A Master that was started meanwhile is told what it can't know."""
+        receipt = await self.handle.finish(length, expected)
+        try:
+            entry: Entry = await self.master.finish(self.allocation.id)
+        except Unavailable:
+            entry = await self.master.readmit(self.request, self.allocation, (receipt,))
+        return entry
+
+
 @implementer(IUpload)
 class Upload:
-    """One allocation, on its way into the copy that `handle` writes. It is open, then committing, then ended.
+    """One allocation, on its way into the copy of `claim`. It is open, then committing, then ended.
 
     `path` is what the user calls it.
     """
 
     log = Logger()
 
-    def __init__(self, master: IMaster, handle: IWriteHandle, record: TransferRecord, path: str) -> None:
-        self._master = master
+    def __init__(self, claim: Claim, record: TransferRecord, path: str) -> None:
+        self._claim = claim
+        self._master = claim.master
         self._path = path
-        self._handle = handle
+        self._handle = claim.handle
         self._record = record
         self._announced = record.size
         self._received = 0
@@ -60,8 +80,7 @@ class Upload:
         self._check_open()
         self._committing = True
         try:
-            await self._handle.finish(self._received if self._announced is None else self._announced, expected)
-            entry: Entry = await self._master.finish(self._record.file_id)
+            entry = await self._claim.publish(self._received if self._announced is None else self._announced, expected)
         except BaseException as failure:
             await self._give_up(failure)
             raise

@@ -215,12 +215,13 @@ class Uploads(SynchronousTestCase):
         self.nothing_is_left("DEA")
 
     def test_a_master_that_fails_at_the_end(self) -> None:
-        async def fails(allocation: int) -> Any:
+        async def fails(*asked: Any) -> Any:
             raise Unavailable("the catalogue can't be reached")
 
         upload = self.now(self.files.open_write("/demo/a"))
         self.now(upload.receive(MemorySource(b"content")))
         self.patch(self.house.master, "finish", fails)
+        self.patch(self.house.master, "readmit", fails)
         self.failureResultOf(ensureDeferred(upload.commit()), Unavailable)
         self.now(upload.abort())
         (record,) = self.sink.of("INH")

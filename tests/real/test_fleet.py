@@ -20,6 +20,9 @@ from tests.real.test_start import run_to_its_end
 A, B = "mover-a", "mover-b"
 SIZE = 3_000_017
 
+OPTIONS = {"limits": {"ticket_life": 2.0, "shutdown": 3.0, "master_wait": 60.0}}
+"""A Master that is started again may take a while where much else runs; what waits for it must not give up first."""
+
 
 class FleetCase(SynchronousTestCase):
     fleet: ClassVar[Fleet]
@@ -28,7 +31,7 @@ class FleetCase(SynchronousTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls._stack = ExitStack()
-        cls.fleet = cls._stack.enter_context(fleet(A, B, options={"limits": {"ticket_life": 2.0, "shutdown": 3.0}}))
+        cls.fleet = cls._stack.enter_context(fleet(A, B, options=OPTIONS))
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -211,6 +214,30 @@ class Failing(FleetCase):
         self.fleet.wait_for(A, B)
         self.assertEqual(self.get(name, A), self.content)
         self.assertEqual(self.get(self.put_on(B, A), A), self.content)
+
+    def test_an_upload_goes_on_while_the_master_is_killed_and_started_again(self) -> None:
+        """To another mover than the client's: the bytes go on, and the name appears once."""
+        self.goes_on(B, A)
+
+    def test_an_upload_to_the_node_itself_goes_on_too(self) -> None:
+        self.goes_on(A, B)
+
+    def goes_on(self, mover: str, other: str) -> None:
+        """What is drained is so until the Master is killed: it forgets that."""
+        name = f"goes-on-{mover}"
+        for each in ("master", other):
+            self.fleet.master.ecpds("mover", "drain", each)
+        self.known = {mover: len(self.node(mover).stored_files())}
+        with self.begin_upload(A, name) as connection:
+            until(lambda: self.writing(mover), "the upload to begin")
+            self.fleet.master.kill()
+            self.fleet.master.start()
+            self.assertNotIn(name, Curl(self.node(A), "https").list())
+            connection.sendall(self.content[SIZE // 2 :])
+            answer = connection.recv(65536)
+            self.assertEqual(answer.split(b" ")[1], b"201", answer)
+        self.assertEqual(self.holder(name), mover)
+        self.assertEqual(self.get(name, "master"), self.content)
 
     def test_a_node_that_is_stopped_ends_well(self) -> None:
         self.assertEqual(self.node(B).stop(), 0, self.node(B).log_end())
