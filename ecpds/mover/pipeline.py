@@ -100,7 +100,8 @@ class Pipeline:
             self._pool.release(buffer)
 
     def _learn(self, size: int) -> None:
-        if self._reads <= FEW_READS:
+        """A source that fills a buffer while the one before is still out is faster than the steps, however it reads."""
+        if self._reads <= FEW_READS or self._out:
             self._size = larger(size)
         elif self._reads >= MANY_READS:
             self._size = smaller(size)

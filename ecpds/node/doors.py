@@ -32,7 +32,7 @@ from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_door import SshDoor
 from ecpds.threads import LooseThreads
 from ecpds.transports.arrivals import NOBODY, Balancers
-from ecpds.transports.buffers import make_buffer
+from ecpds.transports.bulk import BulkPeer
 from ecpds.transports.factories import FactoryServer, NamedPeer, PromptPeer, serve_factory
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
 
@@ -105,7 +105,7 @@ class Doors:
 
     def _make_ssh(self) -> SshDoor:
         means, config = self._means, self._means.config
-        ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.read, make_buffer)
+        ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.scatter, means.pool)
         return SshDoor(ssh_host_key(config), self._portal, self._node, ways, means.timeouts, means.reactor, self._admission())
 
     def _make_manhole(self, operator: Operator, console: dict[str, Any]) -> Manhole:
@@ -135,9 +135,9 @@ class Doors:
         if "s3" in roles:
             self._open_http("s3", self.s3, config.s3)
         if self.ssh is not None:
-            self._bind_factory("ssh", config.ssh.port, self.ssh.server)
+            self._bind_factory("ssh", config.ssh.port, self.ssh.server, BulkPeer)
         if self.manhole is not None:
-            bind = partial(self._bind_protocols, self.manhole.server, NOBODY, False, NamedPeer)
+            bind = partial(self._bind_protocols, self.manhole.server, NOBODY, False, BulkPeer)
             self._means.ports.bind("manhole", config.manhole.port, LOOPBACK, bind)
         if config.admin.port is not None:
             self._means.ports.bind("admin", config.admin.port, config.admin.interface, self._bind_watch)

@@ -20,7 +20,7 @@ from ecpds.interfaces import IByteSink, IByteSource, IFileSystem, IUpload
 from ecpds.model import Entry
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
-from ecpds.protocols.sftp import SftpMeans
+from ecpds.protocols.sftp import Scatter, SftpMeans
 from ecpds.ssh.streams import Stream
 
 LONGEST_LINE = 4096
@@ -209,21 +209,19 @@ class Receiver:
 class StreamSink:
     """Sends what it is given."""
 
-    def __init__(self, stream: Stream, means: SftpMeans) -> None:
+    def __init__(self, stream: Stream, scatter: Scatter) -> None:
         self._stream = stream
-        self._means = means
-        self._space: memoryview | None = None
+        self._scatter = scatter
 
     async def write(self, data: bytes | memoryview) -> None:
         await self._stream.write(data)
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
-        if self._space is None:
-            self._space = self._means.make_buffer(PIECE)
-        for at in range(offset, offset + length, PIECE):
-            view = self._space[: min(PIECE, offset + length - at)]
-            await self._means.read(fd, at, view)
-            await self._stream.write(view)
+        for start in range(offset, offset + length, PIECE):
+            await self._stream.send(b"", min(PIECE, offset + length - start), partial(self._fill, fd, start))
+
+    async def _fill(self, fd: int, start: int, at: int, views: Sequence[memoryview]) -> None:
+        await self._scatter(fd, start + at, views)
 
 
 class Refused(Exception):
@@ -312,7 +310,7 @@ class Sender:
             entry = download.entry
             await self._times(entry)
             await self._say(f"C0644 {entry.size} {path.rsplit('/', 1)[-1]}\n")
-            await download.send(StreamSink(self._stream, self._means))
+            await download.send(StreamSink(self._stream, self._means.scatter))
             await self._stream.write(OK)
             await self._heard()
         except Refused:

@@ -8,24 +8,26 @@ the channel, so that a session never holds more than one answer.
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 from attrs import frozen
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from ecpds.config import Limits
-from ecpds.errors import InvalidRequest, NotSupported, Refusal, TooManyConnections
-from ecpds.interfaces import IFileSystem
+from ecpds.errors import ConnectionLost, InvalidRequest, NotSupported, Refusal, TooManyConnections
+from ecpds.interfaces import IByteSink, IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
-from ecpds.protocols.sftp_files import Handle, Listing, Read, Reading, Writing, open_file
-from ecpds.protocols.sftp_packets import DATA_HEAD, LARGEST_DATA, LARGEST_PACKET, Code, Open, Type, read_attributes
+from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, open_file
+from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, LARGEST_PACKET, Code, Open, Type, read_attributes
+from ecpds.protocols.sftp_reader import BadFrame, PacketReader
 from ecpds.ssh.fields import Fields, Malformed
-from ecpds.ssh.streams import Stream
+from ecpds.ssh.streams import Pool, Stream
 
-ALIGNED = 64
-"""Where the data of an answer begin in its buffer."""
+BULK = 16384
+"""Bytes from which on data are worth a buffer to be sent from."""
 
 DIGESTS = {"md5": "md5", "sha1": "sha1", "sha256": "sha256", "sha512": "sha512", "crc32": "crc32"}
 """The names that draft-ietf-secsh-filexfer-extensions-00, section 3, has for digests, and the catalogue's."""
@@ -42,51 +44,52 @@ EXTENSIONS: Mapping[str, str] = {
     "check-file": "",
 }
 
-Answer = bytes | memoryview
+
+Scatter = Callable[[int, int, Sequence[memoryview]], Awaitable[None]]
+"""Fills buffers from an open file (descriptor, offset, buffers) without holding the reactor."""
 
 
 @frozen
 class SftpMeans:
-    """What all sessions share. `read` is `Pages.read`, `now` the time since the epoch, `make_buffer` makes aligned ones."""
+    """What all sessions share. `scatter` is `Pages.scatter`, `now` the time since the epoch."""
 
     limits: Limits
     random: Random
     now: Callable[[], float]
-    read: Read
-    make_buffer: Callable[[int], memoryview]
+    scatter: Scatter
+    pool: Pool
 
 
-class BadFrame(Exception):
-    """What the client sends is no sequence of packets."""
+@implementer(IByteSink)
+class Answering:
+    """What is read of a file, as the answer to one READ of `length` bytes: its head stands before the first of them."""
 
-
-class PacketReader:
-    """Cuts what comes into packets, without their lengths."""
-
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, scatter: Scatter, request: bytes, length: int) -> None:
         self._stream = stream
-        self._held = bytearray()
+        self._scatter = scatter
+        self._head = packets.data_head(request, length)
 
-    async def next(self) -> bytes | None:
-        """The next packet; None at the end. Raises `BadFrame`, and what the stream does."""
-        if not await self._fill(4):
-            return None
-        size = int.from_bytes(self._held[:4], "big")
-        if not 0 < size <= LARGEST_PACKET:
-            raise BadFrame(f"a packet of {size} bytes")
-        if not await self._fill(4 + size):
-            return None
-        packet = bytes(memoryview(self._held)[4 : 4 + size])
-        del self._held[: 4 + size]
-        return packet
+    @property
+    def begun(self) -> bool:
+        return not self._head
 
-    async def _fill(self, size: int) -> bool:
-        while len(self._held) < size:
-            data = await self._stream.read()
-            if not data:
-                return False
-            self._held += data
-        return True
+    async def write(self, data: bytes | memoryview) -> None:
+        head, self._head = self._head, b""
+        if len(data) < BULK:
+            await self._stream.write(b"".join((head, data)))
+            return
+        view = memoryview(data)
+
+        async def fill(offset: int, views: Sequence[memoryview]) -> None:
+            for each in views:
+                each[:] = view[offset : offset + len(each)]
+                offset += len(each)
+
+        await self._stream.send(head, len(data), fill)
+
+    async def send_file(self, fd: int, offset: int, length: int) -> None:
+        head, self._head = self._head, b""
+        await self._stream.send(head, length, lambda at, views: self._scatter(fd, offset + at, views))
 
 
 class SftpSession:
@@ -99,12 +102,10 @@ class SftpSession:
         self._stream = stream
         self._means = means
         self._handles: dict[bytes, Handle] = {}
-        self._space: memoryview | None = None
-        self._requests: dict[int, Callable[[bytes, Fields], Awaitable[Answer]]] = {
+        self._requests: dict[int, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             Type.OPEN: self._open,
             Type.CLOSE: self._close,
             Type.READ: self._read,
-            Type.WRITE: self._write,
             Type.LSTAT: self._stat,
             Type.STAT: self._stat,
             Type.FSTAT: self._fstat,
@@ -119,7 +120,7 @@ class SftpSession:
             Type.RENAME: self._rename,
             Type.EXTENDED: self._extended,
         }
-        self._extensions: dict[bytes, Callable[[bytes, Fields], Awaitable[Answer]]] = {
+        self._extensions: dict[bytes, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             b"posix-rename@openssh.com": self._posix_rename,
             b"fsync@openssh.com": self._fsync,
             b"limits@openssh.com": self._limits,
@@ -139,7 +140,9 @@ class SftpSession:
                 raise BadFrame("it does not begin with INIT")
             await self._stream.write(packets.version(EXTENSIONS))
             while (packet := await reader.next()) is not None:
-                await self._stream.write(await self._answer(packet))
+                answer = await self._answer(packet, reader)
+                if answer:
+                    await self._stream.write(answer)
         except BadFrame as error:
             self.log.info("{who} ended: {reason}", who=self._files.identity.login, reason=str(error))
             return 1
@@ -156,29 +159,40 @@ class SftpSession:
             except Exception:
                 self.log.failure("{path} could not be dropped", path=handle.path)
 
-    async def _answer(self, packet: bytes) -> Answer:
+    async def _answer(self, packet: bytes, reader: PacketReader) -> bytes:
+        """The answer to a request; empty where it was sent already."""
         fields = Fields(packet)
         type = fields.take(1)[0]
         try:
             request = fields.take(4)
         except Malformed as error:
             raise BadFrame("a packet without a number") from error
+        if type == Type.WRITE:
+            return await self._guarded(request, self._write(request, fields, reader))
         handler = self._requests.get(type)
         if handler is None:
             return packets.status(request, Code.OP_UNSUPPORTED, NotSupported().sentence)
+        return await self._guarded(request, handler(request, fields))
+
+    async def _guarded(self, request: bytes, answer: Awaitable[bytes]) -> bytes:
+        """The answer, or the status that says why there is none."""
         try:
-            return await handler(request, fields)
+            return await answer
         except Malformed as error:
             return packets.status(request, Code.BAD_MESSAGE, str(error))
+        except ConnectionLost:
+            raise
         except Refusal as refusal:
             return packets.refused(request, refusal)
+        except BadFrame:
+            raise
         except Exception:
-            self.log.failure("request {type} of {who} failed", type=type, who=self._files.identity.login)
+            self.log.failure("a request of {who} failed", who=self._files.identity.login)
             return packets.status(request, Code.FAILURE, "The portal failed.")
 
     # Files
 
-    async def _open(self, request: bytes, fields: Fields) -> Answer:
+    async def _open(self, request: bytes, fields: Fields) -> bytes:
         path, flags = resolve_file("/", packets.path(fields)), Open(fields.number() & 0x3F)
         mtime = read_attributes(fields).mtime
         self._refuse_too_many()
@@ -192,7 +206,7 @@ class SftpSession:
             raise TooManyConnections(f"{len(self._handles)} files of this session")
 
     def _keep(self, handle: Handle) -> bytes:
-        name = self._means.random.randbytes(16)
+        name = self._means.random.randbytes(HANDLE_SIZE)
         self._handles[name] = handle
         self._note_busy()
         return name
@@ -212,7 +226,7 @@ class SftpSession:
             raise NotSupported("that is not open to write")
         return handle
 
-    async def _close(self, request: bytes, fields: Fields) -> Answer:
+    async def _close(self, request: bytes, fields: Fields) -> bytes:
         """The acknowledgement: a file that was written is there for everyone when this says OK."""
         name = fields.string()
         handle = self._handles.pop(name, None)
@@ -224,37 +238,43 @@ class SftpSession:
             self._note_busy()
         return packets.status(request, Code.OK)
 
-    async def _read(self, request: bytes, fields: Fields) -> Answer:
+    async def _read(self, request: bytes, fields: Fields) -> bytes:
         handle, offset, length = self._handle(fields), packets.offset(fields), fields.number()
         if not isinstance(handle, Reading):
             raise NotSupported("that is not open to read")
         size = min(length, LARGEST_DATA, max(handle.entry.size - offset, 0))
-        space = self._room(size)
-        count = await handle.read(offset, space[ALIGNED : ALIGNED + size], self._means.read)
-        if count == 0 and length > 0:
-            return packets.status(request, Code.EOF)
-        space[ALIGNED - DATA_HEAD : ALIGNED] = packets.data_head(request, count)
-        return space[ALIGNED - DATA_HEAD : ALIGNED + count]
+        if size == 0:
+            return packets.status(request, Code.EOF) if length else packets.data_head(request, 0)
+        answering = Answering(self._stream, self._means.scatter, request, size)
+        try:
+            await handle.read(answering, offset, size)
+        except Refusal as refusal:
+            if answering.begun:
+                # Some of the answer is sent, and what follows would be taken for the rest of it.
+                raise ConnectionLost from refusal
+            raise
+        return b""
 
-    def _room(self, size: int) -> memoryview:
-        """The buffer of this session's answers, which is as large as the largest that was asked for, in powers of two."""
-        if self._space is None or len(self._space) < ALIGNED + size:
-            self._space = self._means.make_buffer(ALIGNED + max(1 << max(size - 1, 0).bit_length(), 4096))
-        return self._space
-
-    async def _write(self, request: bytes, fields: Fields) -> Answer:
-        handle, offset, data = self._writing(fields), packets.offset(fields), fields.string()
-        await handle.write(offset, data)
+    async def _write(self, request: bytes, fields: Fields, body: PacketReader) -> bytes:
+        try:
+            handle, offset, size = self._writing(fields), packets.offset(fields), fields.number()
+            fields.end()
+            if size > body.left:
+                raise Malformed("the data are not as long as the packet says")
+            body.only(size)
+            await handle.write(offset, body)
+        finally:
+            await body.skip()
         return packets.status(request, Code.OK)
 
-    async def _fsync(self, request: bytes, fields: Fields) -> Answer:
+    async def _fsync(self, request: bytes, fields: Fields) -> bytes:
         """Nothing is to be seen before the close, and the close syncs."""
         self._handle(fields)
         return packets.status(request, Code.OK)
 
     # Attributes
 
-    async def _stat(self, request: bytes, fields: Fields) -> Answer:
+    async def _stat(self, request: bytes, fields: Fields) -> bytes:
         """What this session writes is seen by it alone, where there is nothing else of that name: sshfs asks for it."""
         path = resolve("/", packets.path(fields))
         found = await self._files.find(path)
@@ -265,10 +285,10 @@ class SftpSession:
             found = await self._files.stat(path)
         return packets.attrs(request, found)
 
-    async def _fstat(self, request: bytes, fields: Fields) -> Answer:
+    async def _fstat(self, request: bytes, fields: Fields) -> bytes:
         return packets.attrs(request, self._handle(fields).entry)
 
-    async def _setstat(self, request: bytes, fields: Fields) -> Answer:
+    async def _setstat(self, request: bytes, fields: Fields) -> bytes:
         """Modes and owners there are none of; clients that keep them are told that all is well, as OpenSSH's want it."""
         path, wanted = resolve("/", packets.path(fields)), read_attributes(fields)
         entry = await self._files.stat(path)
@@ -278,7 +298,7 @@ class SftpSession:
             await self._files.set_mtime(path, float(wanted.mtime))
         return packets.status(request, Code.OK)
 
-    async def _fsetstat(self, request: bytes, fields: Fields) -> Answer:
+    async def _fsetstat(self, request: bytes, fields: Fields) -> bytes:
         handle, wanted = self._handle(fields), read_attributes(fields)
         if isinstance(handle, Writing):
             if wanted.size is not None:
@@ -293,13 +313,13 @@ class SftpSession:
 
     # Directories and names
 
-    async def _opendir(self, request: bytes, fields: Fields) -> Answer:
+    async def _opendir(self, request: bytes, fields: Fields) -> bytes:
         path, size = resolve("/", packets.path(fields)), self._means.limits.listing_page
         self._refuse_too_many()
         first = await self._files.list(path, None, size)
         return packets.handle(request, self._keep(Listing(self._files, path, first, size)))
 
-    async def _readdir(self, request: bytes, fields: Fields) -> Answer:
+    async def _readdir(self, request: bytes, fields: Fields) -> bytes:
         handle = self._handle(fields)
         if not isinstance(handle, Listing):
             raise NotSupported("that is not an open directory")
@@ -308,65 +328,65 @@ class SftpSession:
             return packets.status(request, Code.EOF)
         return packets.names(request, entries, self._means.now(), self._files.identity.login)
 
-    async def _remove(self, request: bytes, fields: Fields) -> Answer:
+    async def _remove(self, request: bytes, fields: Fields) -> bytes:
         await self._files.delete(resolve_file("/", packets.path(fields)))
         return packets.status(request, Code.OK)
 
-    async def _mkdir(self, request: bytes, fields: Fields) -> Answer:
+    async def _mkdir(self, request: bytes, fields: Fields) -> bytes:
         await self._files.make_directory(resolve("/", packets.path(fields)))
         return packets.status(request, Code.OK)
 
-    async def _rmdir(self, request: bytes, fields: Fields) -> Answer:
+    async def _rmdir(self, request: bytes, fields: Fields) -> bytes:
         await self._files.remove_directory(resolve("/", packets.path(fields)))
         return packets.status(request, Code.OK)
 
-    async def _rename(self, request: bytes, fields: Fields) -> Answer:
+    async def _rename(self, request: bytes, fields: Fields) -> bytes:
         """Section 6.5 of the draft: an error where the new name is taken."""
         source, target = (resolve("/", packets.path(fields)) for _ in range(2))
         await self._files.rename(source, target, replace=False)
         return packets.status(request, Code.OK)
 
-    async def _posix_rename(self, request: bytes, fields: Fields) -> Answer:
+    async def _posix_rename(self, request: bytes, fields: Fields) -> bytes:
         source, target = (resolve("/", packets.path(fields)) for _ in range(2))
         await self._files.rename(source, target)
         return packets.status(request, Code.OK)
 
-    async def _realpath(self, request: bytes, fields: Fields) -> Answer:
+    async def _realpath(self, request: bytes, fields: Fields) -> bytes:
         return packets.one_name(request, resolve("/", packets.path(fields)))
 
     # Extensions
 
-    async def _extended(self, request: bytes, fields: Fields) -> Answer:
+    async def _extended(self, request: bytes, fields: Fields) -> bytes:
         handler = self._extensions.get(fields.string())
         if handler is None:
             raise NotSupported
         return await handler(request, fields)
 
-    async def _limits(self, request: bytes, fields: Fields) -> Answer:
+    async def _limits(self, request: bytes, fields: Fields) -> bytes:
         """OpenSSH's PROTOCOL, section 4.8."""
         most = self._means.limits.sftp_handles
         return packets.extended(request, struct.pack(">4Q", LARGEST_PACKET, LARGEST_DATA, LARGEST_DATA, most))
 
-    async def _expand_path(self, request: bytes, fields: Fields) -> Answer:
+    async def _expand_path(self, request: bytes, fields: Fields) -> bytes:
         """OpenSSH's PROTOCOL, section 4.9: everybody's home is the root."""
         path = packets.path(fields)
         return packets.one_name(request, resolve("/", path[1:] if path == "~" or path.startswith("~/") else path))
 
-    async def _home(self, request: bytes, fields: Fields) -> Answer:
+    async def _home(self, request: bytes, fields: Fields) -> bytes:
         """OpenSSH's PROTOCOL, section 4.10."""
         fields.string()
         return packets.one_name(request, "/")
 
-    async def _check_handle(self, request: bytes, fields: Fields) -> Answer:
+    async def _check_handle(self, request: bytes, fields: Fields) -> bytes:
         handle = self._handle(fields)
         if not isinstance(handle, Reading):
             raise NotSupported("that is not open to read")
         return await self._check(request, handle.path, fields)
 
-    async def _check_name(self, request: bytes, fields: Fields) -> Answer:
+    async def _check_name(self, request: bytes, fields: Fields) -> bytes:
         return await self._check(request, resolve_file("/", packets.path(fields)), fields)
 
-    async def _check(self, request: bytes, path: str, fields: Fields) -> Answer:
+    async def _check(self, request: bytes, path: str, fields: Fields) -> bytes:
         """check-file of draft-ietf-secsh-filexfer-extensions-00, section 3: that of a whole file is in the catalogue."""
         wanted, start, length, block = fields.text().split(","), packets.offset(fields), packets.offset(fields), fields.number()
         name = next((name for name in wanted if name in DIGESTS), None)

@@ -7,7 +7,7 @@ change, so a write replaces all of a file or goes on with what is kept; what can
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from zope.interface import implementer
 
@@ -15,15 +15,13 @@ from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidReque
 from ecpds.interfaces import IByteSink, IByteSource, IDownload, IFileSystem, IUpload
 from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
 from ecpds.protocols.sftp_packets import Open
+from ecpds.protocols.sftp_reader import PacketReader
 
 REORDER = 1 << 20
 """Bytes that may be written ahead of what is missing."""
 
 NAMES = 100
 """Entries in one answer to READDIR."""
-
-Read = Callable[[int, int, memoryview], Awaitable[None]]
-"""Fills a buffer from an open file (descriptor, offset, buffer) without holding the reactor."""
 
 
 @implementer(IByteSource)
@@ -40,24 +38,6 @@ class HeldBytes:
         return count
 
 
-@implementer(IByteSink)
-class Collected:
-    """Puts what it is sent into `view`."""
-
-    def __init__(self, view: memoryview, read: Read) -> None:
-        self._view = view
-        self._read = read
-        self.count = 0
-
-    async def write(self, data: bytes | memoryview) -> None:
-        self._view[self.count : self.count + len(data)] = data
-        self.count += len(data)
-
-    async def send_file(self, fd: int, offset: int, length: int) -> None:
-        await self._read(fd, offset, self._view[self.count : self.count + length])
-        self.count += length
-
-
 class Reading:
     """A file that is read, as it was when it was opened."""
 
@@ -70,14 +50,9 @@ class Reading:
         found: Entry = self._download.entry
         return found
 
-    async def read(self, offset: int, view: memoryview, read: Read) -> int:
-        """Fill `view` from `offset`, as far as the file goes, and say how many bytes that were."""
-        length = min(len(view), self.entry.size - offset)
-        if length <= 0:
-            return 0
-        into = Collected(view[:length], read)
-        await self._download.send(into, offset, length)
-        return into.count
+    async def read(self, sink: IByteSink, offset: int, length: int) -> None:
+        """Hand `length` bytes from `offset` on to `sink`; the file has as many."""
+        await self._download.send(sink, offset, length)
 
     async def close(self) -> None:
         self._download.close()
@@ -142,30 +117,34 @@ class Writing:
         mtime = float(self.mtime or 0)
         return Entry(self.path, mtime, DataFile(0, self._position, mtime, mtime))
 
-    async def write(self, offset: int, data: bytes) -> None:
-        """Take `data`. After a failure everything is refused, the close too."""
+    async def write(self, offset: int, body: PacketReader) -> None:
+        """Take all of `body`. After a failure everything is refused, the close too."""
         if self._failure is not None:
             raise self._failure
         try:
-            await self._write(offset, data)
+            await self._write(offset, body)
+        except ConnectionLost:
+            raise
         except Refusal as failure:
             self._failure = failure
             raise
 
-    async def _write(self, offset: int, data: bytes) -> None:
+    async def _write(self, offset: int, body: PacketReader) -> None:
         upload = self._upload
         if upload is None:
             upload = await self._begin(offset)
         if self._appends:
             offset = self._position
         if offset > self._position:
-            self._put_aside(offset, data)
+            self._check_ahead(offset, body.left)
+            self._ahead[offset] = await body.rest()
             return
         if offset < self._position:
             raise NotSupported("bytes that were written once can't be written again")
-        await self._take(upload, data)
+        await self._take(upload, body, body.left)
         while self._position in self._ahead:
-            await self._take(upload, self._ahead.pop(self._position))
+            data = self._ahead.pop(self._position)
+            await self._take(upload, HeldBytes(data), len(data))
 
     async def _begin(self, offset: int) -> IUpload:
         """The first write says whether the file is replaced, or gone on with."""
@@ -178,17 +157,16 @@ class Writing:
             raise NotSupported(f"a file is written from its beginning, or from byte {self._kept} on, of which are kept")
         return self._upload
 
-    async def _take(self, upload: IUpload, data: bytes) -> None:
-        if data:
-            await upload.receive(HeldBytes(data), len(data))
-        self._position += len(data)
+    async def _take(self, upload: IUpload, source: IByteSource, size: int) -> None:
+        if size:
+            await upload.receive(source, size)
+        self._position += size
 
-    def _put_aside(self, offset: int, data: bytes) -> None:
+    def _check_ahead(self, offset: int, size: int) -> None:
         """Bytes that come before those that stand in front of them wait, as many as may."""
         held = sum(map(len, self._ahead.values()))
-        if held + len(data) > REORDER or offset in self._ahead or not data:
+        if held + size > REORDER or offset in self._ahead or not size:
             raise NotSupported(f"bytes from {offset} on were written before those from {self._position} on")
-        self._ahead[offset] = data
 
     async def truncate(self, size: int) -> None:
         """The client says how large the file shall be: before it writes, or when it has written that."""

@@ -29,6 +29,12 @@ LARGEST_DATA = LARGEST_PACKET - 1024
 DATA_HEAD = 13
 """Bytes of a DATA packet before its data."""
 
+HANDLE_SIZE = 16
+"""Bytes of a handle of ours."""
+
+WRITE_HEAD = 1 + 4 + (4 + HANDLE_SIZE) + 8 + 4
+"""Bytes of a WRITE before its data, without the packet's length."""
+
 
 class Type(IntEnum):
     """Packet types that clients send."""

@@ -78,7 +78,7 @@ class SshDoor:
         self.server = SshServer(host_key, gate, self._open_channel, limits, timeouts, clock, admission, limits.idle)
 
     def _open_channel(self, visitor: Visitor, window: int, packet: int) -> StreamChannel:
-        return StreamChannel(visitor, self._serve, self._means.limits.ssh_window, window, packet)
+        return StreamChannel(visitor, self._serve, self._means.pool, self._means.limits.ssh_window, window, packet)
 
     def _serve(self, visitor: Visitor, asked: Asked, stream: Stream) -> Coroutine[Any, Any, int] | None:
         if asked.kind == "exec":

@@ -18,6 +18,7 @@ from twisted.conch.ssh.connection import (
     MSG_CHANNEL_OPEN_CONFIRMATION,
     MSG_CHANNEL_OPEN_FAILURE,
     MSG_CHANNEL_SUCCESS,
+    MSG_CHANNEL_WINDOW_ADJUST,
     OPEN_ADMINISTRATIVELY_PROHIBITED,
     OPEN_RESOURCE_SHORTAGE,
     SSHConnection,
@@ -26,9 +27,13 @@ from twisted.logger import Logger
 
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.login import Admitted, Login
+from ecpds.ssh.quiet import UNHEARD
 
 SMALLEST_PACKET, LARGEST_PACKET = 64, 32768
 """Bytes that we put into one packet, whatever the client would take."""
+
+DATA = struct.Struct(">2L")
+"""What stands before the data of CHANNEL_DATA: the channel and how many bytes."""
 
 UNREAD = 8 << 20
 """Bytes that may wait for a client whose window is shut; then its channel is closed."""
@@ -63,8 +68,10 @@ class Session(SSHChannel):
     """A session channel (RFC 4254, section 6)."""
 
     name = b"session"
+    _log = UNHEARD
     conn: Any
     id: Any
+    theirs: int
     is_busy = False
 
     def channelOpen(self, specificData: bytes) -> None:
@@ -76,12 +83,15 @@ class Session(SSHChannel):
     def extReceived(self, dataType: int, data: bytes) -> None:
         """A client has no error output."""
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: memoryview) -> None:
         """Data came, within the window: give room for more at once, and hand it on."""
         self.localWindowLeft -= len(data)
         if self.localWindowLeft < self.localWindowSize // 2:
-            self.conn.adjustWindow(self, self.localWindowSize - self.localWindowLeft)
-        self.dataReceived(data)  # type: ignore[no-untyped-call]
+            self.conn.open_window(self, self.localWindowSize - self.localWindowLeft)
+        self.dataReceived(bytes(data))  # type: ignore[no-untyped-call]
+
+    def turn_ended(self) -> None:
+        """All that came at once was handed on."""
 
     def unblocked(self) -> None:
         """The connection can take more to send."""
@@ -184,6 +194,7 @@ class ChannelService(SSHConnection):
     """The channels of one connection, `limit` of them at most."""
 
     log = Logger()
+    _log = UNHEARD
     transport: Any
 
     def __init__(self, login: Admitted, open_channel: OpenChannel, limit: int) -> None:
@@ -191,6 +202,7 @@ class ChannelService(SSHConnection):
         self._login = login
         self._open_channel = open_channel
         self._limit = limit
+        self._touched: set[Session] = set()
 
     def serviceStarted(self) -> None:
         """Nothing is begun from our side."""
@@ -214,7 +226,7 @@ class ChannelService(SSHConnection):
     def _open(self, theirs: int, channel: Session) -> None:
         ours = self.localChannelID
         self.localChannelID += 1
-        channel.id, channel.conn = ours, self
+        channel.id, channel.conn, channel.theirs = ours, self, theirs
         self.channels[ours] = channel
         self.channelsToRemoteChannel[channel] = theirs
         self.localToRemoteChannel[ours] = theirs
@@ -230,12 +242,25 @@ class ChannelService(SSHConnection):
             self.transport.sendPacket(MSG_CHANNEL_SUCCESS if granted else MSG_CHANNEL_FAILURE, struct.pack(">L", theirs))
         channel.answered()
 
-    def ssh_CHANNEL_DATA(self, packet: bytes) -> None:
-        fields = Fields(packet)
-        channel, data = self.channels[fields.number()], fields.string()
-        if len(data) > min(channel.localWindowLeft, channel.localMaxPacket):
-            raise Malformed("more data than the window")
-        channel.take(data)
+    def data(self, message: memoryview) -> None:
+        """CHANNEL_DATA, without its number. Raises `Malformed`, `KeyError`."""
+        ours, size = DATA.unpack_from(message)
+        channel = self.channels[ours]
+        if size != len(message) - DATA.size or size > min(channel.localWindowLeft, channel.localMaxPacket):
+            raise Malformed("more data than the window, or than the message")
+        channel.take(message[DATA.size :])
+        self._touched.add(channel)
+
+    def open_window(self, channel: Session, size: int) -> None:
+        """Let the client send `size` bytes more."""
+        channel.localWindowLeft += size
+        self.transport.sendPacket(MSG_CHANNEL_WINDOW_ADJUST, struct.pack(">2L", channel.theirs, size))
+
+    def turn_ended(self) -> None:
+        """All that came at once was handed on."""
+        touched, self._touched = self._touched, set()
+        for channel in touched:
+            channel.turn_ended()
 
     @property
     def is_busy(self) -> bool:

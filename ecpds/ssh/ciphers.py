@@ -31,7 +31,13 @@ CHACHA = b"chacha20-poly1305@openssh.com"
 MACS = {b"hmac-sha2-256": ("sha256", 32), b"hmac-sha2-512": ("sha512", 64)}
 ETM = b"-etm@openssh.com"
 
+AES_SLACK = 15
+"""Bytes that the library wants of room behind what it encrypts."""
+
 TAG = 16
+
+MORE = 4 + 64
+"""Bytes that a packet may be longer than its body: a length, and the largest MAC."""
 
 
 class BadPacket(Exception):
@@ -47,6 +53,9 @@ class Sealing(Protocol):
     def seal(self, sequence: int, body: bytes) -> bytes:
         """The packet of a body, as it crosses the wire."""
 
+    def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
+        """As `seal`, into the beginning of `out`, which has room for `MORE` bytes more than the body has; the packet's size."""
+
 
 class Opening(Protocol):
     """Opens what we are sent. `head` is how many bytes it takes to learn a packet's length."""
@@ -56,11 +65,16 @@ class Opening(Protocol):
     counts_length: bool
     tail: int
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def length(self, sequence: int, head: memoryview) -> int:
         """The length of the body, by the first bytes of its packet; asked for once a packet. `tail` bytes follow it."""
 
-    def open(self, sequence: int, packet: bytes) -> bytes:
-        """The body of a whole packet. Raises `BadPacket`."""
+    def open(self, sequence: int, packet: memoryview) -> bytes:
+        """The body of a whole packet, in memory of its own. Raises `BadPacket`."""
+
+
+def _put(out: memoryview, packet: bytes) -> int:
+    out[: len(packet)] = packet
+    return len(packet)
 
 
 class Clear:
@@ -72,11 +86,14 @@ class Clear:
     def seal(self, sequence: int, body: bytes) -> bytes:
         return struct.pack(">L", len(body)) + body
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
+        return _put(out, self.seal(sequence, bytes(body)))
+
+    def length(self, sequence: int, head: memoryview) -> int:
         return int.from_bytes(head[:4], "big")
 
-    def open(self, sequence: int, packet: bytes) -> bytes:
-        return packet[4:]
+    def open(self, sequence: int, packet: memoryview) -> bytes:
+        return bytes(packet[4:])
 
 
 class Mac:
@@ -86,10 +103,10 @@ class Mac:
         self._hash, self.size = MACS[name]
         self._key = key[: self.size]
 
-    def make(self, sequence: int, data: bytes) -> bytes:
-        return hmac.digest(self._key, struct.pack(">L", sequence) + data, self._hash)
+    def make(self, sequence: int, data: bytes | memoryview) -> bytes:
+        return hmac.digest(self._key, b"".join((struct.pack(">L", sequence), data)), self._hash)
 
-    def check(self, sequence: int, data: bytes, mac: bytes) -> None:
+    def check(self, sequence: int, data: bytes | memoryview, mac: bytes | memoryview) -> None:
         """Raises `BadPacket`."""
         if not hmac.compare_digest(self.make(sequence, data), mac):
             raise BadPacket("bad MAC")
@@ -111,11 +128,14 @@ class CounterAndMac:
         packet = struct.pack(">L", len(body)) + body
         return self._stream.update(packet) + self._mac.make(sequence, packet)
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
+        return _put(out, self.seal(sequence, bytes(body)))
+
+    def length(self, sequence: int, head: memoryview) -> int:
         self._first = self._stream.update(head)
         return int.from_bytes(self._first[:4], "big")
 
-    def open(self, sequence: int, packet: bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         plain = self._first + self._stream.update(packet[self.head : -self.tail])
         self._mac.check(sequence, plain, packet[-self.tail :])
         return plain[4:]
@@ -136,10 +156,17 @@ class CounterThenMac:
         packet = struct.pack(">L", len(body)) + self._stream.update(body)
         return packet + self._mac.make(sequence, packet)
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
+        size = 4 + len(body)
+        out[:4] = struct.pack(">L", len(body))
+        self._stream.update_into(body, out[4 : size + AES_SLACK])
+        out[size : size + self.tail] = self._mac.make(sequence, out[:size])
+        return size + self.tail
+
+    def length(self, sequence: int, head: memoryview) -> int:
         return int.from_bytes(head, "big")
 
-    def open(self, sequence: int, packet: bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         self._mac.check(sequence, packet[: -self.tail], packet[-self.tail :])
         return self._stream.update(packet[4 : -self.tail])
 
@@ -156,19 +183,25 @@ class Gcm:
 
     def _nonce(self) -> bytes:
         nonce = self._fixed + self._counter.to_bytes(8, "big")
-        self._counter = (self._counter + 1) % (1 << 64)
+        self._counter = (self._counter + 1) & 0xFFFFFFFFFFFFFFFF
         return nonce
 
     def seal(self, sequence: int, body: bytes) -> bytes:
         length = struct.pack(">L", len(body))
         return length + self._cipher.encrypt(self._nonce(), body, length)
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
+        size = len(body) + TAG
+        out[:4] = length = struct.pack(">L", len(body))
+        self._cipher.encrypt_into(self._nonce(), body, length, out[4 : 4 + size])
+        return 4 + size
+
+    def length(self, sequence: int, head: memoryview) -> int:
         return int.from_bytes(head, "big")
 
-    def open(self, sequence: int, packet: bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         try:
-            return self._cipher.decrypt(self._nonce(), memoryview(packet)[4:], packet[:4])
+            return self._cipher.decrypt(self._nonce(), packet[4:], packet[:4])
         except InvalidTag as error:
             raise BadPacket("bad tag") from error
 
@@ -193,18 +226,29 @@ class ChaCha:
         tag.update(packet)
         return packet + tag.finalize()
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
+        nonce = sequence.to_bytes(16, "big")
+        self._length.reset_nonce(nonce)
+        end = 4 + len(body)
+        out[:4] = self._length.update(struct.pack(">L", len(body)))
+        tag = self._tag(nonce)
+        self._body.update_into(body, out[4:end])
+        tag.update(out[:end])
+        out[end : end + TAG] = tag.finalize()
+        return end + TAG
+
+    def length(self, sequence: int, head: memoryview) -> int:
         self._length.reset_nonce(sequence.to_bytes(16, "big"))
         return int.from_bytes(self._length.update(head), "big")
 
-    def open(self, sequence: int, packet: bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         tag = self._tag(sequence.to_bytes(16, "big"))
-        tag.update(memoryview(packet)[:-TAG])
+        tag.update(packet[:-TAG])
         try:
-            tag.verify(packet[-TAG:])
+            tag.verify(bytes(packet[-TAG:]))
         except InvalidSignature as error:
             raise BadPacket("bad tag") from error
-        return self._body.update(memoryview(packet)[4:-TAG])
+        return self._body.update(packet[4:-TAG])
 
     def _tag(self, nonce: bytes) -> Poly1305:
         """Poly1305 with the key of this packet; the key stream of the body then stands at block 1."""

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from ecpds.ssh.authorized import AuthorizedKey, shown
 from ecpds.ssh.fields import Fields, Malformed
+from ecpds.ssh.quiet import UNHEARD
 from ecpds.ssh.rules import USERAUTH_REQUEST
 from ecpds.ssh.userkeys import BadKey, UserKey, wire_key
 
@@ -145,6 +146,7 @@ class LoginService(SSHService):
     """ssh-userauth for one connection; `admit` makes the service of who has logged in."""
 
     log = Logger()
+    _log = UNHEARD
     name = b"ssh-userauth"
     transport: Any
 

@@ -81,6 +81,11 @@ class Rules:
         self.strict = False
         self.guessed = False
 
+    @property
+    def flows(self) -> bool:
+        """Whether channel data may come."""
+        return self.phase is Phase.OPEN and self.exchange is Exchange.NONE
+
     def allowed(self) -> frozenset[int]:
         expected = EXPECTED[self.phase] if self.exchange is Exchange.NONE else EXCHANGING[self.exchange]
         silent = self.phase is Phase.START and (self.strict or self.exchange is Exchange.NONE)

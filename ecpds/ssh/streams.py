@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -21,12 +21,19 @@ from twisted.python.failure import Failure
 from ecpds.errors import ConnectionLost
 from ecpds.ssh.channels import QUIET, Session
 from ecpds.ssh.fields import Fields
+from ecpds.ssh.frames import BETWEEN, Frames
 
 LONGEST_COMMAND = 16384
 """Bytes of a command line."""
 
 LARGEST_DATA = 131072
 """Bytes that a client may put into one packet."""
+
+OFTEN = 8
+"""How many times a window is given anew while it is used once, so that a client far away never finds it shut."""
+
+SPARE = 32 * BETWEEN
+"""What the frames of an answer take beside its bytes."""
 
 FAILED = 1
 """The exit status of what went wrong on our side."""
@@ -40,14 +47,37 @@ class Asked:
     text: str
 
 
+Fill = Callable[[int, Sequence[memoryview]], Awaitable[None]]
+"""Puts bytes into views, one after the other, from a place on in what they are of."""
+
+
+class Pool(Protocol):
+    """Lends buffers for bulk, as `transports.buffers.BufferPool` does."""
+
+    def advise(self, size: int) -> int: ...
+
+    async def acquire(self, size: int) -> memoryview: ...
+
+    def release(self, buffer: memoryview) -> None: ...
+
+
 class Stream(Protocol):
     """The bytes of one channel."""
 
-    async def read(self) -> bytes:
+    async def read(self) -> memoryview:
         """Some bytes; none at the end. Raises `ConnectionLost` when the connection ended instead."""
+
+    def read_now(self) -> memoryview:
+        """Some bytes, if any are here already."""
 
     async def write(self, data: bytes | memoryview) -> None:
         """Send all of `data`; returns when it is no longer needed. Raises `ConnectionLost`."""
+
+    async def send(self, head: bytes, length: int, fill: Fill) -> None:
+        """Send `head` and behind it `length` bytes, which `fill` puts where they are sent from, as there is room for them.
+
+        Raises `ConnectionLost`, and what `fill` does: then some may be sent.
+        """
 
     async def complain(self, data: bytes) -> None:
         """Write to the error output."""
@@ -61,23 +91,26 @@ Serve = Callable[[Any, Asked, Stream], Coroutine[Any, Any, int] | None]
 
 
 class StreamChannel(Session):
-    """One channel. `window` is how much the client may send that was not read yet."""
+    """One channel. `window` is how much the client may send that was not read yet; `pool` has buffers for bulk."""
 
     log = Logger()
 
-    def __init__(self, login: Any, serve: Serve, window: int, remote_window: int, remote_packet: int) -> None:
+    def __init__(self, login: Any, serve: Serve, pool: Pool, window: int, remote_window: int, remote_packet: int) -> None:
         super().__init__(
             localWindow=window, localMaxPacket=LARGEST_DATA, remoteWindow=remote_window, remoteMaxPacket=remote_packet
         )
         self._login = login
         self._serve = serve
+        self._pool = pool
         self._asked = False
         self._granted: Coroutine[Any, Any, int] | None = None
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[memoryview] = deque()
+        self._outbox = bytearray()
         self._used = 0
         self._ended = False
         self._gone = False
         self._hung_up = False
+        self._turning = False
         self._reader: Deferred[None] | None = None
         self._writer: Deferred[None] | None = None
 
@@ -105,6 +138,7 @@ class StreamChannel(Session):
         """The service has ended, with an exit status."""
         self.is_busy = False
         if not self.localClosed:
+            self._flush()
             self.conn.sendRequest(self, b"exit-status", struct.pack(">L", status))
             self.conn.sendEOF(self)
             self.loseConnection()  # type: ignore[no-untyped-call]
@@ -122,12 +156,20 @@ class StreamChannel(Session):
 
     # What comes from the client
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: memoryview) -> None:
         """Room for more is given when this was read."""
         self.localWindowLeft -= len(data)
         if data and not self._ended and not self.localClosed:
             self._inbox.append(data)
+
+    def turn_ended(self) -> None:
+        """What came at once is read at once, and answered in one message."""
+        self._turning = True
+        try:
             self._wake_reader()
+        finally:
+            self._turning = False
+            self._flush()
 
     def eofReceived(self) -> None:
         self._ended = True
@@ -147,18 +189,23 @@ class StreamChannel(Session):
         self._wake_reader()
         self._wake_writer()
 
-    async def read(self) -> bytes:
+    async def read(self) -> memoryview:
         while not self._inbox:
             if self._gone:
                 raise ConnectionLost
             if self._ended:
-                return b""
+                return memoryview(b"")
             self._reader = Deferred()
             await self._reader
+        return self.read_now()
+
+    def read_now(self) -> memoryview:
+        if not self._inbox:
+            return memoryview(b"")
         data = self._inbox.popleft()
         self._used += len(data)
-        if self._used >= self.localWindowSize // 2 and not self._ended:
-            self.conn.adjustWindow(self, self._used)
+        if self._used >= self.localWindowSize // OFTEN and not self._ended:
+            self.conn.open_window(self, self._used)
             self._used = 0
         return data
 
@@ -172,30 +219,78 @@ class StreamChannel(Session):
         self._wake_writer()
 
     async def write(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
+        size = len(data)
+        if size > self._free() - len(self._outbox):
+            await self._write_slowly(memoryview(data))
+            return
+        self._outbox += data
+        self.remoteWindowLeft -= size
+        if not self._turning:
+            self._flush()
+
+    def _free(self) -> int:
+        """How much one packet may carry now, what waits in the outbox counted."""
+        if self.localClosed or self._gone or self.conn.transport.blocked:
+            return 0
+        return min(self.remoteWindowLeft + len(self._outbox), self.remoteMaxPacket)
+
+    async def _write_slowly(self, view: memoryview) -> None:
+        self._flush()
         while view:
-            size = min(await self._room(), len(view))
+            size = min(await self._room(), self.remoteMaxPacket, len(view))
             self.conn.sendData(self, bytes(view[:size]))
             self.remoteWindowLeft -= size
             view = view[size:]
 
+    def _flush(self) -> None:
+        """Send what waits; the window was asked before."""
+        if self._outbox and not self.localClosed:
+            self.conn.sendData(self, bytes(self._outbox))
+        self._outbox.clear()
+
+    async def send(self, head: bytes, length: int, fill: Fill) -> None:
+        self._flush()
+        done = 0
+        while head or done < length:
+            done += await self._send_some(head, done, length - done, fill)
+            head = b""
+
+    async def _send_some(self, head: bytes, done: int, left: int, fill: Fill) -> int:
+        """As many frames as there is room for now; how many bytes of the file that were."""
+        size = min(await self._room(len(head) + 1), len(head) + left)
+        buffer = await self._pool.acquire(self._pool.advise(2 * size + SPARE))
+        try:
+            frames = Frames(buffer, self.remoteMaxPacket, size)
+            frames.data[0][: len(head)] = head
+            await fill(done, [frames.data[0][len(head) :], *frames.data[1:]])
+            await self._room(frames.size)
+        except BaseException:
+            self._pool.release(buffer)
+            raise
+        self.remoteWindowLeft -= frames.size
+        self.conn.transport.send_frames(frames, self.theirs, lambda: self._pool.release(buffer))
+        return frames.size - len(head)
+
     async def complain(self, data: bytes) -> None:
+        self._flush()
         while data:
-            size = min(await self._room(), len(data))
+            size = min(await self._room(), self.remoteMaxPacket, len(data))
             self.conn.sendExtendedData(self, EXTENDED_DATA_STDERR, data[:size])
             self.remoteWindowLeft -= size
             data = data[size:]
 
-    async def _room(self) -> int:
-        """Wait until something can be sent, and say how much in one packet."""
-        while not self.remoteWindowLeft or self.conn.transport.blocked:
-            if self.localClosed or self._gone:
-                raise ConnectionLost
+    async def _room(self, least: int = 1) -> int:
+        """Wait until `least` bytes can be sent, and say how many can."""
+        while self.remoteWindowLeft < least or self.conn.transport.blocked:
+            self._refuse_closed()
             self._writer = Deferred()
             await self._writer
+        self._refuse_closed()
+        return int(self.remoteWindowLeft)
+
+    def _refuse_closed(self) -> None:
         if self.localClosed or self._gone:
             raise ConnectionLost
-        return min(self.remoteWindowLeft, self.remoteMaxPacket)
 
     def _wake_reader(self) -> None:
         reader, self._reader = self._reader, None

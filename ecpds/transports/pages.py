@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -69,17 +69,29 @@ class Pages:
                 raise Corrupt("a stored file is shorter than its record")
             done += count
 
-    def _read_now(self, fd: int, offset: int, view: memoryview) -> int | None:
+    async def scatter(self, fd: int, offset: int, views: Sequence[memoryview]) -> None:
+        """As `read`, into several buffers, one after the other."""
+        whole = sum(map(len, views))
+        if self._scatter_now(fd, offset, views) == whole:
+            return
+        for view in views:
+            await self.read(fd, offset, view)
+            offset += len(view)
+
+    def _scatter_now(self, fd: int, offset: int, views: Sequence[memoryview]) -> int | None:
         """How many bytes were read without waiting; None when that is not possible."""
         way = self._way(fd)
         if way is Reading.ON_A_THREAD:
             return None
         try:
-            return os.preadv(fd, [view], offset, os.RWF_NOWAIT if way is Reading.PROBED else 0)
+            return os.preadv(fd, views, offset, os.RWF_NOWAIT if way is Reading.PROBED else 0)
         except BlockingIOError:
             return None
         except OSError as error:
             raise _unreadable(error) from error
+
+    def _read_now(self, fd: int, offset: int, view: memoryview) -> int | None:
+        return self._scatter_now(fd, offset, [view])
 
     def _is_warm(self, fd: int, offset: int, length: int) -> bool:
         way = self._way(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -17,6 +18,8 @@ from ecpds.model import Origin
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_of, string
+from ecpds.ssh.streams import Fill
+from ecpds.transports.buffers import BufferPool
 from tests.doubles.portal import MemoryPortal, make_identity
 
 CREATE = Open.WRITE | Open.CREAT | Open.TRUNC
@@ -34,18 +37,27 @@ class Wires:
         self.lost = False
         self._waiting: Deferred[None] | None = None
 
-    async def read(self) -> bytes:
+    async def read(self) -> memoryview:
         while not self.inbox:
             if self.lost:
                 raise ConnectionLost
             if self.ended:
-                return b""
+                return memoryview(b"")
             self._waiting = Deferred()
             await self._waiting
-        return self.inbox.pop(0)
+        return self.read_now()
+
+    def read_now(self) -> memoryview:
+        return memoryview(self.inbox.pop(0) if self.inbox else b"")
 
     async def write(self, data: bytes | memoryview) -> None:
         self.sent += data
+
+    async def send(self, head: bytes, length: int, fill: Fill) -> None:
+        """In pieces of 1000 bytes."""
+        whole = memoryview(bytearray(length))
+        await fill(0, [whole[start : start + 1000] for start in range(0, length, 1000)])
+        self.sent += head + whole
 
     async def complain(self, data: bytes) -> None:
         raise AssertionError(data)
@@ -74,7 +86,7 @@ def framed(type: int, body: bytes = b"") -> bytes:
     return struct.pack(">LB", len(body) + 1, type) + body
 
 
-async def never(fd: int, offset: int, view: memoryview) -> None:
+async def never(fd: int, offset: int, views: Sequence[memoryview]) -> None:
     raise AssertionError("nothing is a file here")
 
 
@@ -91,7 +103,7 @@ class SftpTestCase(SynchronousTestCase):
     def open_session(self) -> None:
         files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))))
         self.wires = Wires()
-        means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, lambda size: memoryview(bytearray(size)))
+        means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20))
         self.status = Deferred.fromCoroutine(SftpSession(files, self.wires, means).run())
 
     def ask(self, type: int, body: bytes = b"", number: bool = True) -> list[tuple[int, bytes]]:

@@ -1,0 +1,126 @@
+"""Key exchange (RFC 4253, section 7), server side: what conch does of it, with what it leaves out.
+
+Both sides send KEXINIT; the client sends its half of the exchange and we answer with ours, signed; both send NEWKEYS.
+Either side may ask for new keys later; we do after so many bytes, packets or seconds.
+
+Added to conch's: strict key exchange (OpenSSH's PROTOCOL, section 1.10), a wrong guess whatever its message, a time limit,
+and the signatures that users' keys may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.conch.ssh.common import getNS
+from twisted.conch.ssh.service import SSHService
+from twisted.conch.ssh.transport import DISCONNECT_PROTOCOL_ERROR, SSHServerTransport
+
+from ecpds.config import Limits
+from ecpds.interfaces import ITimeouts, IWatch
+from ecpds.ssh.algorithms import CIPHERS, COMPRESSIONS, KEY_EXCHANGES, MACS, STRICT_CLIENT, STRICT_SERVER, USER_KEYS
+from ecpds.ssh.ciphers import Protections
+from ecpds.ssh.rules import Phase, Rules
+
+MOST_PACKETS = 1 << 31
+"""Packets under one set of keys (RFC 4344, section 3.1)."""
+
+
+class Server(Protocol):
+    """What a connection needs of the factory that made it. `idle` is seconds, `seconds` the clock."""
+
+    limits: Limits
+    timeouts: ITimeouts
+    idle: float
+    seconds: Callable[[], float]
+
+    def login_service(self) -> SSHService:
+        """What sees to the login of one connection."""
+
+    def left(self, connection: Any) -> None:
+        """The connection has ended."""
+
+
+class Ledger:
+    """What has crossed under the present keys."""
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.bytes = 0
+        self.packets = 0
+
+
+class KeyExchange(SSHServerTransport):
+    """The part of a connection that agrees on keys. `server` has the host keys as conch wants them."""
+
+    nextEncryptions: Any
+    supportedKeyExchanges = KEY_EXCHANGES
+    supportedPublicKeys = [b"ssh-ed25519"]  # noqa: RUF012
+    supportedCiphers = CIPHERS
+    supportedMACs = MACS
+    supportedCompressions = COMPRESSIONS
+
+    def __init__(self, server: Server) -> None:
+        self.factory: Any = server
+        self.rules = Rules()
+        self._server = server
+        self._limits = server.limits
+        self.currentEncryptions: Any = Protections(b"none", b"none", b"none", b"none")
+        self._ledger = Ledger(server.seconds())
+        self._exchange_watch: IWatch | None = None
+
+    @property
+    def exchanging(self) -> bool:
+        """Whether we have asked for keys that are not there yet: until they are, only the exchange itself may be sent."""
+        return bool(self._keyExchangeState != self._KEY_EXCHANGE_NONE)
+
+    def give_up(self, reason: str, code: int) -> None:
+        """Tell the client why, and close."""
+        raise NotImplementedError
+
+    def renewed(self) -> None:
+        """There are new keys: what had to wait for them may go on."""
+        raise NotImplementedError
+
+    def sendKexInit(self) -> None:
+        """The first one says that we speak strict key exchange."""
+        if self.sessionID is None:
+            self.supportedKeyExchanges = [*KEY_EXCHANGES, STRICT_SERVER]
+        try:
+            super().sendKexInit()  # type: ignore[no-untyped-call]
+        finally:
+            self.supportedKeyExchanges = KEY_EXCHANGES
+        self._exchange_watch = self._server.timeouts.watch(
+            self._limits.login_time, lambda: self.give_up("no new keys in time", DISCONNECT_PROTOCOL_ERROR)
+        )
+
+    def _renew_keys(self) -> None:
+        """Ask for new keys when the old ones have seen enough."""
+        if self.rules.phase is not Phase.OPEN or self.exchanging:
+            return
+        age = self._server.seconds() - self._ledger.since
+        worn = self._ledger.bytes > self._limits.ssh_rekey_bytes or self._ledger.packets > MOST_PACKETS
+        if worn or age > self._limits.ssh_rekey_time:
+            self.sendKexInit()
+
+    def ssh_KEXINIT(self, packet: bytes) -> None:
+        if self.sessionID is None:
+            self.rules.strict = STRICT_CLIENT in getNS(packet[16:])[0].split(b",")
+        super().ssh_KEXINIT(packet)
+        # conch would ignore a wrong guess only if it had one of two numbers.
+        self.rules.guessed, self.ignoreNextPacket = bool(self.ignoreNextPacket), 0
+        agreed = self.nextEncryptions
+        self.nextEncryptions = Protections(agreed.outCipType, agreed.inCipType, agreed.outMACType, agreed.inMACType)
+
+    def ssh_NEWKEYS(self, packet: bytes) -> None:
+        super().ssh_NEWKEYS(packet)
+        self._ledger = Ledger(self._server.seconds())
+        if self._exchange_watch is not None:
+            self._exchange_watch.cancel()
+        if self.rules.strict:
+            self.incomingPacketSequence = 0
+        self.renewed()
+
+    def sendExtInfo(self, extensions: list[tuple[bytes, bytes]]) -> None:
+        """conch would say what the host key can sign with; users' keys may be others."""
+        super().sendExtInfo([(b"server-sig-algs", b",".join(USER_KEYS))])  # type: ignore[no-untyped-call]
