@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import catalogue, control, fleet, memory, roundtrip, small, ssh
+from bench import catalogue, control, fleet, ftp, memory, roundtrip, small, ssh
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "small": small.run,
     "memory": memory.run,
     "catalogue": catalogue.run,
+    "ftp": ftp.run,
     "ssh": ssh.run,
     "fleet": fleet.run,
     "control": control.run,

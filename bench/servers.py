@@ -52,6 +52,17 @@ secure_chroot_dir={folder}/empty
 xferlog_enable=NO
 vsftpd_log_file={folder}/log
 seccomp_sandbox=NO
+ssl_enable=YES
+allow_anon_ssl=YES
+force_local_logins_ssl=NO
+force_local_data_ssl=NO
+require_ssl_reuse=NO
+ssl_ciphers=HIGH
+ssl_sslv2=NO
+ssl_sslv3=NO
+ssl_tlsv1=YES
+rsa_cert_file={folder}/cert.pem
+rsa_private_key_file={folder}/key.pem
 """
 
 
@@ -123,6 +134,7 @@ def vsftpd(folder: Path) -> Iterator[list[Target]]:
     (folder / "empty").mkdir(parents=True)
     (folder / "root" / "pub").mkdir(parents=True)
     shutil.chown(folder / "root" / "pub", "ftp")
+    self_signed(folder)
     (folder / "conf").write_text(VSFTPD.format(port=port, folder=folder))
     with running("vsftpd", ["vsftpd", str(folder / "conf")], port) as meter:
         yield [Target("vsftpd", "ftp", f"ftp://127.0.0.1:{port}/pub/", meter)]
@@ -133,7 +145,7 @@ def nginx(folder: Path) -> Iterator[list[Target]]:
     """nginx, with and without TLS."""
     https, http = free_port(), free_port()
     (folder / "root").mkdir(parents=True)
-    _self_signed(folder)
+    self_signed(folder)
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "conf").write_text(NGINX.format(folder=folder, https=https, http=http, user=user))
     with running("nginx", ["nginx", "-c", str(folder / "conf"), "-e", str(folder / "error.log")], https) as meter:
@@ -143,7 +155,7 @@ def nginx(folder: Path) -> Iterator[list[Target]]:
         ]
 
 
-def _self_signed(folder: Path) -> None:
+def self_signed(folder: Path) -> None:
     """A certificate of the same kind as ours: ECDSA P-256."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(folder / "key.pem")]
     certificate = ["-subj", "/CN=localhost", "-days", "2", "-out", str(folder / "cert.pem")]

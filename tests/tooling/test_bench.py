@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench import works
 from bench.cpu import CpuMeter
 from bench.options import parse, size
 from bench.roundtrip import Samples
@@ -51,6 +53,25 @@ class Figures(SynchronousTestCase):
     def test_small_files_too(self) -> None:
         ours, theirs = small_rows({("put", "ecpds"): ([10.0], [300.0]), ("put", "peer"): ([20.0], [100.0])})
         self.assertEqual((ours[3], ours[5], theirs[3]), ("0.50", "3.00", ""))
+
+
+class Works(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.work: works.Work[Any] = works.Work("put", "MB/s", 512.0, 2.0, lambda target, name: None)
+        self.results = {"ecpds": works.Samples([1.0], [3.0]), "peer": works.Samples([2.0], [1.0])}
+
+    def test_ours_are_compared_with_each_peer(self) -> None:
+        ours, theirs = works.rows(self.work, self.results, ("peer", "absent"))
+        self.assertEqual(ours[2:], ["512 [512-512]", "2.00", "", "6.00 [6.00-6.00]", "3.00", "", "1.00 [1.00-1.00]"])
+        self.assertEqual((theirs[3], theirs[6]), ("", ""))
+
+    def test_goals(self) -> None:
+        def judged(server: str, factor: float) -> str | None:
+            return works.Goal("put", server, "peer", factor).judged({"put": self.results})
+
+        self.assertEqual(judged("ecpds", 2.0), "put, ecpds: 2.00 x peer, wanted 2.00: met")
+        self.assertEqual(judged("ecpds", 2.1), "put, ecpds: 2.00 x peer, wanted 2.10: NOT met")
+        self.assertIsNone(judged("absent", 1.0))
 
 
 class Cpu(SynchronousTestCase):
