@@ -29,6 +29,7 @@ from ecpds.model import (
     Identity,
     KeyPage,
     MultipartUpload,
+    NewShare,
     NewUser,
     Origin,
     Page,
@@ -36,6 +37,7 @@ from ecpds.model import (
     Policy,
     Receipt,
     RecordFilter,
+    Share,
     StoredSegment,
     UploadPart,
     UserChange,
@@ -229,6 +231,18 @@ class IFileSystem(Interface):
     async def set_mtime(path: str, mtime: float) -> Entry:
         """Say when a file was modified. Raises `IsADirectory`."""
 
+    async def add_share(path: str, share: NewShare) -> tuple[Share, str]:
+        """Make a share link to `path`, and say its token this once. Of `share` destination and path are not looked at.
+
+        Raises `NotPermitted` for what the user may not do there itself, and to who came by a link.
+        """
+
+    async def shares() -> Sequence[Share]:
+        """The user's share links, the oldest first."""
+
+    async def remove_share(share: int) -> None:
+        """Take a share link back. Raises `NotFound`."""
+
     async def make_directory(path: str) -> Entry:
         """Raises `AlreadyExists`, and `NotFound` without a parent."""
 
@@ -316,6 +330,9 @@ class IPortal(Interface):
         Raises `NotPermitted`; a refusal is recorded.
         """
 
+    async def login_with_share(token: str, password: str, origin: Origin) -> IFileSystem:
+        """As `IMaster.login_with_share`; what is shared is the root. A refusal is recorded."""
+
     async def resume(identity: Identity, origin: Origin) -> IFileSystem:
         """The view of who has logged in before, as it is by now. Raises as `IMaster.renew` does; a refusal is recorded."""
 
@@ -341,6 +358,24 @@ class IMaster(Interface):
         """Whose access key this is, and the signing key (AWS Signature Version 4) for a scope such as `20261121`,
         `us-east-1`, `s3`. Nobody has logged in until the door has checked the signature. Raises as `login` does.
         """
+
+    async def login_with_share(token: str, password: str, origin: Origin) -> Identity:
+        """Who comes by a share link: its maker, who sees and may do no more than the link says.
+
+        Raises `LoginFailed` (no such link, wrong password), `NotPermitted` (it is over).
+        """
+
+    async def use_share(share: int) -> None:
+        """Count a use of a share link. Raises `NotPermitted` when none is left."""
+
+    async def add_share(user: int, share: NewShare) -> tuple[Share, str]:
+        """A new share link, and its token, which nobody is told again. Raises `NotPermitted`, `InvalidRequest`."""
+
+    async def shares(user: int | None) -> Sequence[Share]:
+        """The share links of a user, or all, the oldest first."""
+
+    async def remove_share(user: int | None, share: int) -> Share:
+        """Returns what it was. Raises `NotFound`, also where it is not the user's who is named."""
 
     async def renew(identity: Identity) -> Identity:
         """What the user may do by now. Raises `NotPermitted` when it may log in no more, `Unavailable`."""

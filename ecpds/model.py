@@ -55,7 +55,9 @@ class Identity:
     `permissions` are those that it holds anywhere. `rights` says which it holds in a destination, where that is not all
     of them. `names` are the first elements of paths that are not the destination's own name: element -> destination.
     `access_key` is what it logged in with, where that may do less than its user; `credential` is a mark of the password or
-    public key that it logged in with, by which the Master knows whether that is still one of the user's.
+    public key that it logged in with, by which the Master knows whether that is still one of the user's. `share` is the
+    number of the share link that it came by, and `within` is all that it sees then: the real path of a file, or of a folder,
+    which ends in a slash.
     """
 
     user_id: int
@@ -68,6 +70,8 @@ class Identity:
     names: Mapping[str, str] = EMPTY
     access_key: str = ""
     credential: str = field(default="", repr=False)
+    share: int = 0
+    within: str = ""
 
     def may(self, permission: str, destination: str | None = None) -> bool:
         """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""
@@ -366,6 +370,37 @@ class AccessKey:
     expires: float | None = None
     permissions: tuple[str, ...] | None = None
     destinations: tuple[str, ...] | None = None
+
+
+@frozen
+class NewShare:
+    """A share link to be made: to a file, or to a folder (its path, relative to the destination, ends in a slash or is empty).
+
+    It is good for `life` seconds and `most` uses, each the beginning of an upload or a download; None: no end.
+    """
+
+    destination: str
+    path: str
+    permissions: tuple[str, ...]
+    life: float | None = None
+    most: int | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Share:
+    """A share link, without its token. `login` is whose it is, and in whose name those act who have it."""
+
+    id: int
+    login: str
+    destination: str
+    path: str
+    permissions: tuple[str, ...]
+    created: float
+    expires: float | None = None
+    most: int | None = None
+    used: int = 0
+    has_password: bool = False
 
 
 @frozen

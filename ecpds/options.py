@@ -147,6 +147,7 @@ USER_OPTIONS = (
     Option("portal.simpleList", BOOLEAN, "listings in plain text"),
     Option("portal.headerRegistry", TEXT, "headers that HTTP answers carry"),
     Option("portal.corsAllowOrigin", TEXT, "the site, such as `https://maps.example`, whose pages may read; `*`: any", True),
+    Option("portal.shareLinks", BOOLEAN, "whether the user may make share links; `true` unless set", True),
     Option("portal.mqttPermission", TEXT, "what may be subscribed to"),
     Option("portal.recordHistory", BOOLEAN, "whether transfers go to the history"),
     Option("portal.recordSplunk", BOOLEAN, "whether transfers go to the records"),

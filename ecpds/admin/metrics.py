@@ -161,6 +161,9 @@ class CountedPortal:
     async def visit(self, destination: str, origin: Origin, login: str = "") -> IFileSystem:
         return await self._portal.visit(destination, origin, login)
 
+    async def login_with_share(self, token: str, password: str, origin: Origin) -> IFileSystem:
+        return await self._count(self._portal.login_with_share(token, password, origin), origin)
+
     async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
         return await self._portal.resume(identity, origin)
 

@@ -189,6 +189,35 @@ VERBS = (
         lambda operator: operator.remove_policy,
         (named("name", "the policy's name"), Argument("force", FLAG, "take it from its users")),
     ),
+    Verb(
+        ("share", "add"),
+        "Make a link by which others get at a user's file or folder, or put files into it. The link is shown this once.",
+        lambda operator: operator.add_share,
+        (
+            named("login", "the user in whose name it is"),
+            named("path", "/DESTINATION/PATH"),
+            Argument(
+                "permissions", WORDS, "what others may do; get,dir if not given, put,mkdir to take files in", flag="permission"
+            ),
+            Argument("life", SECONDS, "how long the link is good, such as 30d; for ever if not given", flag="expires"),
+            Argument("uses", NUMBER, "how many downloads or uploads; any number if not given"),
+            Argument("password", PASSWORD, "read a password of the link from standard input", flag="password-stdin"),
+        ),
+    ),
+    Verb(
+        ("share", "list"),
+        "List the share links.",
+        lambda operator: operator.list_shares,
+        (Argument("login", TEXT, "only those of this user", positional=True, optional=True),),
+        many=True,
+        columns=("id", "login", "path", "permissions", "expires", "most", "used", "has_password"),
+    ),
+    Verb(
+        ("share", "rm"),
+        "Take a share link back.",
+        lambda operator: operator.remove_share,
+        (Argument("id", NUMBER, "the link's number", positional=True),),
+    ),
     Verb(("option", "list"), "List the options there are.", lambda operator: operator.list_options, many=True),
     Verb(
         ("file", "show"),

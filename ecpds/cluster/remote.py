@@ -20,10 +20,12 @@ from ecpds.model import (
     Identity,
     KeyPage,
     MultipartUpload,
+    NewShare,
     Origin,
     Page,
     Partial,
     Receipt,
+    Share,
     StoredSegment,
     UploadPart,
 )
@@ -45,6 +47,21 @@ class RemoteMaster(Remote):
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[Identity, bytes]: ...
+
+    @call(repeatable=True, unsendable=LoginFailed)
+    async def login_with_share(self, token: str, password: str, origin: Origin) -> Identity: ...
+
+    @call
+    async def use_share(self, share: int) -> None: ...
+
+    @call
+    async def add_share(self, user: int, share: NewShare) -> tuple[Share, str]: ...
+
+    @call(repeatable=True)
+    async def shares(self, user: int | None) -> tuple[Share, ...]: ...
+
+    @call
+    async def remove_share(self, user: int | None, share: int) -> Share: ...
 
     @call(repeatable=True)
     async def renew(self, identity: Identity) -> Identity: ...

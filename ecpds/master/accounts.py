@@ -19,7 +19,7 @@ from ecpds.master.reader import Reader
 from ecpds.master.rights import Rights, names_of, of_visitors
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
-from ecpds.model import ANYBODY, VISITOR, Destination, Identity, Origin
+from ecpds.model import ANYBODY, VISITOR, AccessKey, Destination, Identity, Origin
 from ecpds.options import path_allowed
 
 EXCLUDED = "portal.excludeProtocols"
@@ -101,7 +101,7 @@ class Accounts:
         if stored is None or self._expired(stored):
             raise LoginFailed(reason="Not found" if stored is None else "Access key expired")
         identity = self._identity(await self._account(stored.user), stored)
-        _check_door(identity, origin)
+        check_door(identity, origin)
         try:
             secret = self._vault.open(stored.sealed, access.purpose(stored.user, access_key_id))
         except Sealed as error:
@@ -153,6 +153,10 @@ class Accounts:
         if not path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}"):
             raise NotPermitted
 
+    async def limited(self, user: int, key: AccessKey) -> Identity:
+        """Who may do no more than `key` says in the name of a user. Raises `NotPermitted`."""
+        return self._identity(await self._account(user), StoredKey(key, user, ""))
+
     async def whole_option(self, identity: Identity, name: str) -> str | None:
         """An option of the user or of its policies; None where it is not set, or the user may log in no more, or came
         with an access key that may do less than the user."""
@@ -181,7 +185,7 @@ class Accounts:
 
     def _logged_in(self, account: Account, origin: Origin, credential: str) -> Identity:
         identity = self._identity(account, credential=credential)
-        _check_door(identity, origin)
+        check_door(identity, origin)
         if identity.options.get(NOTE) != "false":
             self._note(account)
         return identity
@@ -276,7 +280,7 @@ def _reason(account: Account | None) -> str:
     return "Password authentication failed" if account.password else "Password not set"
 
 
-def _check_door(identity: Identity, origin: Origin) -> None:
+def check_door(identity: Identity, origin: Origin) -> None:
     """Whether the user may come in by that door."""
     excluded = identity.options.get(EXCLUDED, "").split(",")
     if origin.protocol in map(str.strip, excluded):

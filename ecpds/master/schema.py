@@ -243,6 +243,24 @@ upload_part = Table(
     sqlite_with_rowid=False,
 )
 
+# `token` is the SHA-256 of a share link's; `path` ends in a slash, or is empty, where it is a folder's.
+share = Table(
+    "share",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("token", Name, nullable=False, unique=True),
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("destination", Number, ForeignKey("destination.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("path", Name, nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("password", Text),
+    Column("created", Double, nullable=False),
+    Column("expires", Double),
+    Column("most", Number),
+    Column("used", Number, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 # Copies that nothing points at any more, to be deleted from `due` on.
 reclaim = Table(
     "reclaim",

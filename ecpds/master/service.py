@@ -40,6 +40,7 @@ from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
 from ecpds.master.rights import ROOTDIR
 from ecpds.master.shared import detached
+from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.master.writer import Writer
@@ -53,10 +54,12 @@ from ecpds.model import (
     Destination,
     Entry,
     Identity,
+    NewShare,
     Origin,
     Page,
     Partial,
     Receipt,
+    Share,
     StoredSegment,
 )
 
@@ -101,6 +104,7 @@ class Master(KeyedMaster):
         self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
+        self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
         self.buckets = Buckets(self)
         self._readmission = Readmission(self)
 
@@ -164,8 +168,23 @@ class Master(KeyedMaster):
     ) -> tuple[Identity, bytes]:
         return await self.accounts.login_with_signature(access_key_id, date, region, service, origin)
 
+    async def login_with_share(self, token: str, password: str, origin: Origin) -> Identity:
+        return await self.sharing.login(token, password, origin)
+
+    async def use_share(self, share: int) -> None:
+        await self.sharing.use(share)
+
+    async def add_share(self, user: int, share: NewShare) -> tuple[Share, str]:
+        return await self.sharing.add(user, self.destination(share.destination).id, share)
+
+    async def shares(self, user: int | None) -> Sequence[Share]:
+        return await self.sharing.every(user)
+
+    async def remove_share(self, user: int | None, share: int) -> Share:
+        return await self.sharing.remove(user, share)
+
     async def renew(self, identity: Identity) -> Identity:
-        return await self.accounts.renew(identity)
+        return await (self.sharing if identity.share else self.accounts).renew(identity)
 
     async def resolve(self, destination: str, path: str) -> Entry:
         place = self.destination(destination).id

@@ -25,6 +25,7 @@ from ecpds.node.means import Means
 from ecpds.portal.operator import Operator
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.data_headers import strict_transport
+from ecpds.protocols.data_shares import ShareDoor, share_sessions
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
 from ecpds.protocols.s3 import S3Door
@@ -85,7 +86,12 @@ class Doors:
     def _data_routes(self) -> Handler:
         config = self._means.config
         routes = Routes()
-        DataDoor(self._portal, self._node, config.limits, self._means.reactor.seconds, self._means.threads).add_to(routes)
+        means, limits = self._means, config.limits
+        seconds, random = means.reactor.seconds, SystemRandom()
+        ports = means.ports.numbers
+        door = DataDoor(self._portal, self._node, limits, seconds, means.threads, random, lambda: ports)
+        door.add_to(routes)
+        ShareDoor(door, self._portal, share_sessions(random, seconds, limits.session_idle, limits.session_life)).add_to(routes)
         return strict_transport(routes) if config.https.certificate else routes
 
     def _make_ftp(self) -> FtpFactory:

@@ -36,10 +36,12 @@ from ecpds.model import (
     Copy,
     Entry,
     Identity,
+    NewShare,
     Origin,
     Page,
     Partial,
     Segment,
+    Share,
 )
 from ecpds.options import path_allowed
 from ecpds.portal.backing import Backing, recorded
@@ -49,6 +51,8 @@ from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
+
+MAY_SHARE = "portal.shareLinks"
 
 TRIES = 4
 """Movers that are tried for one upload."""
@@ -97,6 +101,8 @@ class FileSystem:
         limit = max(1, min(limit, self._backing.limits.listing_page))
         if not name.segments:
             return await self._list_destinations(after, limit)
+        if self._names.shared:
+            return Page((await self._resolve(self._visible(f"/{self._names.shared}")),))
         page = await self._master.list(name.destination, name.inside, after, limit)
         return Page(tuple(self._shown(name.destination, entry) for entry in page.entries), page.after)
 
@@ -106,6 +112,7 @@ class FileSystem:
         entry = await self._resolve(name)
         if entry.file is None:
             raise IsADirectory
+        await self._use_share()
         segments = await self._open_segments(entry.file.segments)
         place = segments[0].place if segments else Copy(self.origin.node, 0)
         record = TransferRecord(self.journal, "download", name, entry.file.id, entry.size, place)
@@ -122,6 +129,9 @@ class FileSystem:
         digests: Sequence[str] = (),
     ) -> IUpload:
         name = self._file(path, "put")
+        if self.identity.share:
+            await self._use_share()
+            condition = evolve(condition, absent=True)  # who comes by a link replaces nothing
         request = AllocationRequest(
             self.identity.user_id,
             name.destination,
@@ -291,6 +301,33 @@ class FileSystem:
         if (old.directory or new.directory) and not (await self._resolve(old)).is_directory:
             raise NotADirectory
         await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside, replace)
+
+    @recorded("share")
+    async def add_share(self, path: str, share: NewShare) -> tuple[Share, str]:
+        name = self._visible(path)
+        if not name.segments or self.identity.share or self.identity.access_key:
+            raise NotPermitted
+        if self.identity.options.get(MAY_SHARE) == "false":
+            raise NotPermitted
+        inside = name.inside
+        if inside and (await self._resolve(name)).is_directory:
+            inside += "/"
+        wanted = evolve(share, destination=name.destination, path=inside)
+        made: tuple[Share, str] = await self._master.add_share(self.identity.user_id, wanted)
+        return made
+
+    async def shares(self) -> Sequence[Share]:
+        found: Sequence[Share] = () if self.identity.share else await self._master.shares(self.identity.user_id)
+        return found
+
+    async def remove_share(self, share: int) -> None:
+        if self.identity.share:
+            raise NotFound
+        await self._master.remove_share(self.identity.user_id, share)
+
+    async def _use_share(self) -> None:
+        if self.identity.share:
+            await self._master.use_share(self.identity.share)
 
     async def renew(self) -> None:
         now = self._backing.now()

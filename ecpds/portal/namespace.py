@@ -1,7 +1,8 @@
 """What a user calls things: the first element of its paths, and what that stands for.
 
 Normally it is a destination's name, or what the destination's `incoming.rootdir` makes of it; with the user's
-`portal.destination` that destination is the root itself and there is no such element. This is the only place that
+`portal.destination` that destination is the root itself and there is no such element; by a share link the folder that is
+shared is, or the folder of the one file. This is the only place that
 knows: everything behind it has real paths, which begin with the destination's own name.
 """
 
@@ -22,7 +23,10 @@ class Namespace:
     """One user's names."""
 
     def __init__(self, identity: Identity) -> None:
-        self._root = identity.options.get(FIXED)
+        self._root = identity.options.get(FIXED) if not identity.within else None
+        self._base = tuple(identity.within.split("/")[1:-1])
+        self.shared = identity.within.rpartition("/")[2]
+        """The one name there is, where a single file is shared."""
         self._visible = frozenset(identity.destinations)
         self._element = {name: element for element, name in identity.names.items()}
         shown = {self._element.get(name, name): name for name in identity.destinations}
@@ -30,6 +34,10 @@ class Namespace:
 
     def real(self, path: CanonicalPath) -> CanonicalPath:
         """The path under its destination's name. Raises `NotFound` for what the user can't see."""
+        if self._base:
+            if self._base[0] not in self._visible or (self.shared and path.segments not in ((), (self.shared,))):
+                raise NotFound
+            return evolve(path, segments=(*self._base, *path.segments), directory=path.directory and not self.shared)
         if self._root is not None:
             if self._root not in self._visible:
                 raise NotFound
@@ -43,6 +51,8 @@ class Namespace:
 
     def shown(self, destination: str, inside: str) -> str:
         """What the user calls a path of the Master's."""
+        if self._base:
+            return "/" + "/".join(f"{destination}/{inside}".split("/")[len(self._base) :])
         if self._root is not None:
             return f"/{inside}"
         first = self._element.get(destination, destination)

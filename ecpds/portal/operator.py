@@ -18,6 +18,7 @@ from ecpds.errors import IsADirectory, NotFound, Unavailable
 from ecpds.events import moment, timestamp
 from ecpds.interfaces import IMaster, IMoverControl, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
+from ecpds.portal.operator_shares import SharesOperator
 from ecpds.portal.operator_sources import SourcesOperator
 from ecpds.portal.operator_users import Object, UsersOperator, plain
 from ecpds.portal.paths import CanonicalPath, canonical
@@ -26,7 +27,7 @@ PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
 
 
-class Operator(UsersOperator, SourcesOperator):
+class Operator(UsersOperator, SharesOperator, SourcesOperator):
     """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn.
 
     `repository` is None on a node that keeps no data sources.

@@ -55,6 +55,14 @@ class Portal:
             raise refusal
         return ObjectSpace(self._backing, identity, origin)
 
+    async def login_with_share(self, token: str, password: str, origin: Origin) -> IFileSystem:
+        try:
+            identity = await self._backing.master.login_with_share(token, password, origin)
+        except Refusal as refusal:
+            self.refused("", _reason(refusal), origin)
+            raise
+        return FileSystem(self._backing, identity, origin)
+
     async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
         try:
             identity = await self._backing.master.renew(identity)

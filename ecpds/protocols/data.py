@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from random import Random, SystemRandom
 
+from attrs import evolve
+
 from ecpds.config import Limits
 from ecpds.errors import NotFound, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
 from ecpds.http.routing import Routes
 from ecpds.interfaces import IFileSystem, IPortal, IThreads
+from ecpds.protocols.data_commands import Elsewhere, Numbers
 from ecpds.protocols.data_cors import let_read, preflight
 from ecpds.protocols.data_headers import PREFIX, SCRIPT
-from ecpds.protocols.data_html import HtmlPages
+from ecpds.protocols.data_html import HtmlPages, Looks
 from ecpds.protocols.data_listing import Listings
 from ecpds.protocols.data_login import LOGIN, LOGOUT, Gate, Visitor
 from ecpds.protocols.data_place import Place, place_of, redirect
@@ -47,13 +50,15 @@ class DataDoor:
         seconds: Callable[[], float],
         threads: IThreads,
         random: Random | None = None,
+        ports: Numbers = dict,
     ) -> None:
         self._portal = portal
         random = random or SystemRandom()
-        self._pages = HtmlPages()
+        self._ports = ports
+        self.pages = HtmlPages()
         sessions = Sessions(random, seconds, limits.session_idle, limits.session_life)
-        self.gate = Gate(portal, node, sessions, self._pages)
-        self._listings = Listings(limits.listing_page, self._pages)
+        self.gate = Gate(portal, node, sessions, self.pages)
+        self._listings = Listings(limits.listing_page, self.pages)
         self._reader = FileReader(limits.ranges, random)
         self._verbs: dict[str, Verb] = {
             "PUT": write_file,
@@ -113,16 +118,29 @@ class DataDoor:
     async def _get(self, visitor: Visitor, request: Request, place: Place) -> Response:
         if not place.path:
             return place.redirect("/", request.query)
+        files, plain = visitor.files, not visitor.files.identity.within
+        elsewhere = Elsewhere(request.headers.get("host") or "", self._ports() if plain else {})
         if place.path.endswith("/"):
-            token = visitor.session.token if visitor.session is not None else None
-            return await self._listings.answer(visitor.files, request, place, token)
-        return await self._reader.answer(visitor.files, request, place)
+            commands = elsewhere.of_folder(files.identity.login, place.path, place.href(place.path), request.secure)
+            return await self._listings.answer(files, request, place, looks_of(visitor), commands if plain else ())
+        if request.query == "card":
+            return await self._card(visitor, request, place, elsewhere)
+        return await self._reader.answer(files, request, place, elsewhere)
+
+    async def _card(self, visitor: Visitor, request: Request, place: Place, elsewhere: Elsewhere) -> Response:
+        files = visitor.files
+        entry = await files.stat(place.path, "get")
+        if entry.file is None:
+            return place.redirect(f"{place.path}/")
+        looks, href = looks_of(visitor), place.href(place.path)
+        commands = elsewhere.of_file(files.identity.login, place.path, href, request.secure)
+        return self.pages.card(place, entry, files.identity, looks, () if looks.shared else commands)
 
     async def script(self, request: Request) -> Response:
         """The script of the page, under a name that changes with it."""
-        if request.path != self._pages.script_path:
+        if request.path != self.pages.script_path:
             raise HttpError(404, NotFound().sentence)
-        return Response(200, list(SCRIPT), self._pages.script)
+        return Response(200, list(SCRIPT), self.pages.script)
 
 
 async def home(request: Request) -> Response:
@@ -130,6 +148,12 @@ async def home(request: Request) -> Response:
     if request.path != "/":
         raise HttpError(404, NotFound().sentence)
     return redirect(f"{PREFIX}/", 302)
+
+
+def looks_of(visitor: Visitor) -> Looks:
+    """What a page shows of its visitor."""
+    token = visitor.session.token if visitor.session is not None else None
+    return evolve(visitor.looks, token=token, shared=bool(visitor.files.identity.share))
 
 
 def _allow() -> tuple[str, str]:

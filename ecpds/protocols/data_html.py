@@ -1,13 +1,16 @@
-"""The pages that a browser shows: a directory, and the form to log in. Nothing from elsewhere, every name escaped.
+"""The pages that a browser shows: a directory, a file's card, the forms. Nothing from elsewhere, every name escaped.
 
-One script of our own makes the page of a directory more than a list; without it, browsing and fetching work as well.
+One script of our own makes the page of a directory more than a list; without it, browsing and fetching work as well. How
+pages look is the user's `portal.*` options'.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from attrs import frozen
@@ -15,13 +18,30 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ecpds.events import timestamp
-from ecpds.model import PERMISSIONS, Entry, Identity, Page
-from ecpds.protocols.data_headers import Header
+from ecpds.http.message import Response
+from ecpds.model import EMPTY, PERMISSIONS, DataFile, Entry, Identity, Page
+from ecpds.protocols.data_commands import Command
+from ecpds.protocols.data_headers import PREFIX, SAFE, Header
 from ecpds.protocols.data_place import Place
+from ecpds.wire.listings import Order, ordered
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("listing.js", "upload.js", "share.js", "begin.js")
+"""Parts of one script, in an order in which each finds what it needs."""
 
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+@frozen
+class Looks:
+    """What a page shows besides its files: the token of the browser's session, and how its visitor came here."""
+
+    token: str | None = None
+    shared: bool = False
+    open: bool = False
+
+
+PLAIN = Looks()
 
 
 @frozen
@@ -45,6 +65,25 @@ class Row:
     instant: str
 
 
+@frozen
+class Fact:
+    """A line of a file's card."""
+
+    title: str
+    text: str
+    exact: bool = False
+
+
+@frozen
+class Shown:
+    """A part of a directory as a page is to show it: from behind `after`, with what the client asked, to be kept in links."""
+
+    page: Page
+    after: str | None = None
+    limit: int | None = None
+    sought: str = ""
+
+
 class HtmlPages:
     """Renders pages. Templates, style and script are read once; the policies let exactly these in."""
 
@@ -52,51 +91,125 @@ class HtmlPages:
         environment = Environment(
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._listing = environment.get_template("listing.html")
-        self._login = environment.get_template("login.html")
+        self._environment = environment
         self._style = Markup((TEMPLATES / "listing.css").read_text("utf-8"))
-        self.script = (TEMPLATES / "listing.js").read_bytes()
+        self.script = b"\n".join((TEMPLATES / name).read_bytes() for name in SCRIPTS)
         self.script_path = f"/assets/{hashlib.sha256(self.script).hexdigest()[:16]}.js"
-        fingerprint = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
-        closed = f"style-src 'sha256-{fingerprint}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-        ours = "script-src 'self'; connect-src 'self'"
-        self.policy: Header = ("Content-Security-Policy", f"default-src 'none'; {closed}; {ours}")
-        self.form_policy: Header = ("Content-Security-Policy", f"default-src 'none'; {closed}")
 
     def listing(
-        self, place: Place, page: Page, after: str | None, limit: int | None, identity: Identity, token: str | None
-    ) -> str:
-        """The page of `place` that follows `after`; `limit` is what the client asked for, to be kept in the links.
-
-        `token` is that of the browser's session, if it has one.
-        """
+        self, place: Place, shown: Shown, identity: Identity, looks: Looks = PLAIN, commands: Sequence[Command] = ()
+    ) -> Response:
+        """The page of a directory."""
         path = place.path.rstrip("/") or "/"
         destination = identity.names.get(element := path.split("/")[1], element)
-        rights = [each for each in PERMISSIONS if path != "/" and identity.may(each, destination)]
-        return self._listing.render(
-            style=self._style,
+        inside = path != "/" or bool(identity.within)
+        rights = [each for each in PERMISSIONS if inside and identity.may(each, None if identity.within else destination)]
+        if inside and looks.token and not looks.shared and identity.options.get("portal.shareLinks") != "false":
+            rights.append("share")
+        whole = shown.after is None and shown.page.after is None
+        order = Order(identity.options.get("portal.sort", "name"), identity.options.get("portal.order", "asc"))
+        entries = ordered(shown.page.entries, order) if whole else shown.page.entries
+        return self._response(
+            "listing.html",
+            identity.options,
             script=self.script_path,
             path=path,
             here=place.href(place.path),
-            crumbs=crumbs(place),
-            rows=[_row(place, entry) for entry in page.entries],
-            first=_link(place, None, limit) if after else None,
-            next=_link(place, page.after, limit) if page.after is not None else None,
-            user=identity.login,
+            crumbs=crumbs(place, looks),
+            rows=[_row(place, entry) for entry in entries],
+            first=_link(place, None, shown) if shown.after else None,
+            next=_link(place, shown.page.after, shown) if shown.page.after is not None else None,
+            sought=shown.sought,
             rights=" ".join(rights),
-            token=token,
+            cards="get" in rights,
+            listed="dir" in rights or not inside,
+            user=identity.login,
+            button=identity.options.get("portal.loginButton") != "false",
+            looks=looks,
+            commands=commands,
+            guide=bool(commands) and identity.options.get("portal.accessGuide") != "false",
+            stats=_stats(shown.page) if whole and identity.options.get("portal.trafficStats") != "false" else "",
         )
 
-    def login(self, to: str, message: str) -> str:
+    def card(self, place: Place, entry: Entry, identity: Identity, looks: Looks, commands: Sequence[Command]) -> Response:
+        """What is known of a file."""
+        assert entry.file is not None
+        return self._response(
+            "card.html",
+            identity.options,
+            tab=entry.name,
+            crumbs=crumbs(place, looks),
+            link=place.href(place.path),
+            facts=facts(entry, entry.file),
+            commands=commands if identity.options.get("portal.accessGuide") != "false" else (),
+            user=identity.login,
+            button=identity.options.get("portal.loginButton") != "false",
+            looks=looks,
+        )
+
+    def login(self, to: str, message: str, status: int) -> Response:
         """The form to log in, with what went wrong before; `to` is where the user goes on."""
-        return self._login.render(style=self._style, to=to, message=message)
+        return self._response("login.html", tab="Log in", status=status, to=to, message=message)
+
+    def ask_password(self, to: str, message: str) -> Response:
+        """The form for the password of a link, with what went wrong before."""
+        return self._response("password.html", tab="A shared link", status=403, to=to, message=message)
+
+    def message(self, status: int, text: str) -> Response:
+        """A sentence."""
+        return self._response("message.html", tab="Not here", status=status, message=text)
+
+    def _response(self, name: str, options: Mapping[str, str] = EMPTY, status: int = 200, **values: Any) -> Response:
+        brand = _brand(options.get("portal.color"))
+        title = options.get("portal.title") or "ecpds"
+        tab = options.get("portal.tab") or values.pop("tab", None) or values.get("path") or title
+        notes = {key: options.get(f"portal.{option}", "") for key, option in NOTES.items()}
+        text = self._environment.get_template(name).render(
+            style=self._style, brand=brand, title=title, home=f"{PREFIX}/", **notes, **{**values, "tab": tab}
+        )
+        headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._policy(brand, "script" in values)]
+        return Response(status, [*headers, ("Referrer-Policy", "no-referrer"), *SAFE], text.encode())
+
+    def _policy(self, brand: Markup, scripted: bool) -> Header:
+        """Exactly our styles, and our script where there is one."""
+        styles = " ".join(f"'sha256-{_fingerprint(each)}'" for each in (self._style, brand) if each)
+        closed = f"style-src {styles}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ours = "; script-src 'self'; connect-src 'self'" if scripted else ""
+        return ("Content-Security-Policy", f"default-src 'none'; {closed}{ours}")
 
 
-def crumbs(place: Place) -> list[Link]:
+NOTES = {"footer": "footer", "warning": "warning", "welcome": "welcome", "top": "msgTop", "down": "msgDown"}
+
+
+def _brand(color: str | None) -> Markup:
+    """The style that a user's colour makes; `ecpds.options` lets only colours through, and here stands what may follow."""
+    return Markup(f":root {{ --brand: {color}; --main: {color}; }}") if color and color.lstrip("#").isalnum() else Markup("")
+
+
+def _fingerprint(style: str) -> str:
+    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+
+def facts(entry: Entry, file: DataFile) -> list[Fact]:
+    """The lines of a file's card."""
+    copies = max((len(segment.copies) for segment in file.segments), default=0)
+    movers = sorted({copy.mover for segment in file.segments for copy in segment.copies})
+    return [
+        Fact("Size", f"{human_size(file.size)} ({file.size:,} bytes)"),
+        Fact("Changed", timestamp(file.mtime)),
+        Fact("Stored", timestamp(file.created)),
+        Fact("Copies", f"{copies}: {', '.join(movers)}" if movers else "not known"),
+        Fact("Entity tag", file.etag, exact=True),
+        *(Fact(name, digest, exact=True) for name, digest in sorted(file.digests.items())),
+    ]
+
+
+def crumbs(place: Place, looks: Looks = PLAIN) -> list[Link]:
     """The way from the top to a place, itself included."""
     segments = [segment for segment in place.path.split("/") if segment]
     way = ["/".join(("", *segments[:depth], "")) for depth in range(len(segments) + 1)]
-    return [Link(name, place.href(above)) for name, above in zip(("data", *segments), way, strict=True)]
+    top = "shared" if looks.shared else "data"
+    return [Link(name, place.href(above)) for name, above in zip((top, *segments), way, strict=True)]
 
 
 def human_size(size: int) -> str:
@@ -108,6 +221,11 @@ def human_size(size: int) -> str:
     while value >= 1023.95 and unit < len(UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.1f} {UNITS[unit]}"
+
+
+def _stats(page: Page) -> str:
+    files = [entry for entry in page.entries if not entry.is_directory]
+    return f"{len(files)} {'file' if len(files) == 1 else 'files'}, {human_size(sum(entry.size for entry in files))}"
 
 
 def _row(place: Place, entry: Entry) -> Row:
@@ -123,7 +241,7 @@ def _row(place: Place, entry: Entry) -> Row:
     )
 
 
-def _link(place: Place, after: str | None, limit: int | None) -> str:
-    asked = {"format": "html", "after": after, "limit": limit}
+def _link(place: Place, after: str | None, shown: Shown) -> str:
+    asked = {"format": "html", "after": after, "limit": shown.limit, "find": shown.sought or None}
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     return f"{place.href(place.path)}?{query}"

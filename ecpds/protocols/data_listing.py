@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from attrs import frozen
+from attrs import evolve, frozen
 from zope.interface import implementer
 
 from ecpds.http.message import HttpError, IBody, Request, Response
 from ecpds.interfaces import IByteSink, IFileSystem
-from ecpds.model import Entry
+from ecpds.model import Entry, Page
+from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import SAFE
-from ecpds.protocols.data_html import HtmlPages
+from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks, Shown
 from ecpds.protocols.data_place import Place
 from ecpds.wire.listings import csv_line, json_entry, text_line
 from ecpds.wire.negotiation import preferred
@@ -26,7 +27,15 @@ from ecpds.wire.negotiation import preferred
 TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json", "csv": "text/csv"}
 """The forms by their name in `?format=`, the first for clients that take anything."""
 
+SIMPLE = "portal.simpleList"
+
 MOST_PARAMETERS = 16
+
+MOST_SOUGHT = 255
+"""Characters of what is searched for."""
+
+MOST_LOOKED_AT = 20_000
+"""Entries that one search looks at; the page then says where to go on."""
 
 AT_A_TIME = 250
 """Entries that are written down in one turn of the reactor, a few milliseconds' work; and the rows of a HTML page."""
@@ -39,6 +48,7 @@ class Asked:
     form: str
     after: str | None = None
     limit: int | None = None
+    sought: str = ""
 
 
 def asked(query: str, accept: str | None) -> Asked:
@@ -50,7 +60,8 @@ def asked(query: str, accept: str | None) -> Asked:
     form = values.get("format") or _form(accept)
     if form not in TYPES:
         raise HttpError(400, f"There is no such format; there are {', '.join(TYPES)}.")
-    return Asked(form, values.get("after") or None, _limit(values.get("limit")))
+    sought = values.get("find", "")[:MOST_SOUGHT]
+    return Asked(form, values.get("after") or None, _limit(values.get("limit")), sought)
 
 
 def _form(accept: str | None) -> str:
@@ -170,11 +181,15 @@ class Listings:
         self._most = min(most, AT_A_TIME)
         self._pages = pages
 
-    async def answer(self, files: IFileSystem, request: Request, place: Place, token: str | None = None) -> Response:
-        """The listing of the directory at `place`, whose path ends in a slash; `token` is that of the browser's session."""
+    async def answer(
+        self, files: IFileSystem, request: Request, place: Place, looks: Looks = PLAIN, commands: Sequence[Command] = ()
+    ) -> Response:
+        """The listing of the directory at `place`, whose path ends in a slash; `looks` and `commands` are for the page."""
         wish = asked(request.query, request.headers.get("accept"))
+        if wish.form == "html" and files.identity.options.get(SIMPLE) == "true" and "format=" not in request.query:
+            wish = evolve(wish, form="text")
         if wish.form == "html":
-            return await self._page(files, place, wish, token)
+            return self._pages.listing(place, await self._shown(files, place, wish), files.identity, looks, commands)
         path = place.path
         walk = Walk(files, path, wish, self._most)
         form = FORMS[wish.form]
@@ -185,9 +200,26 @@ class Listings:
             return Response(200, headers, (beginning + form.end(walk.after)).encode())
         return Response(200, headers, LongListing(form, beginning, walk))
 
-    async def _page(self, files: IFileSystem, place: Place, wish: Asked, token: str | None) -> Response:
+    async def _shown(self, files: IFileSystem, place: Place, wish: Asked) -> Shown:
         limit = min(wish.limit or self._most, self._most)
-        page = await files.list(place.path, wish.after, limit)
-        text = self._pages.listing(place, page, wish.after, wish.limit, files.identity, token)
-        headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._pages.policy, *SAFE]
-        return Response(200, headers, text.encode())
+        if not wish.sought:
+            return Shown(await files.list(place.path, wish.after, limit), wish.after, wish.limit)
+        return Shown(await search(files, place.path, wish, limit), wish.after, wish.limit, wish.sought)
+
+
+async def search(files: IFileSystem, path: str, wish: Asked, limit: int) -> Page:
+    """Up to `limit` entries that have a text in their names, in any case, of the next `MOST_LOOKED_AT` of a directory."""
+    found: list[Entry] = []
+    after, looked, wanted = wish.after, 0, wish.sought.lower()
+    while looked < MOST_LOOKED_AT:
+        page = await files.list(path, after, AT_A_TIME * 4)
+        for entry in page.entries:
+            if wanted in entry.name.lower():
+                found.append(entry)
+                if len(found) == limit:
+                    return Page(tuple(found), entry.name)
+        looked += len(page.entries)
+        after = page.after
+        if after is None:
+            break
+    return Page(tuple(found), after)

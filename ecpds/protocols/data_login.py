@@ -21,7 +21,7 @@ from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.keys import signing_key
 from ecpds.model import Origin
 from ecpds.protocols.data_headers import PREFIX, SAFE
-from ecpds.protocols.data_html import HtmlPages
+from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks
 from ecpds.protocols.data_sessions import Session, Sessions, same_token
 from ecpds.wire.credentials import parse_basic
 
@@ -52,6 +52,7 @@ class Visitor:
     files: IFileSystem
     session: Session | None = None
     shown: bool = True
+    looks: Looks = PLAIN
 
 
 class Gate:
@@ -69,7 +70,7 @@ class Gate:
         session = self.session(request)
         if field is None and session is None:
             raise self._stranger(request)
-        origin = self._origin(request)
+        origin = self.origin(request)
         if field is None:
             assert session is not None
             return await self._known(session, request, origin)
@@ -95,10 +96,10 @@ class Gate:
         if not request.secure:
             raise HttpError(403, "Log in over HTTPS.", SAFE)
         fields = await read_form(request)
-        _refuse_other_sites(request)
+        refuse_other_sites(request)
         to = _place(fields.get("to"))
         try:
-            files = await self._portal.login(fields.get("login", ""), fields.get("password", ""), self._origin(request))
+            files = await self._portal.login(fields.get("login", ""), fields.get("password", ""), self.origin(request))
         except (LoginFailed, NotPermitted) as refusal:
             return self._form(403, to, refusal.sentence)
         headers = [("Location", to), ("Set-Cookie", self._sessions.begin(files.identity)), *SAFE]
@@ -116,10 +117,10 @@ class Gate:
         return Response(303, headers)
 
     def _form(self, status: int, to: str, message: str = "") -> Response:
-        headers = [("Content-Type", "text/html; charset=utf-8"), self._pages.form_policy, *SAFE]
-        return Response(status, headers, self._pages.login(to, message).encode())
+        return self._pages.login(to, message, status)
 
-    def _origin(self, request: Request) -> Origin:
+    def origin(self, request: Request) -> Origin:
+        """Where a request comes from."""
         return Origin("https" if request.secure else "http", request.peer, self._node)
 
     async def _known(self, session: Session, request: Request, origin: Origin) -> Visitor:
@@ -184,7 +185,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
         raise HttpError(400, "The form can't be understood.", SAFE) from None
 
 
-def _refuse_other_sites(request: Request) -> None:
+def refuse_other_sites(request: Request) -> None:
     """Nobody is logged in by a page of another site (https://www.w3.org/TR/fetch-metadata/, and RFC 6454's Origin)."""
     came_from = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")

@@ -11,7 +11,10 @@ from ecpds.errors import Incomplete, NotPermitted, PreconditionFailed
 from ecpds.http.message import HttpError, IBody, Request, Response
 from ecpds.interfaces import IByteSink, IDownload, IFileSystem
 from ecpds.model import DataFile, Entry
+from ecpds.protocols.data_commands import Elsewhere
 from ecpds.protocols.data_headers import SAFE, Header, digests, media_type, representation, validators
+from ecpds.protocols.data_metalink import answer as metalink
+from ecpds.protocols.data_metalink import is_asked, links
 from ecpds.protocols.data_place import Place
 from ecpds.wire.byteranges import ByteRanges
 from ecpds.wire.conditions import Verdict, range_applies, verdict
@@ -73,7 +76,7 @@ class FileReader:
         self._most_ranges = most_ranges
         self._random = random
 
-    async def answer(self, files: IFileSystem, request: Request, place: Place) -> Response:
+    async def answer(self, files: IFileSystem, request: Request, place: Place, elsewhere: Elsewhere) -> Response:
         """Without a trailing slash a directory is elsewhere: at the slash.
 
         The request is decided on what is there before a file is opened, for an opened file is a pull on record.
@@ -84,8 +87,11 @@ class FileReader:
             return place.redirect(f"{path}/", request.query)
         if not files.identity.may("get"):
             raise HttpError(403, NotPermitted().sentence)
+        if is_asked(request):
+            return metalink(request, place, entry, elsewhere)
         most = min(self._most_ranges, int(files.identity.options.get(MOST_RANGES, self._most_ranges)))
         reply = self.decide(request, entry, entry.file, most)
+        reply.headers.extend(links(request, place, entry, elsewhere))
         if reply.part is not None and request.method == "GET":
             return await self._open(files, request, path, entry.file, reply, most)
         return Response(reply.status, reply.headers, b"" if reply.part is None else UnsentBody(reply.part.length))

@@ -25,8 +25,6 @@ COOKIE = "__Host-ecpds"
 SESSIONS = 10_000
 """Sessions that are remembered at most; the one that was used least lately is forgotten first."""
 
-_SENT = re.compile(rf"(?:^|; ?){COOKIE}=([A-Za-z0-9_-]{{43}})(?=;|$)")
-
 
 @define
 class Session:
@@ -41,24 +39,26 @@ class Session:
 class Sessions:
     """The sessions of a node. `random` must be unpredictable; `seconds` is a clock; `idle` and `life` are seconds."""
 
-    def __init__(self, random: Random, seconds: Callable[[], float], idle: float, life: float) -> None:
+    def __init__(self, random: Random, seconds: Callable[[], float], idle: float, life: float, cookie: str = COOKIE) -> None:
         self._random = random
         self._seconds = seconds
         self._idle = idle
         self._life = life
+        self._cookie = cookie
+        self._sent = re.compile(rf"(?:^|; ?){cookie}=([A-Za-z0-9_-]{{43}})(?=;|$)")
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
-    def begin(self, identity: Identity) -> str:
-        """Remember a login; returns the Set-Cookie field for it (RFC 6265)."""
+    def begin(self, identity: Identity, path: str = "/") -> str:
+        """Remember a login; returns the Set-Cookie field for it (RFC 6265), for what is below `path`."""
         secret, now = self._secret(), self._seconds()
         self._sessions[_hash(secret)] = Session(identity, self._secret(), now, now)
         if len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
-        return f"{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict"
+        return f"{self._cookie}={secret}; Path={path}; Secure; HttpOnly; SameSite=Strict"
 
     def find(self, cookies: str | None) -> Session | None:
         """The session of a request's Cookie field, if there is one that has not run out."""
-        sent = _SENT.search(cookies or "")
+        sent = self._sent.search(cookies or "")
         if sent is None:
             return None
         key = _hash(sent[1])
@@ -77,7 +77,7 @@ class Sessions:
         """Forget a session; returns the Set-Cookie field that makes the browser forget it too."""
         for key in [key for key, found in self._sessions.items() if found is session]:
             del self._sessions[key]
-        return f"{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"
+        return f"{self._cookie}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"
 
     def _secret(self) -> str:
         return urlsafe_b64encode(self._random.randbytes(32)).decode("ascii").rstrip("=")

@@ -5,9 +5,11 @@ All times are shown in UTC, in English, whatever the locale is: programs read th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from attrs import frozen
 
 from ecpds.events import timestamp
 from ecpds.model import PERMISSIONS, Entry
@@ -108,3 +110,19 @@ def json_entry(entry: Entry) -> dict[str, Any]:
         "id": file.id if file else None,
         "digests": dict(file.digests) if file else {},
     }
+
+
+@frozen
+class Order:
+    """By what entries are shown, `name`, `size`, `time` or `target`, which is the name too, and whether `asc` or `desc`."""
+
+    by: str = "name"
+    way: str = "asc"
+
+
+def ordered(entries: Sequence[Entry], order: Order) -> list[Entry]:
+    """Entries in an order; those that are alike in it stay in that of their names."""
+    key: Callable[[Entry], float] = (lambda entry: entry.size) if order.by == "size" else (lambda entry: entry.mtime)
+    if order.by not in ("size", "time"):
+        return list(reversed(entries)) if order.way == "desc" else list(entries)
+    return sorted(entries, key=key, reverse=order.way == "desc")

@@ -32,7 +32,21 @@ from ecpds.errors import (
 )
 from ecpds.events import Transfer, denial_event, transfer_event
 from ecpds.interfaces import IByteSink, IByteSource, IDownload, IEventSink, IFileSystem, IUpload
-from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Segment
+from ecpds.model import (
+    ANYTHING,
+    DIGESTS,
+    EMPTY,
+    Condition,
+    Copy,
+    DataFile,
+    Entry,
+    Identity,
+    NewShare,
+    Origin,
+    Page,
+    Segment,
+    Share,
+)
 from ecpds.portal.paths import CanonicalPath, canonical
 
 PIECE = 65536
@@ -70,6 +84,8 @@ class MemoryTree:
         """Those that are open."""
         self.partials: dict[tuple[int, tuple[str, ...]], Kept] = {}
         """What is kept of uploads that broke off, by user and name."""
+        self.shares: dict[str, tuple[int, Share]] = {}
+        """Share links by their tokens, with their users."""
         self._last_id = 0
 
     def add_destination(self, name: str) -> None:
@@ -316,6 +332,30 @@ class MemoryFileSystem:
             raise IsADirectory
         self.tree.files[name] = evolve(entry.file, mtime=mtime)
         return self.tree.entry(name)
+
+    @recorded
+    async def add_share(self, path: str, share: NewShare) -> tuple[Share, str]:
+        found = self._find(path)
+        if not found.segments or not set(share.permissions) <= self.identity.permissions:
+            raise NotPermitted
+        self.tree.entry(found.segments)
+        number = self.tree.next_id()
+        expires = None if share.life is None else self.tree.now + share.life
+        inside = found.inside + ("/" if found.inside and found.segments in self.tree.directories else "")
+        made = Share(number, self.identity.login, found.destination, inside, share.permissions, 0.0, expires, share.most)
+        token = f"{number:024}"
+        self.tree.shares[token] = (self.identity.user_id, made)
+        return made, token
+
+    async def shares(self) -> Sequence[Share]:
+        return [share for user, share in self.tree.shares.values() if user == self.identity.user_id]
+
+    async def remove_share(self, share: int) -> None:
+        for token, (user, found) in list(self.tree.shares.items()):
+            if (user, found.id) == (self.identity.user_id, share):
+                del self.tree.shares[token]
+                return
+        raise NotFound
 
     @recorded
     async def make_directory(self, path: str) -> Entry:

@@ -1,12 +1,11 @@
-// The page of a directory, made more than a list: sort, find, upload, new folder, rename, delete.
-// Who tells whom: each action is one request to this door (PUT, MKCOL, MOVE, DELETE) with the session's token; what the
-// door refuses is shown in its own words. After a change the page is read anew, so that it shows what is there.
+// The page of a directory, made more than a list: sort, find, new folder, rename, delete.
+// Who tells whom: each action is one request to this door (MKCOL, MOVE, DELETE) with the session's token; what the door
+// refuses is shown in its own words. After a change the page is read anew, so that it shows what is there.
 "use strict";
 
 const body = document.body;
 const here = body.dataset.here;
 const rights = new Set(body.dataset.rights.split(" "));
-const AT_ONCE = 3;
 
 const byId = (id) => document.getElementById(id);
 const say = (text) => { byId("said").textContent = text; };
@@ -26,18 +25,32 @@ function headers(more = {}) {
   return body.dataset.token ? { "X-Csrf-Token": body.dataset.token, ...more } : more;
 }
 
-async function ask(method, path, more = {}) {
-  const answer = await fetch(path, { method, headers: headers(more), redirect: "error" });
-  if (!answer.ok) throw new Error((await answer.text()).trim() || `The server answered ${answer.status}.`);
-}
-
 async function change(method, path, more) {
   try {
-    await ask(method, path, more);
+    const answer = await fetch(path, { method, headers: headers(more), redirect: "error" });
+    if (!answer.ok) throw new Error((await answer.text()).trim() || `The server answered ${answer.status}.`);
     location.reload();
   } catch (error) {
     say(error.message);
   }
+}
+
+// Questions, in a dialogue of the page's own: a text, or yes.
+
+function question(title, yes, text) {
+  byId("ask-title").textContent = title;
+  byId("ask-yes").textContent = yes;
+  const input = make("input", "", { id: "ask-text", "aria-labelledby": "ask-title", autocomplete: "off", spellcheck: "false" });
+  byId("ask-body").replaceChildren(...(text === undefined ? [] : [input]));
+  input.value = text ?? "";
+  const dialog = byId("ask");
+  dialog.returnValue = "";
+  byId("ask-yes").value = "yes";
+  dialog.showModal();
+  if (text !== undefined) input.select();
+  return new Promise((answered) => {
+    dialog.addEventListener("close", () => answered(dialog.returnValue !== "yes" ? null : text === undefined ? "yes" : input.value), { once: true });
+  });
 }
 
 // Sort and find, among the entries of this page.
@@ -66,133 +79,32 @@ function find(text) {
     row.hidden = !row.dataset.name.toLowerCase().includes(wanted);
     if (!row.hidden) shown += 1;
   }
-  say(wanted ? `${shown} of this page's entries have "${text}" in their name.` : "");
-}
-
-// Uploads: a queue, a few at a time. A name that is taken is asked about once, never silently replaced.
-
-const queue = [];
-let running = 0;
-let stored = 0;
-let failed = 0;
-
-function add(file, parts) {
-  const item = make("li", "");
-  const bar = make("progress", "", { max: String(Math.max(file.size, 1)), value: "0", "aria-label": `Upload of ${parts.join("/")}` });
-  const state = make("span", "waits");
-  item.append(make("bdi", parts.join("/")), bar, state);
-  byId("uploads").append(item);
-  byId("uploads").hidden = false;
-  queue.push({ file, parts, item, bar, state, replace: false, tries: 0 });
-  next();
-}
-
-function next() {
-  while (running < AT_ONCE && queue.length) {
-    running += 1;
-    put(queue.shift());
-  }
-  if (!running && !queue.length && stored + failed) finished();
-}
-
-function finished() {
-  say(`${stored} uploaded${failed ? `, ${failed} not` : ""}.`);
-  if (!failed) location.reload();
-}
-
-function put(upload) {
-  const request = new XMLHttpRequest();
-  request.open("PUT", pathOf(upload.parts));
-  for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
-  if (!upload.replace) request.setRequestHeader("If-None-Match", "*");
-  request.upload.addEventListener("progress", (event) => {
-    upload.bar.value = event.loaded;
-    upload.state.textContent = `${Math.floor((100 * event.loaded) / Math.max(event.total, 1))} %`;
-  });
-  request.addEventListener("load", () => ended(upload, request.status, request.responseText.trim()));
-  request.addEventListener("error", () => ended(upload, 0, "The connection was lost; nothing was stored."));
-  request.send(upload.file);
-}
-
-function ended(upload, status, text) {
-  running -= 1;
-  if (status >= 200 && status < 300) {
-    stored += 1;
-    upload.bar.value = upload.bar.max;
-    upload.state.textContent = "stored";
-  } else {
-    failed += 1;
-    upload.state.textContent = status === 412 ? "There is already a file of that name." : text;
-    upload.item.classList.add("failed");
-    const again = make("button", status === 412 ? "Replace it" : "Try again", { type: "button" });
-    again.addEventListener("click", () => {
-      failed -= 1;
-      again.remove();
-      upload.item.classList.remove("failed");
-      upload.replace = upload.replace || status === 412;
-      queue.push(upload);
-      next();
-    });
-    upload.item.append(again);
-  }
-  next();
-}
-
-async function walk(entry, parts) {
-  if (entry.isFile) {
-    add(await new Promise((done, no) => entry.file(done, no)), [...parts, entry.name]);
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const some = await new Promise((done, no) => reader.readEntries(done, no));
-    if (!some.length) return;
-    for (const each of some) await walk(each, [...parts, entry.name]);
-  }
-}
-
-function drop(event) {
-  event.preventDefault();
-  body.classList.remove("over");
-  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  const walks = entries.length
-    ? entries.map((entry) => walk(entry, []))
-    : [...event.dataTransfer.files].map((file) => add(file, [file.name]));
-  Promise.all(walks).catch(() => say("Something that was dropped can't be read."));
-}
-
-function takeUploads() {
-  byId("putting").hidden = false;
-  byId("files").addEventListener("click", () => byId("chosen-files").click());
-  byId("folder").addEventListener("click", () => byId("chosen-folder").click());
-  for (const id of ["chosen-files", "chosen-folder"]) {
-    byId(id).addEventListener("change", (event) => {
-      for (const file of event.target.files) add(file, (file.webkitRelativePath || file.name).split("/"));
-      event.target.value = "";
-    });
-  }
-  body.addEventListener("dragover", (event) => { event.preventDefault(); body.classList.add("over"); });
-  body.addEventListener("dragleave", (event) => { if (!event.relatedTarget) body.classList.remove("over"); });
-  body.addEventListener("drop", drop);
-  addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
+  const more = document.querySelector(".pages") ? " Enter searches the whole folder." : "";
+  say(wanted ? `${shown} of this page's entries have "${text}" in their name.${more}` : "");
 }
 
 // What can be done to one entry.
 
-function rename(row) {
-  const name = prompt("New name", row.dataset.name);
+async function rename(row) {
+  const name = await question(`A new name for ${row.dataset.name}`, "Rename", row.dataset.name);
   if (!name || name === row.dataset.name) return;
   const target = new URL(pathOf([name]), location.href).href;
   change("MOVE", pathOf([row.dataset.name]), { Destination: target, Overwrite: "F" });
 }
 
-function remove(row) {
+async function remove(row) {
   const folder = row.dataset.directory ? "/" : "";
-  if (confirm(`Delete ${row.dataset.name}${folder}?`)) change("DELETE", pathOf([row.dataset.name]) + folder);
+  if (await question(`Delete ${row.dataset.name}${folder}?`, "Delete")) change("DELETE", pathOf([row.dataset.name]) + folder);
+}
+
+function share(row) {
+  const folder = row.dataset.directory ? "/" : "";
+  openSharing(`${body.dataset.path.replace(/\/$/, "")}/${row.dataset.name}${folder}`, Boolean(folder));
 }
 
 function addActions(row) {
   const cell = make("td", "", { class: "actions" });
+  if (rights.has("share")) cell.append(action("Share", row, share));
   if (rights.has("rename")) cell.append(action("Rename", row, rename));
   if (rights.has(row.dataset.directory ? "rmdir" : "delete")) cell.append(action("Delete", row, remove));
   row.append(cell);
@@ -207,11 +119,13 @@ function action(text, row, act) {
 function begin() {
   byId("tools").hidden = false;
   byId("find").addEventListener("input", (event) => find(event.target.value));
+  byId("ask-no").addEventListener("click", () => byId("ask").close(""));
   if (rights.has("put")) takeUploads();
+  if (rights.has("share")) takeSharing();
   if (rights.has("mkdir")) {
     byId("make").hidden = false;
-    byId("make").addEventListener("click", () => {
-      const name = prompt("Name of the new folder");
+    byId("make").addEventListener("click", async () => {
+      const name = await question("Name of the new folder", "Make it", "");
       if (name) change("MKCOL", pathOf([name]) + "/");
     });
   }
@@ -221,12 +135,10 @@ function begin() {
     button.addEventListener("click", () => sortBy(heading));
     heading.replaceChildren(button);
   }
-  if (["rename", "delete", "rmdir"].some((right) => rights.has(right))) {
+  if (["share", "rename", "delete", "rmdir"].some((right) => rights.has(right))) {
     const heading = make("th", "", { scope: "col", class: "actions" });
     heading.append(make("span", "Actions", { class: "unseen" }));
     document.querySelector("#entries thead tr").append(heading);
     document.querySelectorAll("#entries tbody tr").forEach(addActions);
   }
 }
-
-begin();
