@@ -567,10 +567,16 @@ class IOperations(Interface):
         """Records with numbers above `after`, oldest first."""
 
     async def drain_mover(name: str, draining: bool) -> None:
-        """Give a mover nothing new, or something again, until the Master restarts. Raises `NotFound`."""
+        """Give a mover nothing new, or something again. Raises `NotFound`."""
+
+    async def retire_mover(name: str) -> None:
+        """Drain a mover, and forget it when nothing is left on it. Raises `NotFound`; `Unavailable` while something is."""
+
+    async def movers() -> Sequence[str]:
+        """Every mover that was heard of and not retired, in the order of names."""
 
     async def about_mover(name: str) -> Mapping[str, Any]:
-        """Its group, standing (alive, suspect, gone), whether it drains, and its reads. Raises `NotFound`."""
+        """Its group, standing (alive, suspect, gone), whether it drains or is retired, and its reads. Raises `NotFound`."""
 
     async def summary() -> Mapping[str, Any]:
         """Counts for `status`: users, destinations, files, bytes, uploads under way, segments to reclaim."""

@@ -26,6 +26,7 @@ NAMES: dict[tuple[str, ...], str] = {
     ("user", "s3key"): "user_s3key",
     ("mover", "drain"): "drain",
     ("mover", "undrain"): "undrain",
+    ("mover", "retire"): "retire",
 }
 """The names that read better than those of the rule."""
 

@@ -270,6 +270,12 @@ VERBS = (
         lambda operator: operator.undrain_mover,
         (named("name", "the mover's name"),),
     ),
+    Verb(
+        ("mover", "retire"),
+        "Drain a data mover, and forget it when it holds nothing any more.",
+        lambda operator: operator.retire_mover,
+        (named("name", "the mover's name"),),
+    ),
     *SOURCE_VERBS,
     Verb(("status",), "Show how the node is.", lambda operator: operator.status),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from random import Random
 
 from attrs import field, frozen
@@ -38,6 +39,14 @@ class Facts:
     volumes: Sequence[VolumeUse] | None = None
 
 
+class Duty(Enum):
+    """`DRAINING`: nothing new, and what it has is read. `RETIRED`: it had nothing left, and gets nothing."""
+
+    OPEN = "open"
+    DRAINING = "draining"
+    RETIRED = "retired"
+
+
 @frozen
 class Known:
     """A mover that was registered."""
@@ -55,7 +64,8 @@ class Movers:
         self._placer = Placer(random, limits.free_space)
         self._volumes: dict[str, Sequence[VolumeUse]] = {}
         self._known: dict[str, Known] = {}
-        self._draining: set[str] = set()
+        self.duties: dict[str, Duty] = {}
+        """What each mover is to do that was ever heard of (`roster`)."""
         self._clock = clock
         self._stale_at = 0.0
         self.controls: dict[str, IMoverControl] = {}
@@ -80,27 +90,34 @@ class Movers:
         self._known[control.name] = Known(control, facts)
         self._stale_at = 0.0
 
-    def drain(self, name: str, draining: bool) -> None:
-        """Give a mover nothing new, or something again. Raises `NotFound`."""
-        if name not in self._known:
-            raise NotFound(f"mover {name}")
+    def set_duty(self, name: str, duty: Duty) -> None:
+        """Give a mover nothing new, or something again."""
         self._stale_at = 0.0
-        if draining:
-            self._draining.add(name)
-        else:
-            self._draining.discard(name)
+        self.duties[name] = duty
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those that operators see: all but who was retired and has gone."""
+        seen = {*self.duties, *self._known}
+        return sorted(name for name in seen if self.duties.get(name) is not Duty.RETIRED or self._facts(name).present)
 
     def about(self, name: str) -> Mapping[str, object]:
         """What operators see of a mover beside its volumes. Raises `NotFound`."""
-        if name not in self._known:
+        if name not in self._known and name not in self.duties:
             raise NotFound(f"mover {name}")
-        facts = self._known[name].facts()
+        facts, duty = self._facts(name), self.duties.get(name, Duty.OPEN)
         return {
-            "group": facts.group,
+            "group": facts.group if name in self._known else None,
             "standing": facts.standing,
-            "draining": name in self._draining,
+            "draining": duty is not Duty.OPEN,
+            "retired": duty is Duty.RETIRED,
             "reads": sum(facts.reads.values()),
         }
+
+    def _facts(self, name: str) -> Facts:
+        """One that only the catalogue knows was not heard of since the Master's start."""
+        known = self._known.get(name)
+        return Facts(present=False, standing="gone") if known is None else known.facts()
 
     async def place(
         self, copies: int, size: int, group: str | None = None, caller: str = "", avoid: Sequence[str] = ()
@@ -128,7 +145,7 @@ class Movers:
 
     def _candidate(self, name: str, facts: Facts) -> Candidate:
         volumes = self._volumes.get(name, ()) if facts.volumes is None else facts.volumes
-        takes = facts.present and name not in self._draining
+        takes = facts.present and self.duties.get(name, Duty.OPEN) is Duty.OPEN
         return Candidate(name, volumes, facts.group, reads=facts.reads, open=takes)
 
     async def _look_at_all(self) -> None:

@@ -10,10 +10,11 @@ from attrs import evolve
 from sqlalchemy import func, select
 from zope.interface import implementer
 
-from ecpds.errors import InvalidRequest
+from ecpds.errors import InvalidRequest, Unavailable
 from ecpds.events import Event
 from ecpds.interfaces import IOperations
 from ecpds.master import access, days, destinations, owed, policies, user_changes, users
+from ecpds.master.movers import Duty
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
 from ecpds.master.shared import detached
@@ -196,7 +197,17 @@ class Operations:
         return await self._master.reader.ask_on_thread(question)
 
     async def drain_mover(self, name: str, draining: bool) -> None:
-        self._master.movers.drain(name, draining)
+        await self._master.roster.set(name, Duty.DRAINING if draining else Duty.OPEN)
+
+    async def retire_mover(self, name: str) -> None:
+        await self._master.roster.set(name, Duty.DRAINING)
+        under_way = self._master.uploads.placed_on(name)
+        if under_way:
+            raise Unavailable(f"mover {name} drains; {under_way} uploads to it are under way")
+        await self._master.roster.retire(name)
+
+    async def movers(self) -> Sequence[str]:
+        return self._master.movers.names
 
     async def about_mover(self, name: str) -> Mapping[str, Any]:
         return self._master.movers.about(name)

@@ -284,6 +284,11 @@ owed = Table(
 # Segments that a sweep may have unlinked: a late commit of one is refused.
 dead = Table("dead", metadata, Column("segment", Number, primary_key=True, autoincrement=False))
 
+# The movers that were ever heard of: one that is away is known, and what operators said of it outlives the Master.
+mover = Table(
+    "mover", metadata, Column("name", Name, primary_key=True), Column("duty", Text, nullable=False), sqlite_with_rowid=False
+)
+
 # The history has a table a day, `history_20261121`, which is made when its first record is written and dropped whole:
 # these are the days there are, since 1970-01-01. One that is `gone` is no longer read, and dropped at the next look.
 history_day = Table(

@@ -39,6 +39,7 @@ from ecpds.master.reader import Reader
 from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
 from ecpds.master.rights import ROOTDIR
+from ecpds.master.roster import Roster
 from ecpds.master.shared import detached
 from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
@@ -96,6 +97,7 @@ class Master(KeyedMaster):
         self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
         self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots, self.destination)
         self.movers = Movers(clock, random, limits)
+        self.roster = Roster(self.reader, writer, self.movers)
         self.uploads = Uploads(lambda upload: self.movers.ended(upload.allocation.placements))
         self.history = History(writer, clock, limits.history_days)
         self.ids = Ids(writer)
@@ -113,6 +115,7 @@ class Master(KeyedMaster):
         self.writer.start()
         self._readmission.start(await self.writer.run(reclaim.begin))
         self._destinations = {each.name: each for each in await self.reader.ask(destinations.every)}
+        await self.roster.start()
         self.movers.start()
         self._reclaim.start()
         self.afterwards.start()
@@ -132,6 +135,7 @@ class Master(KeyedMaster):
     def register_mover(self, control: IMoverControl, facts: Callable[[], Facts] = Facts) -> None:
         """A mover is there: files may be placed on it, and deleted. `facts` says how it is, whenever it is asked."""
         self.movers.register(control, facts)
+        self.roster.heard(control.name)
 
     def destination(self, name: str) -> Destination:
         """Raises `NotFound`."""

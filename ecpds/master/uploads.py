@@ -73,6 +73,10 @@ class Uploads:
     def __contains__(self, id_: int) -> bool:
         return id_ in self._under_way
 
+    def placed_on(self, mover: str) -> int:
+        """How many are to be stored on a mover."""
+        return sum(any(place.mover == mover for place in each.allocation.placements) for each in self._under_way.values())
+
     def begin(self, upload: Upload) -> None:
         self._under_way[upload.allocation.id] = upload
 

@@ -154,8 +154,8 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator):
             await self._others_turn()
 
     async def list_movers(self) -> AsyncIterator[Object]:
-        for name in sorted(self._movers):
-            yield await self._shown_mover(name, self._movers[name])
+        for name in await self._operations.movers():
+            yield await self._shown_mover(name)
 
     async def drain_mover(self, name: str) -> Object:
         """Give it nothing new. Returns how it is by now."""
@@ -166,20 +166,23 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator):
 
     async def _drain(self, name: str, draining: bool) -> Object:
         await self._operations.drain_mover(name, draining)
-        return await self._shown_mover(name, self._movers[name])
+        return await self._shown_mover(name)
+
+    async def retire_mover(self, name: str) -> Object:
+        """Drain it, and let it go when it has nothing left. Returns how it is by now."""
+        await self._operations.retire_mover(name)
+        return await self._shown_mover(name)
 
     async def status(self) -> Object:
         """The node's own facts, the catalogue's counts, and the movers."""
         counts = await self._operations.summary()
         return {**self._facts(), **counts, "movers": [mover async for mover in self.list_movers()]}
 
-    async def _shown_mover(self, name: str, mover: IMoverControl) -> Object:
+    async def _shown_mover(self, name: str) -> Object:
+        about = await self._operations.about_mover(name)
+        mover = self._movers.get(name)
         try:
-            about = await self._operations.about_mover(name)
-        except NotFound:
-            about = {}
-        try:
-            volumes = await mover.volumes()
+            volumes = await _volumes_of(name, mover)
         except Unavailable as refusal:
             return {"name": name, "available": False, "reason": refusal.sentence, **about, "volumes": []}
         shown = [shown_volume(volume) for volume in volumes]
@@ -196,6 +199,12 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator):
 
     async def _others_turn(self) -> None:
         await deferLater(self._clock, 0, lambda: None)
+
+
+async def _volumes_of(name: str, mover: IMoverControl | None) -> Sequence[VolumeUse]:
+    if mover is None:
+        raise Unavailable(f"mover {name} was not heard of since the Master's start")
+    return await mover.volumes()
 
 
 def shown_file(destination: str, entry: Entry) -> Object:

@@ -37,6 +37,7 @@ class Verbs(SynchronousTestCase):
             ("file ls", "files"),
             ("policy list", "policies"),
             ("mover drain", "drain"),
+            ("mover retire", "retire"),
             ("user key", "user_key"),
             ("user s3key", "user_s3key"),
             ("status", "status"),

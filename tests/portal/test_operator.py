@@ -218,6 +218,7 @@ class Node(OperatorCase):
 
     def test_a_mover_that_is_not_there(self) -> None:
         movers: dict[str, Any] = {"lost": LostMover(), NODE: self.house.control}
+        self.house.master.register_mover(movers["lost"])
         operator = Operator(self.house.operations, self.house.master, movers, self.house.clock, dict)
         shown = self.collect(operator.list_movers())
         self.assertEqual([(each["name"], each["available"]) for each in shown], [("lost", False), (NODE, True)])

@@ -128,8 +128,9 @@ class Worker:
 class Faults:
     """Hurts one mover after the other, at random, and heals it; `done` tells what was done."""
 
-    def __init__(self, fleet: Fleet, chance: random.Random) -> None:
+    def __init__(self, fleet: Fleet, chance: random.Random, frosts: Sequence[float]) -> None:
         self._fleet = fleet
+        self._frosts = frosts
         self._chance = chance
         self.done: list[str] = []
 
@@ -153,12 +154,12 @@ class Faults:
         node.start()
 
     def _freeze(self, mover: str) -> None:
-        """Long enough, at times, that the Master thinks it gone."""
+        """Long enough, at times, that the Master doubts it."""
         process = self._fleet.members[mover].process
         assert process is not None
         process.send_signal(signal.SIGSTOP)
         try:
-            time.sleep(self._chance.choice((0.3, 2.0, 8.0)))
+            time.sleep(self._chance.choice(self._frosts))
         finally:
             process.send_signal(signal.SIGCONT)
 
@@ -170,13 +171,17 @@ class Faults:
 
 @define
 class Plan:
-    """How much of everything. `files` are shared out evenly over doors and `workers`; each content has one of `sizes`."""
+    """How much of everything. `files` are shared out evenly over doors and `workers`; each content has one of `sizes`.
+
+    A frozen mover is so for one of `frosts`, in seconds.
+    """
 
     files: int
     workers: int
     faults: int
     seconds: float
     sizes: tuple[int, ...] = SIZES
+    frosts: tuple[float, ...] = (0.3, 2.0, 8.0)
 
 
 class Chaos:
@@ -187,7 +192,7 @@ class Chaos:
         self.names = [
             Name(f"file-{number}", tuple(chance.choice(plan.sizes) for _ in range(3))) for number in range(plan.files)
         ]
-        self.faults = Faults(fleet, random.Random(chance.random()))
+        self.faults = Faults(fleet, random.Random(chance.random()), plan.frosts)
         self._plan = plan
         self._doors = doors
         self._chance = chance

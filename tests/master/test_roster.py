@@ -1,0 +1,111 @@
+"""What operators say of movers outlives the Master; who was heard of is known; a mover goes when it holds nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecpds.errors import NoSpace, NotFound, Unavailable
+from ecpds.master import roster
+from ecpds.master.movers import Facts
+from ecpds.model import ANYTHING, DestinationChange, Receipt, VolumeUse
+from tests.contracts.master import SHA, Uploading
+from tests.master.support import MasterCase, MemoryMover
+
+
+class RosterCase(Uploading, MasterCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.populate()
+
+    def about(self, name: str) -> Any:
+        return self.now(self.operations.about_mover(name))
+
+    def names(self) -> list[str]:
+        return list(self.now(self.operations.movers()))
+
+
+class Duties(RosterCase):
+    def test_a_drain_outlives_the_master(self) -> None:
+        self.now(self.operations.drain_mover("mover-1", True))
+        self.restart()
+        self.assertTrue(self.about("mover-1")["draining"])
+        self.refused(NoSpace, self.master.allocate(self.request("a")))
+        self.now(self.operations.drain_mover("mover-1", False))
+        self.restart()
+        self.assertFalse(self.about("mover-1")["draining"])
+        self.now(self.master.allocate(self.request("a")))
+
+    def test_who_was_heard_of_is_known_after_a_restart(self) -> None:
+        self.master.register_mover(MemoryMover("mover-2"))
+        self.assertEqual(self.names(), ["mover-1", "mover-2"])
+        self.restart()
+        self.assertEqual(self.names(), ["mover-1", "mover-2"])
+        self.assertEqual((self.about("mover-2")["standing"], self.about("mover-1")["standing"]), ("gone", "alive"))
+        self.now(self.operations.drain_mover("mover-2", True))
+        self.master.register_mover(MemoryMover("mover-2"))
+        self.assertEqual((self.about("mover-2")["standing"], self.about("mover-2")["draining"]), ("alive", True))
+
+    def test_who_was_never_heard_of(self) -> None:
+        for ask in (
+            self.operations.drain_mover("x", True),
+            self.operations.retire_mover("x"),
+            self.operations.about_mover("x"),
+        ):
+            self.refused(NotFound, ask)
+
+
+class Retiring(RosterCase):
+    def test_not_while_it_holds_something(self) -> None:
+        for name in ("a", "b"):
+            self.now(self.put(name))
+        refusal = self.refused(Unavailable, self.operations.retire_mover("mover-1"))
+        self.assertIn("still holds 2 copies; of 2 it is the only place", refusal.sentence)
+        self.assertEqual((self.about("mover-1")["draining"], self.about("mover-1")["retired"]), (True, False))
+
+    def test_not_while_something_is_on_its_way(self) -> None:
+        allocation = self.now(self.master.allocate(self.request("a")))
+        self.assertIn("1 uploads", self.refused(Unavailable, self.operations.retire_mover("mover-1")).sentence)
+        self.now(self.master.abandon(allocation.id))
+        self.now(self.operations.retire_mover("mover-1"))
+
+    def test_it_is_not_seen_any_more_when_it_has_gone(self) -> None:
+        present = [True]
+        use = (VolumeUse(0, "/v", 1 << 40, 1 << 39),)
+        self.master.register_mover(MemoryMover("mover-2"), lambda: Facts(present=present[0], volumes=use))
+        self.now(self.operations.retire_mover("mover-2"))
+        self.assertTrue(self.about("mover-2")["retired"])
+        self.assertEqual(self.names(), ["mover-1", "mover-2"])
+        present[0] = False
+        self.assertEqual(self.names(), ["mover-1"])
+        self.restart()
+        self.assertEqual(self.names(), ["mover-1"])
+        self.now(self.operations.drain_mover("mover-2", False))
+        self.assertEqual(self.names(), ["mover-1", "mover-2"])
+
+    def test_what_waited_to_be_deleted_there_does_not_any_more(self) -> None:
+        self.now(self.put("a"))
+        self.mover.failure = Unavailable()
+        self.now(self.put("a"))
+        self.now(self.master.delete(self.user, "demo", "a", ANYTHING))
+        self.assertEqual(self.now(self.operations.summary())["reclaim"], 2)
+        self.now(self.operations.retire_mover("mover-1"))
+        self.assertEqual(self.now(self.operations.summary())["reclaim"], 0)
+
+    async def put_twice(self, path: str) -> None:
+        allocation = await self.master.allocate(self.request(path))
+        for place in allocation.placements:
+            await self.master.stored(Receipt(allocation.id, place.mover, place.volume, 5, SHA))
+        await self.master.finish(allocation.id)
+
+    def test_copies_are_counted_over_pages(self) -> None:
+        self.patch(roster, "PAGE", 3)
+        self.master.register_mover(MemoryMover("mover-2"))
+        self.now(self.operations.change_destination("demo", DestinationChange(copies=2)))
+        for number in range(5):
+            self.now(self.put_twice(f"two-{number}"))
+        self.now(self.operations.drain_mover("mover-1", True))
+        self.now(self.operations.change_destination("demo", DestinationChange(copies=1)))
+        for number in range(4):
+            self.now(self.put(f"one-{number}"))
+        held = [self.now(self.master.roster.held(name)) for name in ("mover-1", "mover-2", "mover-3")]
+        self.assertEqual([(each.copies, each.only) for each in held], [(5, 0), (9, 4), (0, 0)])
