@@ -12,7 +12,7 @@ import hmac
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -20,8 +20,10 @@ from random import Random
 from cryptography import x509
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
@@ -107,26 +109,49 @@ def _names(config: Config) -> list[x509.GeneralName]:
     ]
 
 
-def ssh_host_key(config: Config) -> Ed25519PrivateKey:
-    """The key that SSH clients know this node by; made when there is none yet, with its public half beside it.
+HostKey = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
 
-    Raises `ConfigError` when the file can't be read, is not an Ed25519 key without a passphrase, or is open to others.
+HOST_KEYS: Mapping[str, Callable[[], HostKey]] = {
+    "ed25519": Ed25519PrivateKey.generate,
+    "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "rsa": lambda: rsa.generate_private_key(65537, 3072),
+}
+"""The kinds of SSH host keys, and how each is made. RSA is for old clients."""
+
+HOST_KEY_FILES = tuple(f"ssh_host_{kind}_key{suffix}" for kind in HOST_KEYS for suffix in ("", ".pub"))
+"""The files in `HOME/keys` that they are in."""
+
+
+def ssh_host_keys(config: Config) -> list[HostKey]:
+    """The keys that SSH clients know this node by, best first; made when there are none yet, with their public halves.
+
+    Raises `ConfigError` as `ssh_host_key` does.
     """
-    path = keys_folder(config) / "ssh_host_ed25519_key"
+    return [ssh_host_key(config, kind) for kind in HOST_KEYS]
+
+
+def ssh_host_key(config: Config, kind: str = "ed25519") -> HostKey:
+    """One of them.
+
+    Raises `ConfigError` when the file can't be read, is not such a key without a passphrase, or is open to others.
+    """
+    path = keys_folder(config) / f"ssh_host_{kind}_key"
     if not path.exists():
-        new = Ed25519PrivateKey.generate()
+        new = HOST_KEYS[kind]()
         encoding, no_passphrase = serialization.Encoding, serialization.NoEncryption()
         public = new.public_key().public_bytes(encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         write_secret(path.with_name(path.name + ".pub"), public + b" " + config.node.name.encode("ascii") + b"\n")
         write_secret(path, new.private_bytes(encoding.PEM, serialization.PrivateFormat.OpenSSH, no_passphrase))
+    unusable = ConfigError(f"{path} is not a key of type {kind} in OpenSSH's form, without a passphrase")
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigError(f"{path} is open to others than its owner; allowed: mode 0600")
         key = serialization.load_ssh_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path} is not an Ed25519 key of OpenSSH's form, without a passphrase") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path} is not an Ed25519 key of OpenSSH's form, without a passphrase")
+        raise unusable from error
+    kinds = {"ed25519": Ed25519PrivateKey, "ecdsa": EllipticCurvePrivateKey, "rsa": RSAPrivateKey}
+    if not isinstance(key, HostKey) or not isinstance(key, kinds[kind]):
+        raise unusable
     return key
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ecpds.admin.manhole_console import Console
 from ecpds.admission import Admission
 from ecpds.config import Config
 from ecpds.interfaces import IThreads, ITimeouts
+from ecpds.keys import HostKey
 from ecpds.ssh.authorized import AuthorizedKey, AuthorizedKeys
 from ecpds.ssh.channels import Shell, Terminal
 from ecpds.ssh.login import KeyGate, Login
@@ -27,7 +26,7 @@ class Manhole:
     def __init__(
         self,
         config: Config,
-        host_key: Ed25519PrivateKey,
+        host_keys: Sequence[HostKey],
         operator: Any,
         extra: Mapping[str, Any],
         files: IThreads,
@@ -45,7 +44,7 @@ class Manhole:
         self._keys = AuthorizedKeys(config.path(config.manhole.authorized_keys))
         limits = config.limits
         self.server = SshServer(
-            host_key, KeyGate(self._find), self._open_channel, limits, timeouts, reactor, admission, limits.console_idle
+            host_keys, KeyGate(self._find), self._open_channel, limits, timeouts, reactor, admission, limits.console_idle
         )
 
     async def _find(self, key: UserKey) -> AuthorizedKey | None:

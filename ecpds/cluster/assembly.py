@@ -41,12 +41,12 @@ from ecpds.cluster.tickets import TicketCheck, TicketOffice, ticket_key
 from ecpds.config import Cluster, Config, ConfigError
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.interfaces import IChannel, IEventSink, IMaster, IMoverControl, IStore, IThreads
-from ecpds.keys import keys_folder, utc_now, write_secret
+from ecpds.keys import HOST_KEY_FILES, keys_folder, ssh_host_keys, utc_now, write_secret
 from ecpds.ports import Ports
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.listeners import Server, serve
 
-IDENTITY = ("door.crt", "door.key", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub")
+IDENTITY = ("door.crt", "door.key", *HOST_KEY_FILES)
 """The files in `HOME/keys` that make a fleet look like one host to its clients."""
 
 PATIENCE = 15.0
@@ -182,6 +182,7 @@ class MasterSide:
         self._authority = open_authority(config, utc_now())
         self._credentials = master_credentials(config, self._authority, utc_now())
         self._secret = fleet_secret(config, make=True)
+        ssh_host_keys(config)  # Made here, where they are missing, for all nodes to have the same.
         self.streams = Streams(config, around, threads, self._credentials, store)
         office = TicketOffice(ticket_key(config), reactor.seconds, config.limits.ticket_life)
         self.streams.check = TicketCheck(office.public_key, config.node.name, reactor.seconds)

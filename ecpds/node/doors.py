@@ -19,7 +19,7 @@ from ecpds.http.message import Handler
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IChannel, IPortal
-from ecpds.keys import door_certificate, server_context, ssh_host_key, utc_now
+from ecpds.keys import door_certificate, server_context, ssh_host_key, ssh_host_keys, utc_now
 from ecpds.model import Origin
 from ecpds.node.means import Means
 from ecpds.portal.operator import Operator
@@ -112,13 +112,13 @@ class Doors:
     def _make_ssh(self) -> SshDoor:
         means, config = self._means, self._means.config
         ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.scatter, means.pool)
-        return SshDoor(ssh_host_key(config), self._portal, self._node, ways, means.timeouts, means.reactor, self._admission())
+        return SshDoor(ssh_host_keys(config), self._portal, self._node, ways, means.timeouts, means.reactor, self._admission())
 
     def _make_manhole(self, operator: Operator, console: dict[str, Any]) -> Manhole:
         means, config = self._means, self._means.config
         return Manhole(
             config,
-            ssh_host_key(config),
+            [ssh_host_key(config)],
             operator,
             console,
             means.threads,

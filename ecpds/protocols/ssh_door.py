@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from attrs import frozen
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ecpds.admission import Admission
 from ecpds.errors import Refusal
 from ecpds.interfaces import IFileSystem, IPortal, ITimeouts
+from ecpds.keys import HostKey
 from ecpds.model import Origin
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.ssh_commands import run_command
@@ -65,7 +65,7 @@ class SshDoor:
 
     def __init__(
         self,
-        host_key: Ed25519PrivateKey,
+        host_keys: Sequence[HostKey],
         portal: IPortal,
         node: str,
         means: SftpMeans,
@@ -75,7 +75,7 @@ class SshDoor:
     ) -> None:
         self._means = means
         limits, gate = means.limits, PortalGate(portal, node)
-        self.server = SshServer(host_key, gate, self._open_channel, limits, timeouts, clock, admission, limits.idle)
+        self.server = SshServer(host_keys, gate, self._open_channel, limits, timeouts, clock, admission, limits.idle)
 
     def _open_channel(self, visitor: Visitor, window: int, packet: int) -> StreamChannel:
         return StreamChannel(visitor, self._serve, self._means.pool, self._means.limits.ssh_window, window, packet)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from twisted.conch.ssh._kex import getSupportedKeyExchanges
 
+from ecpds.ssh.groups import GROUPS
+
 _WANTED = (
     b"mlkem768x25519-sha256",
     b"curve25519-sha256",
@@ -17,7 +19,7 @@ _WANTED = (
     b"ecdh-sha2-nistp521",
 )
 
-KEY_EXCHANGES = [name for name in _WANTED if name in getSupportedKeyExchanges()]
+KEY_EXCHANGES = [*(name for name in _WANTED if name in getSupportedKeyExchanges()), *GROUPS]
 """Best first. The first needs a cryptography library that has ML-KEM."""
 
 CIPHERS = [
@@ -44,6 +46,13 @@ USER_KEYS = (
     b"rsa-sha2-256",
 )
 """What users' keys may sign with."""
+
+HOST_KEYS = {
+    b"ssh-ed25519": (b"ssh-ed25519",),
+    b"ecdsa-sha2-nistp256": (b"ecdsa-sha2-nistp256",),
+    b"ssh-rsa": (b"rsa-sha2-512", b"rsa-sha2-256"),
+}
+"""What each kind of host key signs with, best first."""
 
 STRICT_CLIENT = b"kex-strict-c-v00@openssh.com"
 STRICT_SERVER = b"kex-strict-s-v00@openssh.com"

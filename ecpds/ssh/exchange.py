@@ -3,8 +3,8 @@
 Both sides send KEXINIT; the client sends its half of the exchange and we answer with ours, signed; both send NEWKEYS.
 Either side may ask for new keys later; we do after so many bytes, packets or seconds.
 
-Added to conch's: strict key exchange (OpenSSH's PROTOCOL, section 1.10), a wrong guess whatever its message, a time limit,
-and the signatures that users' keys may have.
+Added to conch's: Diffie-Hellman with SHA-2, strict key exchange (OpenSSH's PROTOCOL, section 1.10), a wrong guess whatever
+its message, a time limit, and the signatures that users' keys may have.
 """
 
 from __future__ import annotations
@@ -12,23 +12,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.conch.ssh.common import getNS
+from twisted.conch.ssh.common import MP, NS, getNS
 from twisted.conch.ssh.service import SSHService
-from twisted.conch.ssh.transport import DISCONNECT_PROTOCOL_ERROR, SSHServerTransport
+from twisted.conch.ssh.transport import DISCONNECT_PROTOCOL_ERROR, MSG_KEXDH_REPLY, SSHServerTransport
 
 from ecpds.config import Limits
 from ecpds.interfaces import ITimeouts, IWatch
 from ecpds.ssh.algorithms import CIPHERS, COMPRESSIONS, KEY_EXCHANGES, MACS, STRICT_CLIENT, STRICT_SERVER, USER_KEYS
 from ecpds.ssh.ciphers import Protections
+from ecpds.ssh.fields import Fields
+from ecpds.ssh.groups import GROUPS, answer
 from ecpds.ssh.rules import Phase, Rules
 
 MOST_PACKETS = 1 << 31
 """Packets under one set of keys (RFC 4344, section 3.1)."""
 
 
+LONGEST_KEY = 64
+"""Bytes of the longest key: that of ChaCha20-Poly1305, and of HMAC-SHA-512."""
+
+
 class Server(Protocol):
     """What a connection needs of the factory that made it. `idle` is seconds, `seconds` the clock."""
 
+    host_algorithms: list[bytes]
     limits: Limits
     timeouts: ITimeouts
     idle: float
@@ -55,13 +62,13 @@ class KeyExchange(SSHServerTransport):
 
     nextEncryptions: Any
     supportedKeyExchanges = KEY_EXCHANGES
-    supportedPublicKeys = [b"ssh-ed25519"]  # noqa: RUF012
     supportedCiphers = CIPHERS
     supportedMACs = MACS
     supportedCompressions = COMPRESSIONS
 
     def __init__(self, server: Server) -> None:
         self.factory: Any = server
+        self.supportedPublicKeys = server.host_algorithms
         self.rules = Rules()
         self._server = server
         self._limits = server.limits
@@ -120,6 +127,34 @@ class KeyExchange(SSHServerTransport):
         if self.rules.strict:
             self.incomingPacketSequence = 0
         self.renewed()
+
+    def ssh_KEX_DH_GEX_REQUEST_OLD(self, packet: bytes) -> None:
+        """Message 30, the client's half whatever the method."""
+        if self.kexAlg not in GROUPS:
+            super().ssh_KEX_DH_GEX_REQUEST_OLD(packet)
+            return
+        fields = Fields(packet)
+        theirs = fields.integer()
+        fields.end()
+        ours, secret = answer(self.kexAlg, theirs)
+        public, private = self._getHostKeys(self.keyAlg)
+        blob = NS(public.blob())  # type: ignore[no-untyped-call]
+        texts = (self.otherVersionString, self.ourVersionString, self.otherKexInitPayload, self.ourKexInitPayload)
+        digest = GROUPS[self.kexAlg].hash(b"".join((*map(NS, texts), blob, MP(theirs), ours, secret))).digest()
+        signature = private.sign(digest, signatureType=self.keyAlg)
+        self.sendPacket(MSG_KEXDH_REPLY, blob + ours + NS(signature))  # type: ignore[no-untyped-call]
+        self._keySetup(secret, digest)
+
+    def _getKey(self, c: bytes, sharedSecret: bytes, exchangeHash: bytes) -> bytes:
+        """RFC 4253, section 7.2, to as many bytes as any algorithm needs."""
+        if self.kexAlg not in GROUPS:
+            return super()._getKey(c, sharedSecret, exchangeHash)
+        make = GROUPS[self.kexAlg].hash
+        assert self.sessionID is not None
+        key: bytes = make(sharedSecret + exchangeHash + c + self.sessionID).digest()
+        while len(key) < LONGEST_KEY:
+            key += make(sharedSecret + exchangeHash + key).digest()
+        return key
 
     def sendExtInfo(self, extensions: list[tuple[bytes, bytes]]) -> None:
         """conch would say what the host key can sign with; users' keys may be others."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -14,6 +14,8 @@ from twisted.logger import Logger
 from ecpds.admission import Admission
 from ecpds.config import Limits
 from ecpds.interfaces import ITimeouts
+from ecpds.keys import HostKey
+from ecpds.ssh.algorithms import HOST_KEYS
 from ecpds.ssh.channels import ChannelService, OpenChannel
 from ecpds.ssh.login import Admitted, Gate, LoginService
 from ecpds.ssh.transport import SshConnection
@@ -30,7 +32,7 @@ class SshServer(Factory[Any]):
 
     def __init__(
         self,
-        host_key: Ed25519PrivateKey,
+        host_keys: Sequence[HostKey],
         gate: Gate,
         open_channel: OpenChannel,
         limits: Limits,
@@ -39,9 +41,10 @@ class SshServer(Factory[Any]):
         admission: Admission,
         idle: float,
     ) -> None:
-        key = Key(host_key)  # type: ignore[no-untyped-call]
-        self.privateKeys = {b"ssh-ed25519": key}
-        self.publicKeys = {b"ssh-ed25519": key.public()}  # type: ignore[no-untyped-call]
+        keys: list[Any] = [Key(key) for key in host_keys]  # type: ignore[no-untyped-call]
+        self.privateKeys = {key.sshType(): key for key in keys}
+        self.publicKeys = {key.sshType(): key.public() for key in keys}
+        self.host_algorithms = [name for type, names in HOST_KEYS.items() if type in self.privateKeys for name in names]
         self.limits = limits
         self.timeouts = timeouts
         self.seconds = clock.seconds

@@ -1,6 +1,6 @@
 """Users' public keys: as a line of OpenSSH's form or on the wire, and the check of what they sign.
 
-Ed25519 (RFC 8709), ECDSA on the NIST curves (RFC 5656), and RSA of 2,048 bits or more with SHA-2 (RFC 8332).
+Ed25519 (RFC 8709), ECDSA on the NIST curves (RFC 5656), and RSA of 2,048 to 8,192 bits with SHA-2 (RFC 8332).
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ HASHES: dict[str, HashAlgorithm] = {
     "rsa-sha2-512": SHA512(),
 }
 
-SMALLEST_RSA = 2048
+SMALLEST_RSA, LARGEST_RSA = 2048, 8192
+"""Bits. Larger ones take too long to check, for somebody who has proved nothing."""
 
 
 class BadKey(ValueError):
@@ -99,8 +100,8 @@ def wire_key(blob: bytes) -> UserKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BadKey(f"that is not a key of type {type}") from error
     assert isinstance(public, PublicKey)
-    if isinstance(public, RSAPublicKey) and public.key_size < SMALLEST_RSA:
-        raise BadKey(f"an RSA key of {public.key_size} bits is too small; allowed: {SMALLEST_RSA} or more")
+    if isinstance(public, RSAPublicKey) and not SMALLEST_RSA <= public.key_size <= LARGEST_RSA:
+        raise BadKey(f"an RSA key of {public.key_size} bits is not taken; allowed: {SMALLEST_RSA} to {LARGEST_RSA}")
     return UserKey(type, blob, public)
 
 

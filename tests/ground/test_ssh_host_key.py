@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -15,25 +14,25 @@ from zope.interface.verify import verifyObject
 from ecpds.config import Config, ConfigError, Node
 from ecpds.errors import Unavailable
 from ecpds.interfaces import IThreads
-from ecpds.keys import ssh_host_key
+from ecpds.keys import HOST_KEY_FILES, HostKey, ssh_host_key, ssh_host_keys
 from ecpds.threads import LooseThreads
 from tests.admin.manhole_support import HandReactor
 
 
-class HostKey(SynchronousTestCase):
+class HostKeys(SynchronousTestCase):
     def setUp(self) -> None:
         self.config = Config(node=Node(name="n1", home=str(Path(self.mktemp()).resolve())))
         self.path = self.config.path("keys/ssh_host_ed25519_key")
 
-    def public(self, key: Ed25519PrivateKey) -> bytes:
-        return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    def public(self, key: HostKey) -> bytes:
+        return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
     def test_made_once_for_its_owner_alone(self) -> None:
         first = ssh_host_key(self.config)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
         self.assertEqual(self.public(ssh_host_key(self.config)), self.public(first))
         beside = load_ssh_public_key(self.path.with_name("ssh_host_ed25519_key.pub").read_bytes())
-        self.assertEqual(beside.public_bytes(Encoding.Raw, PublicFormat.Raw), self.public(first))
+        self.assertEqual(beside.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH), self.public(first))
 
     def test_what_can_not_be_used_stops_the_start(self) -> None:
         ssh_host_key(self.config)
@@ -43,6 +42,13 @@ class HostKey(SynchronousTestCase):
             self.path.chmod(mode)
             refused = self.assertRaises(ConfigError, ssh_host_key, self.config)
             self.assertEqual(len(str(refused).splitlines()), 1)
+
+    def test_one_of_each_kind(self) -> None:
+        keys = ssh_host_keys(self.config)
+        self.assertEqual([type(key) for key in keys], [type(key) for key in ssh_host_keys(self.config)])
+        self.assertEqual(sorted(path.name for path in self.path.parent.iterdir()), sorted(HOST_KEY_FILES))
+        self.path.with_name("ssh_host_rsa_key").write_bytes(self.path.read_bytes())
+        self.assertRaises(ConfigError, ssh_host_keys, self.config)
 
 
 class Loose(SynchronousTestCase):

@@ -103,7 +103,7 @@ class RealManhole(TestCase):
         threads = LooseThreads(reactor, "console", 4)
         self.manhole = Manhole(
             config,
-            ssh_host_key(config),
+            [ssh_host_key(config)],
             self.operator,
             {"answer": 42},
             InlineThreads(),

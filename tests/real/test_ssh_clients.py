@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.trial.unittest import SkipTest
 
+from ecpds.ssh.algorithms import KEY_EXCHANGES
 from tests.real.case import RealTestCase, sha256
 from tests.real.clients import ClientFailed, missing, run
 from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options, until
 from tests.real.ssh_clients import (
+    PASSWORD_ONLY,
     UNKNOWN_HOST,
     Asyncssh,
     CurlSftp,
@@ -32,6 +36,20 @@ from tests.real.ssh_clients import (
 NAME = "ein Ü und é; $(id) 'q'.bin"
 PLAIN = "plain.bin"
 MANY_SIZE = 3_000_001
+
+USUAL = {
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "diffie-hellman-group14-sha256",
+    "diffie-hellman-group16-sha512",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "ecdsa-sha2-nistp256",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+}
+"""What ssh-audit fails or warns of in an OpenSSH 9.2 that nobody has configured, and we offer too."""
 
 OPTIONS: Options = {"node": {"roles": ["master", "mover", "ftp", "https", "ssh"]}, "ssh": {"port": 0}}
 
@@ -75,6 +93,47 @@ class SshClients(RealTestCase):
             self.round_trip(Sftp(self.node, f"-oCiphers={cipher}"), PLAIN)
         for mac in ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"):
             self.round_trip(Sftp(self.node, "-oCiphers=aes128-ctr", f"-oMACs={mac}"), PLAIN)
+
+    def test_each_key_exchange_and_host_key(self) -> None:
+        here = run(["ssh", "-Q", "kex"]).split()
+        for name in map(bytes.decode, KEY_EXCHANGES):
+            if name in here:
+                self.assertIn("Remote working directory", Sftp(self.node, f"-oKexAlgorithms={name}")("pwd"))
+        for name in ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"):
+            self.assertIn("Remote working directory", Sftp(self.node, f"-oHostKeyAlgorithms={name}")("pwd"))
+        with self.assertRaises(ClientFailed):
+            Sftp(self.node, "-oHostKeyAlgorithms=ssh-rsa")("pwd")
+
+    def test_ml_kem(self) -> None:
+        if b"mlkem768x25519-sha256" not in KEY_EXCHANGES:
+            raise SkipTest("this cryptography library has no ML-KEM")
+        with self.assertLogs("paramiko", "DEBUG") as logged, Paramiko(self.node).session() as session:
+            self.assertEqual(session.normalize("."), "/")
+        self.assertIn("Kex: mlkem768x25519-sha256", "".join(logged.output))
+
+    def test_openssh_agrees_on_an_aead_and_on_strict_key_exchange(self) -> None:
+        words = ["-vvv", *UNKNOWN_HOST[1:], *PASSWORD_ONLY, "-p", str(self.node.ports["ssh"]), f"{LOGIN}@127.0.0.1"]
+        done = subprocess.run(
+            ["sshpass", "-e", "ssh", *words, "sha256sum"],
+            env={**os.environ, "SSHPASS": PASSWORD},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        self.assertIn("resetting send seqnr", done.stderr)
+        self.assertIn("server->client cipher: chacha20-poly1305@openssh.com MAC: <implicit>", done.stderr)
+
+    def test_ssh_audit_finds_nothing_that_it_does_not_find_in_openssh(self) -> None:
+        program = Path(sys.executable).with_name("ssh-audit")
+        self.need(str(program))
+        words = [str(program), "-jj", "--skip-rate-test", "-p", str(self.node.ports["ssh"]), "127.0.0.1"]
+        found = json.loads(subprocess.run(words, capture_output=True, text=True, timeout=60, check=False).stdout)
+        for kind in ("kex", "key", "enc", "mac"):
+            worse = [each["algorithm"] for each in found[kind] if {"fail", "warn"} & each.get("notes", {}).keys()]
+            self.assertLessEqual(set(worse), USUAL, kind)
+        self.assertIn("properly supports the strict key exchange", "".join(found["additional_notes"]))
 
     def test_new_keys_in_a_transfer(self) -> None:
         self.round_trip(Sftp(self.node, "-oRekeyLimit=1M"), PLAIN, 20_000_000)

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admission import Admission
 from ecpds.config import Limits
-from ecpds.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS
+from ecpds.ssh.algorithms import CIPHERS, MACS
 from ecpds.ssh.authorized import AuthorizedKey, parse_line
 from ecpds.ssh.channels import Terminal
 from ecpds.ssh.login import KeyGate, Login
@@ -113,7 +113,7 @@ class SshTestCase(SynchronousTestCase):
         self.keys = [listed(self.key)]
         self.shells: list[EchoShell] = []
         self.server = SshServer(
-            Ed25519PrivateKey.generate(),
+            [Ed25519PrivateKey.generate()],
             KeyGate(self.find),
             lambda login, window, packet: Terminal(login, self.open_shell, window, packet),
             self.LIMITS,
@@ -149,7 +149,7 @@ class SshTestCase(SynchronousTestCase):
         padding = 16 - (5 + len(body)) % 8
         self.connection.dataReceived(struct.pack(">LB", len(body) + padding + 1, padding) + body + bytes(padding))
 
-    def kexinit(self, *extra: bytes, exchange: bytes = KEY_EXCHANGES[-1], guess: bool = False) -> bytes:
+    def kexinit(self, *extra: bytes, exchange: bytes = b"ecdh-sha2-nistp521", guess: bool = False) -> bytes:
         names = [b",".join([exchange, *extra]), b"ssh-ed25519", *[CIPHERS[0]] * 2, *[MACS[0]] * 2, b"none", b"none", b"", b""]
         return bytes(16) + b"".join(map(NS, names)) + bytes([guess]) + bytes(4)
 
