@@ -6,6 +6,7 @@ the second kind are imported when their verb runs: the command line is to answer
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,41 @@ def with_catalogue(commands: click.Group) -> click.Group:
     return commands
 
 
-main = with_catalogue(build(node_client))
+class Late(click.Command):
+    """A command whose room is imported when it is called."""
+
+    def __init__(self, name: str, help: str, load: Callable[[], click.Command]) -> None:
+        super().__init__(name, help=help)
+        self._load = load
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        return self._load().make_context(*args, **options)
+
+
+def nearby() -> str | None:
+    """The repository of the node that `-c` names, where it runs and has a plain HTTP door on this machine."""
+    if click.get_current_context().find_root().params["config"] is None:
+        return None
+    try:
+        port = json.loads(configuration().path("ports.json").read_text("utf-8")).get("https_plain")
+    except FileNotFoundError:
+        return None
+    return f"http://127.0.0.1:{port}/repository" if port else None
+
+
+def fetch() -> click.Command:
+    from ecpds.node.fetching import launch
+    from ecpds.sources.fetch.command import fetch_command
+
+    return fetch_command(launch, nearby)
+
+
+def with_fetch(commands: click.Group) -> click.Group:
+    commands.add_command(Late("fetch", "Fetch files, each from where it is had fastest.", fetch))
+    return commands
+
+
+main = with_fetch(with_catalogue(build(node_client)))
 
 if __name__ == "__main__":
     main(prog_name="ecpds")

@@ -1,0 +1,96 @@
+"""What becomes of files: attempts and outcomes as the command line prints them, and what a fetch tells while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from attrs import Factory, define, field, frozen
+
+from ecpds.datasources import Candidate, TransferReport
+from ecpds.sources.fetch.wanted import Wanted
+from ecpds.sources.mechanisms.base import shown
+
+
+@frozen
+class Attempt:
+    """What became of one candidate, in one file. `url` has no secrets."""
+
+    url: str
+    mechanism: str
+    ok: bool
+    reason: str = ""
+
+
+@define(eq=False)
+class Task:
+    """One file to fetch: its URL, where it goes, what is known of it, and where it can be had, in the order to try.
+
+    `token` and `site` are the resolution's; reports carry them. `original` is the candidate whose URL is the one asked for.
+    """
+
+    url: str
+    target: Path
+    wanted: Wanted = field(factory=Wanted)
+    candidates: tuple[Candidate, ...] = ()
+    token: str = ""
+    site: str | None = None
+
+    @property
+    def original(self) -> Candidate:
+        """The candidate that is the URL itself; the last where none is."""
+        return next((each for each in self.candidates if each.url == self.url), self.candidates[-1])
+
+
+@define(eq=False)
+class Outcome:
+    """`reason` says why it failed; `reports` are for the repository."""
+
+    url: str
+    path: Path
+    done: bool
+    reason: str = ""
+    sha256: str | None = None
+    size: int = 0
+    seconds: float = 0.0
+    attempts: list[Attempt] = Factory(list)
+    reports: list[TransferReport] = Factory(list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `ecpds fetch --json` prints."""
+        return {
+            "url": shown(self.url),
+            "path": str(self.path),
+            "status": "done" if self.done else "failed",
+            "reason": self.reason,
+            "sha256": self.sha256,
+            "size": self.size,
+            "seconds": round(self.seconds, 3),
+            "attempts": [
+                {"url": each.url, "mechanism": each.mechanism, "ok": each.ok, "reason": each.reason} for each in self.attempts
+            ],
+        }
+
+
+class Progress(Protocol):
+    """Who is told how far a fetch is."""
+
+    def began(self, task: Task, size: int | None) -> None: ...
+
+    def moved(self, task: Task, count: int) -> None:
+        """`count` bytes more have come; less than 0 when some turned out to be wrong."""
+
+    def ended(self, task: Task, outcome: Outcome) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def began(self, task: Task, size: int | None) -> None:
+        return None
+
+    def moved(self, task: Task, count: int) -> None:
+        return None
+
+    def ended(self, task: Task, outcome: Outcome) -> None:
+        return None

@@ -1,0 +1,108 @@
+"""How fast servers have been in this run: what the repository's order is corrected by while files come.
+
+Pure, with the clock as an argument. A server's pace is the bytes a second that one connection has got of it, the more recent
+the more it counts; it falls when its connections share what it has, so work moves by itself to who has room. A server that
+was not tried yet is thought as good as its place in the repository's order. One that failed rests for a while, longer each
+time; one that gave a wrong file is not asked again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from attrs import Factory, define
+
+from ecpds.datasources import Candidate
+from ecpds.sources.mechanisms.base import parse_url
+
+MEMORY = 8.0
+"""Seconds of transfer after which a measurement counts for 1/e."""
+
+REST = 2.0
+LONGEST_REST = 60.0
+"""Seconds that a server rests after its first failure in a row, and at most."""
+
+MUCH_FASTER = 3.0
+"""How many times as fast another must be known to be before work is taken from who has it."""
+
+
+def host_of(candidate: Candidate) -> str:
+    """What shares a pace: the server and the way to it."""
+    scheme = candidate.url.partition("://")[0]
+    place = parse_url(candidate.url, (scheme,))
+    return f"{candidate.mechanism}:{place.host}:{place.port or scheme}"
+
+
+@define(eq=False)
+class Host:
+    """What is known of one server."""
+
+    bytes: float = 0.0
+    seconds: float = 0.0
+    connections: int = 0
+    failures: int = 0
+    rests_until: float = 0.0
+    wrong: bool = False
+    asked: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second of one connection; None while nothing is known."""
+        return self.bytes / self.seconds if self.seconds > 0.05 and self.bytes else None
+
+
+@define(eq=False)
+class Paces:
+    """All servers of a run. `most` is how many connections one may have at a time."""
+
+    clock: Callable[[], float]
+    most: int = 8
+    hosts: dict[str, Host] = Factory(dict)
+
+    def host(self, candidate: Candidate) -> Host:
+        return self.hosts.setdefault(host_of(candidate), Host())
+
+    def moved(self, candidate: Candidate, count: int, seconds: float) -> None:
+        """`count` bytes came over one connection in so many seconds, waiting for the first of them included."""
+        host = self.host(candidate)
+        kept = math.exp(-seconds / MEMORY)
+        host.bytes = host.bytes * kept + count
+        host.seconds = host.seconds * kept + seconds
+
+    def went_well(self, candidate: Candidate) -> None:
+        self.host(candidate).failures = 0
+
+    def failed(self, candidate: Candidate) -> None:
+        host = self.host(candidate)
+        host.rests_until = self.clock() + min(REST * 2.0**host.failures, LONGEST_REST)
+        host.failures += 1
+
+    def order(self, candidates: Sequence[Candidate], explore: bool) -> list[Candidate]:
+        """The candidates, the best first. With `explore`, one that nobody has tried goes first, if there is any.
+
+        The best is who is known to be fastest; who is not known stands where the repository's order has it. Servers that
+        rest, or have all the connections that they may, come last.
+        """
+        now = self.clock()
+        known = [rate for each in candidates if (rate := self.host(each).rate) is not None]
+        if explore:
+            for each in candidates:
+                host = self.host(each)
+                if not host.asked and not host.failures and not host.wrong:
+                    return [each, *(other for other in self.order(candidates, False) if other is not each)]
+
+        def key(numbered: tuple[int, Candidate]) -> tuple[bool, bool, bool, float, int]:
+            number, each = numbered
+            host = self.host(each)
+            # What is not known is taken for the slowest that is, so that the order among the known ones is left alone.
+            rate = host.rate if host.rate is not None else (min(known) if known else 0.0)
+            return host.wrong, host.rests_until > now, host.connections >= self.most, -rate, number
+
+        return [each for _, each in sorted(enumerate(candidates), key=key)]
+
+    def much_faster(self, candidate: Candidate, rate: float) -> bool:
+        """Whether a server is known to give a connection a lot more than `rate`."""
+        host = self.host(candidate)
+        known = host.rate
+        return known is not None and known > MUCH_FASTER * rate and host.rests_until <= self.clock() and not host.wrong

@@ -1,0 +1,135 @@
+"""Digests that stand beside a file: `NAME.sha256` and its like, in the forms that the usual tools write and read.
+
+A bare digest; `digest  name` (coreutils, `*` before a name means binary); `SHA256 (name) = digest` (BSD). A list of several
+names tells the digest of ours alone. Whatever else stands there is no digest, and says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from ecpds.datasources import Candidate
+from ecpds.errors import InvalidRequest, NotFound, NotPermitted, Refusal, Stalled
+from ecpds.sources.fetch.names import name_of
+from ecpds.sources.fetch.outcomes import Task
+from ecpds.sources.fetch.wanted import Claim, Right
+from ecpds.sources.mechanisms.base import IMechanism, shown
+
+LONGEST = 1 << 16
+"""Bytes of a side-car that are looked at."""
+
+ENDINGS = {".sha256": "sha256", ".md5": "md5"}
+"""Which names are asked for, in this order, and what they hold."""
+
+DIGITS = {"sha256": 64, "sha512": 128, "sha1": 40, "md5": 32}
+
+PATIENCE = 15.0
+"""Seconds for one side-car."""
+
+ENOUGH = 8
+"""Files of a folder without a side-car after which no more are asked for."""
+
+ASKED = 2
+"""Sources that are asked for one side-car, where the first has none or can't be reached."""
+
+_BSD = re.compile(r"([A-Za-z0-9-]+) \((.+)\) = ([0-9A-Fa-f]+)")
+_PLAIN = re.compile(r"\\?([0-9A-Fa-f]+)(?:[ \t]+\*?(.+))?")
+
+
+def sidecar_url(url: str, ending: str) -> str:
+    """The URL of a side-car: the ending goes behind the path, query and fragment stay."""
+    found = re.fullmatch(r"([^?#]*)([?#].*)?", url, re.DOTALL)
+    assert found is not None
+    return f"{found[1]}{ending}{found[2] or ''}"
+
+
+def digest_in(text: str, algorithm: str, name: str) -> str | None:
+    """The digest of `name` that a side-car tells; None where it tells none."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for line in lines:
+        digest, of = _read(line, algorithm)
+        if digest is None or len(digest) != DIGITS[algorithm]:
+            continue
+        if of is None:
+            return digest.lower() if len(lines) == 1 else None
+        if of.rpartition("/")[2] == name:
+            return digest.lower()
+    return None
+
+
+def _read(line: str, algorithm: str) -> tuple[str | None, str | None]:
+    """A digest, and the name that it is of (None: it doesn't say)."""
+    if found := _BSD.fullmatch(line):
+        return (found[3] if found[1].lower().replace("-", "") == algorithm else None), found[2]
+    if found := _PLAIN.fullmatch(line):
+        return found[1], found[2]
+    return None, None
+
+
+class Sidecars:
+    """Asks for side-cars. In a folder where the first few files have none, no more are asked for."""
+
+    def __init__(self, native: Mapping[str, IMechanism], clock: IReactorTime) -> None:
+        self._native = native
+        self._clock = clock
+        self._missing: dict[str, int] = {}
+        self._found: set[str] = set()
+
+    async def find(self, task: Task, candidates: Sequence[Candidate]) -> list[Claim]:
+        """What the side-car of a file says: that of the original first, for a mirror's may be as wrong as its file."""
+        folder = task.url.rpartition("/")[0]
+        if folder not in self._found and self._missing.get(folder, 0) >= ENOUGH:
+            return []
+        others = [each for each in candidates if each is not task.original]
+        able = [each for each in (task.original, *reversed(others)) if each.mechanism in self._native]
+        for candidate in able[:ASKED]:
+            answer = await self._ask(candidate)
+            if answer:
+                self._found.add(folder)
+                return answer
+        self._missing[folder] = self._missing.get(folder, 0) + 1
+        return []
+
+    async def _ask(self, candidate: Candidate) -> list[Claim]:
+        """The first side-car that there is; none where the server has none, or can't be asked."""
+        for ending, algorithm in ENDINGS.items():
+            url = sidecar_url(candidate.url, ending)
+            try:
+                text = await self._within(self._read(evolve(candidate, url=url)))
+            except (NotFound, NotPermitted, InvalidRequest):
+                continue
+            except Refusal:
+                return []
+            digest = digest_in(text, algorithm, name_of(candidate.url))
+            if digest is not None:
+                return [Claim(Right.SIDECAR, algorithm, digest, shown(url))]
+        return []
+
+    async def _within(self, reading: Coroutine[Any, Any, str]) -> str:
+        """Raises `Stalled` when it takes too long: the file doesn't wait for what may not be there."""
+        asked = Deferred.fromCoroutine(reading).addTimeout(PATIENCE, self._clock)
+        try:
+            return await asked
+        except TimeoutError as error:
+            raise Stalled("the side-car was not sent in time") from error
+
+    async def _read(self, candidate: Candidate) -> str:
+        """Its text, if it is short, and no page of a server that says of everything that it is there."""
+        opened = await self._native[candidate.mechanism].open(candidate)
+        try:
+            if opened.about.media in ("text/html", "application/xhtml+xml") or (opened.about.size or 0) > LONGEST:
+                raise NotFound()
+            data = bytearray(LONGEST)
+            done = 0
+            with memoryview(data) as view:
+                while done < LONGEST and (count := await opened.read_into(view[done:])):
+                    done += count
+            return data[:done].decode("utf-8", "replace")
+        finally:
+            opened.close()

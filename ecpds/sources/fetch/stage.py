@@ -1,0 +1,331 @@
+"""A file while it comes: a hidden name beside the one it gets, its digests, and the rename that makes it visible.
+
+Bytes may come in any order. Each write is a call on a thread; behind the first byte that is missing, another thread's call
+reads what is in one piece, while it is still in memory, and feeds the digests, so they are ready when the last byte is.
+A note beside the file says which parts are here, for a later run to go on with. It holds for one boot of the machine only:
+after a power cut nobody knows which bytes had reached the disk.
+
+The part is locked while a process writes it, so two never write one file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+
+from ecpds.errors import AlreadyExists, Corrupt, IsADirectory, NoSpace, NotADirectory, NotPermitted, Refusal, Unavailable
+from ecpds.folders import sync_folder
+from ecpds.interfaces import IThreads
+from ecpds.sources.fetch.names import part_name, state_name
+
+BLOCK = 1 << 20
+"""Bytes that are read at a time to be hashed."""
+
+STRETCH = 16 << 20
+"""Bytes that one call on a thread hashes at most."""
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+Hash = Any
+"""What `hashlib.new` gives."""
+
+
+@frozen
+class Kept:
+    """What an earlier run has left: the file's size, the version that each source said it had, and the parts that came."""
+
+    size: int
+    versions: Mapping[str, str]
+    digests: Mapping[str, str]
+    done: tuple[tuple[int, int], ...] = field(factory=tuple)
+
+
+class Stage:
+    """One file on its way to `target`. `sync`: whether it is on the disk before it has its name."""
+
+    def __init__(self, threads: IThreads, target: Path, sync: bool = False) -> None:
+        self.target = target
+        self.done: list[tuple[int, int]] = []
+        self._threads = threads
+        self._sync = sync
+        self._part = target.with_name(part_name(target.name))
+        self._state = target.with_name(state_name(target.name))
+        self._fd = -1
+        self._hashes: dict[str, Hash] = {"sha256": hashlib.sha256()}
+        self._hashed = 0
+        self._following = False
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._trouble: Refusal | None = None
+
+    # Beginning
+
+    async def begin(self) -> Kept | None:
+        """Make or take up the part. What is left of an earlier run, if anything is. Raises `AlreadyExists`, `NoSpace`."""
+        found: Kept | None
+        self._fd, found = await self._run(self._open)
+        return found
+
+    def _open(self) -> tuple[int, Kept | None]:
+        if self.target.is_dir():
+            raise IsADirectory(str(self.target))
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(fd).st_ino == os.stat(self._part).st_ino:
+                    return fd, self._read_state(os.fstat(fd).st_size)
+            except BlockingIOError:
+                os.close(fd)
+                raise AlreadyExists(f"another process is fetching {self.target.name}") from None
+            except FileNotFoundError:
+                pass  # Another process has just finished with it: make our own.
+            os.close(fd)
+
+    def _read_state(self, length: int) -> Kept | None:
+        try:
+            said = json.loads(self._state.read_text("utf-8"))
+            if said["boot"] != boot() or not length:
+                return None
+            done = tuple((int(begin), int(end)) for begin, end in said["done"])
+            if any(not 0 <= begin < end <= length for begin, end in done):
+                return None
+            return Kept(int(said["size"]), dict(said["versions"]), dict(said["digests"]), done)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # There is no note, or not one of ours: the file is fetched from its beginning.
+
+    async def resume(self, kept: Kept) -> None:
+        """Go on with what is here."""
+        self.done = list(kept.done)
+        self._follow()
+
+    async def clear(self) -> None:
+        """Forget what is here."""
+        await self.settled()
+        self.done, self._hashed, self._trouble = [], 0, None
+        self._hashes = {name: hashlib.new(name) for name in self._hashes}
+        await self._run(os.ftruncate, self._fd, 0)
+
+    # Bytes
+
+    def also(self, algorithm: str) -> None:
+        """Another digest is wanted; free of charge before the first byte has come."""
+        if self._hashed == 0 and not self._following and algorithm not in self._hashes:
+            self._hashes[algorithm] = hashlib.new(algorithm)
+
+    async def write(self, offset: int, view: memoryview) -> None:
+        """Write; returns when `view` may be used again. Raises `NoSpace`, `Unavailable`."""
+        await self._run(_write_all, self._fd, offset, view)
+        self.done = merged(self.done, offset, offset + len(view))
+        self._follow()
+
+    async def write_whole(self, view: memoryview) -> dict[str, str]:
+        """Write a small file in one go; its digests."""
+        await self._run(_write_and_hash, self._fd, view, list(self._hashes.values()))
+        self.done, self._hashed = [(0, len(view))] if view else [], len(view)
+        return {name: each.hexdigest() for name, each in self._hashes.items()}
+
+    async def adopt(self, path: Path) -> int:
+        """Take what another program has written to `path` as the whole file; its size."""
+        await self.clear()
+        size: int = await self._run(self._adopt, path)
+        self.done = [(0, size)] if size else []
+        self._follow()
+        return size
+
+    def _adopt(self, path: Path) -> int:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(path, self._part)
+        self._close()
+        self._fd = fd
+        return os.fstat(fd).st_size
+
+    @property
+    def front(self) -> int:
+        """Up to where the file is here in one piece."""
+        return self.done[0][1] if self.done and self.done[0][0] == 0 else 0
+
+    def _follow(self) -> None:
+        """Hash what is in one piece and was not, unless that is under way."""
+        if not self._following and self._hashed < self.front and self._trouble is None:
+            self._following = True
+            Deferred.fromCoroutine(self._hash_on())
+
+    async def _hash_on(self) -> None:
+        try:
+            while self._hashed < self.front:
+                stop = min(self.front, self._hashed + STRETCH)
+                await self._run(_hash_span, self._fd, self._hashed, stop, list(self._hashes.values()))
+                self._hashed = stop
+        except Refusal as refusal:
+            self._trouble = refusal
+        finally:
+            self._following = False
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for upto, waiter in waiting:
+            if self._hashed >= upto or self._trouble is not None:
+                waiter.callback(None)
+            else:
+                self._waiting.append((upto, waiter))
+
+    async def settled(self) -> None:
+        """Until nothing is being hashed."""
+        if self._following:
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append((self._hashed, waiter))
+            await waiter
+
+    async def digests(self, size: int) -> dict[str, str]:
+        """The digests of the whole file of `size` bytes, all of which are here. Raises `Unavailable` when it can't be read."""
+        while self._hashed < size and self._trouble is None:
+            self._follow()
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append((size, waiter))
+            await waiter
+        if self._trouble is not None:
+            raise self._trouble
+        return {name: each.hexdigest() for name, each in self._hashes.items()}
+
+    async def digest(self, algorithm: str, size: int, offset: int = 0) -> str:
+        """The digest of `size` bytes from `offset`, read again."""
+        made = hashlib.new(algorithm)
+        for begin in range(offset, offset + size, STRETCH):
+            await self._run(_hash_span, self._fd, begin, min(begin + STRETCH, offset + size), [made])
+        return str(made.hexdigest())
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Bytes that are here already."""
+        data: bytes = await self._run(os.pread, self._fd, length, offset)
+        return data
+
+    # Ending
+
+    async def publish(self, size: int, mtime: float | None = None) -> None:
+        """Give the file its name, over whatever had it. Raises `Unavailable`."""
+        await self._run(self._publish, size, mtime)
+
+    def _publish(self, size: int, mtime: float | None) -> None:
+        try:
+            if os.fstat(self._fd).st_size != size:
+                os.ftruncate(self._fd, size)
+            if mtime is not None:
+                os.utime(self._fd, (mtime, mtime))
+            if self._sync:
+                os.fsync(self._fd)
+            os.rename(self._part, self.target)
+            with suppress(FileNotFoundError):
+                os.unlink(self._state)
+            if self._sync:
+                sync_folder(self.target.parent)
+        finally:
+            self._close()
+
+    async def note(self, size: int, versions: Mapping[str, str], digests: Mapping[str, str]) -> None:
+        """Write down what is here, for a later run."""
+        said = {"boot": boot(), "size": size, "versions": dict(versions), "digests": dict(digests), "done": self.done}
+        await self._run(self._write_state, json.dumps(said))
+
+    def _write_state(self, text: str) -> None:
+        passing = self._state.with_name(self._state.name + "~")
+        passing.write_text(text, "utf-8")
+        os.rename(passing, self._state)
+
+    async def keep(self) -> None:
+        """Stop, and leave what is here to a later run."""
+        await self.settled()
+        self._close()
+
+    async def discard(self) -> None:
+        """Stop, and leave nothing."""
+        if self._fd < 0:
+            return
+        await self.settled()
+        await self._run(self._remove)
+
+    def _remove(self) -> None:
+        for path in (self._part, self._state):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    async def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return await self._threads.run(function, *args)
+        except OSError as error:
+            raise refusal_of(error, self.target) from error
+
+
+def refusal_of(error: OSError, path: Path) -> Refusal:
+    """What the system's word means here."""
+    words = f"{path}: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoSpace(words)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
+        return NotPermitted(words)
+    if error.errno == errno.ENOTDIR:
+        return NotADirectory(words)
+    if error.errno == errno.EISDIR:
+        return IsADirectory(words)
+    return Unavailable(words)
+
+
+def merged(done: Collection[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
+    """Spans with another one added: in order, none touching the next."""
+    before = [each for each in done if each[1] < begin]
+    after = [each for each in done if each[0] > end]
+    touching = [each for each in done if each[1] >= begin and each[0] <= end]
+    begin = min([begin, *(each[0] for each in touching)])
+    end = max([end, *(each[1] for each in touching)])
+    return [*before, (begin, end), *after]
+
+
+def boot() -> str:
+    """What is another one after each boot; empty where the system doesn't say."""
+    try:
+        return BOOT.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _write_all(fd: int, offset: int, view: memoryview) -> None:
+    while view:
+        count = os.pwrite(fd, view, offset)
+        offset += count
+        view = view[count:]
+
+
+def _write_and_hash(fd: int, view: memoryview, hashes: list[Hash]) -> None:
+    _write_all(fd, 0, view)
+    for each in hashes:
+        each.update(view)
+
+
+def _hash_span(fd: int, begin: int, end: int, hashes: list[Hash]) -> None:
+    buffer = bytearray(min(BLOCK, end - begin))
+    view = memoryview(buffer)
+    while begin < end:
+        count = os.preadv(fd, [view[: end - begin]], begin)
+        if count == 0:
+            raise Corrupt("the part is shorter than what was written")
+        for each in hashes:
+            each.update(view[:count])
+        begin += count
