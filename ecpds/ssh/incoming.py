@@ -52,7 +52,8 @@ class Incoming:
             head = self._bytes(opening.head)
             if head is None:
                 return None
-            length = opening.length(sequence, head)
+            with head:  # What is kept can't grow while somebody looks at it.
+                length = opening.length(sequence, head)
             check_length(length, most, opening)
             self._size = 4 + length + opening.tail
         packet = self._bytes(self._size)

@@ -23,7 +23,7 @@ from ecpds.admission import Admission
 from ecpds.config import Limits
 from ecpds.ssh.algorithms import CIPHERS, MACS
 from ecpds.ssh.authorized import AuthorizedKey, parse_line
-from ecpds.ssh.channels import Terminal
+from ecpds.ssh.channels import Session, Terminal
 from ecpds.ssh.login import KeyGate, Login
 from ecpds.ssh.server import SshServer
 from ecpds.ssh.transport import SshConnection
@@ -72,6 +72,9 @@ class Wire(StringTransport):
         super().__init__(peerAddress=IPv4Address("TCP", "192.0.2.7", 999))
         self.aborted = False
 
+    def write(self, data: bytes | memoryview) -> None:
+        super().write(bytes(data))
+
     def abortConnection(self) -> None:
         self.aborted = True
         self.disconnecting = True
@@ -115,7 +118,7 @@ class SshTestCase(SynchronousTestCase):
         self.server = SshServer(
             [Ed25519PrivateKey.generate()],
             KeyGate(self.find),
-            lambda login, window, packet: Terminal(login, self.open_shell, window, packet),
+            self.open_channel,
             self.LIMITS,
             Timeouts(self.clock),
             self.clock,
@@ -129,6 +132,9 @@ class SshTestCase(SynchronousTestCase):
 
     async def find(self, key: UserKey) -> AuthorizedKey | None:
         return next((line for line in self.keys if line.key == key), None)
+
+    def open_channel(self, login: Any, window: int, packet: int) -> Session:
+        return Terminal(login, self.open_shell, window, packet)
 
     def open_shell(self, login: Login, terminal: Terminal) -> EchoShell:
         shell = EchoShell(login, terminal)
