@@ -1,4 +1,4 @@
-"""`ecpds`, composed: the verbs that ask a node, and those for a catalogue that no node has open.
+"""`ecpds`, composed: the verbs that ask a node, those for a catalogue that no node has open, and a fleet's invitation.
 
 `tap` is the root of the daemon, this of the command line; they are the only files that see several rooms. The rooms of
 the second kind are imported when their verb runs: the command line is to answer at once.
@@ -7,6 +7,7 @@ the second kind are imported when their verb runs: the command line is to answer
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,11 +27,12 @@ def configuration() -> Config:
 
 def offline(work: Callable[[Config], str]) -> None:
     """Run `work` on what the configuration names, say what it says, or why it could not be done."""
+    from ecpds.errors import Refusal
     from ecpds.master.engine import CatalogueError
 
     try:
         click.echo(work(configuration()))
-    except CatalogueError as error:
+    except (CatalogueError, ConfigError, Refusal) as error:
         fail(str(error))
 
 
@@ -68,10 +70,38 @@ def copy(url: str) -> None:
     offline(work)
 
 
+@click.command()
+def token() -> None:
+    """Print the line that lets a node join this Master: `ecpds cluster join` takes it. Whoever has it can join."""
+
+    def work(config: Config) -> str:
+        from ecpds.node.inviting import fleet_token
+
+        return fleet_token(config)
+
+    offline(work)
+
+
+@click.command()
+def join() -> None:
+    """Take the line of `ecpds cluster token`, from standard input, so that this node can join when it is started."""
+
+    def work(config: Config) -> str:
+        from ecpds.node.inviting import take_token
+
+        line = click.prompt("Token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+        return take_token(config, line)
+
+    offline(work)
+
+
 def with_catalogue(commands: click.Group) -> click.Group:
     group: Any = subgroup(commands, "catalogue")
     for command in (upgrade, copy):
         group.add_command(command)
+    fleet: Any = subgroup(commands, "cluster")
+    for command in (token, join):
+        fleet.add_command(command)
     return commands
 
 
