@@ -37,6 +37,9 @@ BUCKET_ACL, BUCKET_TAGS = "s3.acl", "s3.tagging"
 BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_TAGS))
 """The options of destinations that S3's clients set, of those that they made."""
 
+EDITS_SOURCES = "repository.edit"
+"""The option of users who may change data sources."""
+
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -134,7 +137,8 @@ USER_OPTIONS = (
     Option("portal.excludeProtocols", WORDS, "doors that the user may not come in by, such as `ftp,s3`", True),
     Option("portal.updateLastLoginInformation", BOOLEAN, "whether the last login is noted; `true` unless set", True),
     Option(MAKES_BUCKETS, BOOLEAN, "whether S3's CreateBucket and DeleteBucket make and remove destinations", True),
-    Option("portal.maxConnections", NUMBER, "connections at a time"),
+    Option(EDITS_SOURCES, BOOLEAN, "whether the user may change data sources, and see reports of single transfers", True),
+    Option("portal.maxConnections", NUMBER, "FTP sessions at a time; `0`: any number", True),
     Option("portal.maxConnectionsSchedule", SCHEDULE, "connections at a time, by the time of day"),
     Option("portal.maxUploadBytes", SIZE, "bytes that may be put in one `portal.uploadPeriod`"),
     Option("portal.uploadPeriod", PERIOD, "over which uploads are counted"),

@@ -15,6 +15,7 @@ from ecpds.admin.health import Watch
 from ecpds.admin.manhole import Manhole
 from ecpds.admission import Admission
 from ecpds.config import S3, Https
+from ecpds.datasource_interfaces import IRepository
 from ecpds.http.message import Handler
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
@@ -28,6 +29,7 @@ from ecpds.protocols.data_headers import strict_transport
 from ecpds.protocols.data_shares import ShareDoor, share_sessions
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
+from ecpds.protocols.repository import RepositoryDoor
 from ecpds.protocols.s3 import S3Door
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_door import SshDoor
@@ -41,15 +43,26 @@ LOOPBACK = ("127.0.0.1",)
 
 
 class Doors:
-    """`console` is what the manhole's users have by name, `admin` answers the operators' socket, `watch` its port."""
+    """`console` is what the manhole's users have by name, `admin` answers the operators' socket, `watch` its port.
+
+    `repository` is shown at the HTTPS door, where this node has one.
+    """
 
     def __init__(
-        self, means: Means, portal: IPortal, operator: Operator, admin: Handler, watch: Watch, console: dict[str, Any]
+        self,
+        means: Means,
+        portal: IPortal,
+        operator: Operator,
+        admin: Handler,
+        watch: Watch,
+        console: dict[str, Any],
+        repository: IRepository | None,
     ) -> None:
         config = means.config
         self._means = means
         self._portal = portal
         self._node = config.node.name
+        self._repository = repository
         self._balancers = Balancers(config.node.balancers)
         self._http_servers: list[Server] = []
         self._factory_servers: list[FactoryServer] = []
@@ -92,6 +105,8 @@ class Doors:
         door = DataDoor(self._portal, self._node, limits, seconds, means.threads, random, lambda: ports)
         door.add_to(routes)
         ShareDoor(door, self._portal, share_sessions(random, seconds, limits.session_idle, limits.session_life)).add_to(routes)
+        if self._repository is not None:
+            RepositoryDoor(self._repository, door.gate, limits).add_to(routes)
         return strict_transport(routes) if config.https.certificate else routes
 
     def _make_ftp(self) -> FtpFactory:

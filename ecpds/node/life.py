@@ -52,7 +52,7 @@ class Node:
         )
         admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
         watch = Watch(means.metrics, self._questions())
-        self.doors = Doors(means, self.portal, self.operator, admin, watch, {"node": self})
+        self.doors = Doors(means, self.portal, self.operator, admin, watch, {"node": self}, storage.repository)
 
     def _backing(self) -> Backing:
         means = self.means

@@ -64,8 +64,11 @@ class Gate:
         self._sessions = sessions
         self._pages = pages
 
-    async def enter(self, request: Request) -> Visitor:
-        """The view of the user that sent a request. Raises `HttpError` 303, 401 and 403, and what the portal raises."""
+    async def enter(self, request: Request, sent: str | None = None) -> Visitor:
+        """The view of the user that sent a request. Raises `HttpError` 303, 401 and 403, and what the portal raises.
+
+        `sent` is the session's token, where a form that was read already has it.
+        """
         field = request.headers.get("authorization")
         session = self.session(request)
         if field is None and session is None:
@@ -73,7 +76,7 @@ class Gate:
         origin = self.origin(request)
         if field is None:
             assert session is not None
-            return await self._known(session, request, origin)
+            return await self._known(session, request, origin, sent)
         return Visitor(await self._with_credentials(field, origin))
 
     async def _with_credentials(self, field: str, origin: Origin) -> IFileSystem:
@@ -123,8 +126,8 @@ class Gate:
         """Where a request comes from."""
         return Origin("https" if request.secure else "http", request.peer, self._node)
 
-    async def _known(self, session: Session, request: Request, origin: Origin) -> Visitor:
-        shown = request.method in HARMLESS or same_token(session, request.headers.get(TOKEN))
+    async def _known(self, session: Session, request: Request, origin: Origin, sent: str | None) -> Visitor:
+        shown = request.method in HARMLESS or same_token(session, request.headers.get(TOKEN) or sent)
         if not shown and not is_form(request):
             self._portal.refused(session.identity.login, f"{request.method} without {TOKEN}", origin)
             raise HttpError(403, "The request does not carry this session's token.", SAFE)
@@ -194,10 +197,10 @@ def refuse_other_sites(request: Request) -> None:
 
 
 def _place(wanted: str | None) -> str:
-    """Where a login leads: to our own data, whatever was asked for."""
+    """Where a login leads: to our own data or data sources, whatever was asked for."""
     home = f"{PREFIX}/"
     parts = urlsplit(wanted or home)
-    if parts.scheme or parts.netloc or not parts.path.startswith(home) or not (wanted or "").isprintable():
+    if parts.scheme or parts.netloc or not parts.path.startswith((home, "/repository/")) or not (wanted or "").isprintable():
         return home
     if not (wanted or "").isascii() or "\\" in (wanted or "") or " " in (wanted or ""):
         return home
