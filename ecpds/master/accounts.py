@@ -10,13 +10,14 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal, Unavailable
-from ecpds.keys import Sealed, Vault, signing_key
+from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal
+from ecpds.keys import Vault
 from ecpds.master import access, users
 from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.rights import Rights, names_of, of_visitors
+from ecpds.master.signing import SigningKeys
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import ANYBODY, VISITOR, AccessKey, Destination, Identity, Origin
@@ -54,7 +55,7 @@ class Accounts:
         self._reader = reader
         self._writer = writer
         self._passwords = passwords
-        self._vault = vault
+        self._signing = SigningKeys(vault)
         self._clock = clock
         self._roots = roots
         self._destination = destination
@@ -102,12 +103,7 @@ class Accounts:
             raise LoginFailed(reason="Not found" if stored is None else "Access key expired")
         identity = self._identity(await self._account(stored.user), stored)
         check_door(identity, origin)
-        try:
-            secret = self._vault.open(stored.sealed, access.purpose(stored.user, access_key_id))
-        except Sealed as error:
-            self.log.error("{error}", error=error)
-            raise Unavailable("the secret of that access key can't be opened") from error
-        return identity, signing_key(secret.decode(), date, region, service)
+        return identity, self._signing.get(stored, date, region, service)
 
     def visit(self, destination: str, login: str) -> Identity:
         """What everybody may do in a destination that is open: `login`, or, where that is empty, who hasn't said who it is.

@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
@@ -42,6 +43,7 @@ _CREDENTIAL = re.compile(r"([A-Za-z0-9_.=+@-]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1
 _SIGNED_HEADERS = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]+)*")
 _FIELD = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]*)")
 _SPACES = re.compile(r" +")
+_PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")
 
 
 class SignatureError(ValueError):
@@ -175,6 +177,7 @@ def _payload(text: str) -> str:
     return text
 
 
+@lru_cache(256)
 def seconds(stamp: str) -> float:
     """The time of a stamp such as `20261121T235959Z`, in seconds since the epoch. Raises `SignatureError`."""
     try:
@@ -206,18 +209,23 @@ def check_headers(signed: Signed, names: Sequence[str]) -> None:
 
 def canonical_request(method: str, path: str, query: Query, fields: Mapping[str, str], signed: Signed) -> str:
     """The canonical request. `path` is as it came; `fields` holds the signed headers by name, lines joined by commas."""
-    lines = [f"{name}:{_SPACES.sub(' ', fields.get(name, '').strip())}\n" for name in signed.headers]
+    lines = [f"{name}:{_squeezed(fields.get(name, ''))}\n" for name in signed.headers]
     parts = sorted((_encoded(name), _encoded(text)) for name, text in query if name != "X-Amz-Signature")
     return "\n".join(
         (
             method,
-            quote(unquote_to_bytes(path), safe="/-_.~"),
+            path if _PLAIN.fullmatch(path) else quote(unquote_to_bytes(path), safe="/-_.~"),
             "&".join(f"{name}={text}" for name, text in parts),
             "".join(lines),
             ";".join(signed.headers),
             signed.payload,
         )
     )
+
+
+def _squeezed(value: str) -> str:
+    value = value.strip()
+    return _SPACES.sub(" ", value) if "  " in value else value
 
 
 def _encoded(text: str) -> str:
