@@ -354,7 +354,7 @@ async def copy(files: IFileSystem, stream: Stream, words: Sequence[str], means: 
         if options.receives:
             return await Receiver(files, stream, options).run()
         return await Sender(files, stream, options, means).run()
-    except ConnectionLost:
+    except (ConnectionLost, Refused):
         return 1
     except Refusal as refusal:
         await say(stream, FATAL, refusal)

@@ -18,68 +18,13 @@ from ecpds.model import Origin
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_of, string
-from ecpds.ssh.streams import Fill
 from ecpds.transports.buffers import BufferPool
 from tests.doubles.portal import MemoryPortal, make_identity
+from tests.doubles.streams import MemoryStream
 
 CREATE = Open.WRITE | Open.CREAT | Open.TRUNC
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
 NO_ATTRIBUTES = bytes(4)
-
-
-class Wires:
-    """What the client sends and is sent; `lost` makes the end one that nobody said."""
-
-    def __init__(self) -> None:
-        self.inbox: list[bytes] = []
-        self.sent = bytearray()
-        self.ended = False
-        self.lost = False
-        self._waiting: Deferred[None] | None = None
-
-    async def read(self) -> memoryview:
-        while not self.inbox:
-            if self.lost:
-                raise ConnectionLost
-            if self.ended:
-                return memoryview(b"")
-            self._waiting = Deferred()
-            await self._waiting
-        return self.read_now()
-
-    def read_now(self) -> memoryview:
-        return memoryview(self.inbox.pop(0) if self.inbox else b"")
-
-    async def write(self, data: bytes | memoryview) -> None:
-        self.sent += data
-
-    async def send(self, head: bytes, length: int, fill: Fill) -> None:
-        """In pieces of 1000 bytes."""
-        whole = memoryview(bytearray(length))
-        await fill(0, [whole[start : start + 1000] for start in range(0, length, 1000)])
-        self.sent += head + whole
-
-    async def complain(self, data: bytes) -> None:
-        raise AssertionError(data)
-
-    def busy(self, busy: bool) -> None:
-        """Nothing waits for that here."""
-
-    def arrive(self, data: bytes = b"") -> None:
-        if data:
-            self.inbox.append(data)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
-
-    def packets(self) -> list[tuple[int, bytes]]:
-        """What was sent since it was asked for last: types and the rest."""
-        found = []
-        while self.sent:
-            size = int.from_bytes(self.sent[:4], "big")
-            found.append((self.sent[4], bytes(self.sent[5 : 4 + size])))
-            del self.sent[: 4 + size]
-        return found
 
 
 def framed(type: int, body: bytes = b"") -> bytes:
@@ -88,6 +33,16 @@ def framed(type: int, body: bytes = b"") -> bytes:
 
 async def never(fd: int, offset: int, views: Sequence[memoryview]) -> None:
     raise AssertionError("nothing is a file here")
+
+
+def packets_of(sent: bytearray) -> list[tuple[int, bytes]]:
+    """What was sent since it was asked for last: types and the rest."""
+    found = []
+    while sent:
+        size = int.from_bytes(sent[:4], "big")
+        found.append((sent[4], bytes(sent[5 : 4 + size])))
+        del sent[: 4 + size]
+    return found
 
 
 class SftpTestCase(SynchronousTestCase):
@@ -102,13 +57,13 @@ class SftpTestCase(SynchronousTestCase):
 
     def open_session(self) -> None:
         files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))))
-        self.wires = Wires()
+        self.wires = MemoryStream()
         means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20))
         self.status = Deferred.fromCoroutine(SftpSession(files, self.wires, means).run())
 
     def ask(self, type: int, body: bytes = b"", number: bool = True) -> list[tuple[int, bytes]]:
         self.wires.arrive(framed(type, (struct.pack(">L", 7) if number else b"") + body))
-        return self.wires.packets()
+        return packets_of(self.wires.sent)
 
     def one(self, type: int, *parts: bytes) -> tuple[int, bytes]:
         """The one answer to a request, whose number it must have."""
@@ -148,7 +103,7 @@ class Writes(SftpTestCase):
         self.tree.hold = Deferred()
         self.assertEqual(self.ask(Type.CLOSE, handle), [])
         self.tree.hold.callback(None)
-        self.assertEqual([kind for kind, _ in self.wires.packets()], [STATUS])
+        self.assertEqual([kind for kind, _ in packets_of(self.wires.sent)], [STATUS])
 
     def test_writes_out_of_order(self) -> None:
         handle = self.open("/demo/a", CREATE)

@@ -1,0 +1,56 @@
+"""The bytes of one SSH channel, in memory."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from ecpds.errors import ConnectionLost
+from ecpds.ssh.streams import Fill
+
+
+class MemoryStream:
+    """What the client sends and is sent. `lost` makes the end one that nobody said; `complaints` are its error output."""
+
+    def __init__(self) -> None:
+        self.inbox: list[bytes] = []
+        self.sent = bytearray()
+        self.complaints = bytearray()
+        self.is_busy = False
+        self.ended = False
+        self.lost = False
+        self._waiting: Deferred[None] | None = None
+
+    async def read(self) -> memoryview:
+        while not self.inbox:
+            if self.lost:
+                raise ConnectionLost
+            if self.ended:
+                return memoryview(b"")
+            self._waiting = Deferred()
+            await self._waiting
+        return self.read_now()
+
+    def read_now(self) -> memoryview:
+        return memoryview(self.inbox.pop(0) if self.inbox else b"")
+
+    async def write(self, data: bytes | memoryview) -> None:
+        self.sent += data
+
+    async def send(self, head: bytes, length: int, fill: Fill) -> None:
+        """In pieces of 1000 bytes."""
+        whole = memoryview(bytearray(length))
+        await fill(0, [whole[start : start + 1000] for start in range(0, length, 1000)])
+        self.sent += head + whole
+
+    async def complain(self, data: bytes) -> None:
+        self.complaints += data
+
+    def busy(self, busy: bool) -> None:
+        self.is_busy = busy
+
+    def arrive(self, data: bytes = b"") -> None:
+        if data:
+            self.inbox.append(data)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
