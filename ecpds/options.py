@@ -33,6 +33,7 @@ TEXT_LENGTH = 4096
 MAKES_BUCKETS = "portal.makesBuckets"
 """The option of users who may make destinations as S3's buckets."""
 
+S3_ETAG = "s3.etag"
 BUCKET_ACL, BUCKET_TAGS = "s3.acl", "s3.tagging"
 BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_TAGS))
 """The options of destinations that S3's clients set, of those that they made."""
@@ -124,6 +125,7 @@ PERIOD = _matching("period", "a time such as 30d, 12h, 45m or 90 (seconds)", r"[
 WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-]{1,64}){0,99}")
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
 OPENNESS = _choice("private", "public-read", "public-read-write", "authenticated-read")
+ETAG = _choice("md5", "opaque")
 ORDER = _choice("asc", "desc")
 SORT = _choice("name", "size", "target", "time")
 
@@ -192,6 +194,7 @@ DESTINATION_OPTIONS = (
     Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched in one `incoming.downloadPeriod`"),
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
+    Option(S3_ETAG, ETAG, "what ETags S3 gives what it puts: the MD5, or, for the speed, one that is none; `md5` unless set", True),
     Option(BUCKET_TAGS, TEXT, "tags, `key=value&…`, for S3's GetBucketTagging", True),
 )
 

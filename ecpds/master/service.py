@@ -25,7 +25,7 @@ from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing
-from ecpds.master.buckets import Buckets
+from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
 from ecpds.master.history import History
@@ -223,7 +223,7 @@ class Master(KeyedMaster):
             destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
         )
         kept = destination.digests if destination.digest_when == "inline" else ()
-        wanted = (*kept, *request.expected, *request.digests)
+        wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
         names = dict.fromkeys((destinations.CRC, *wanted))
         allocation = Allocation(await self.ids.take(), placements, tuple(names))
         self.uploads.begin(Upload(request, destination.id, allocation))

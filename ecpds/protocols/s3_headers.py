@@ -6,6 +6,8 @@ client can send.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from ecpds.http.message import Headers
@@ -53,10 +55,12 @@ def kept(headers: Headers) -> dict[str, str]:
 
 def etag(file: DataFile) -> str:
     """The ETag of a file, with its quotes: the MD5 where it is known, that of its parts, or else one that is no MD5."""
-    known = file.metadata.get(ETAG) or file.digests.get("md5")
-    if known is None:
-        known = EMPTY_MD5 if not file.size else f"{file.id:x}-0"
-    return f'"{known}"'
+    return f'"{file.metadata.get(ETAG) or tag(file.id, file.size, file.digests)}"'
+
+
+def tag(id_: int, size: int, digests: Mapping[str, str]) -> str:
+    """The ETag, without quotes, of a file or a part that came in one piece."""
+    return digests.get("md5") or (f"{id_:x}-0" if size else EMPTY_MD5)
 
 
 def checksum(file: DataFile) -> tuple[str, str, str] | None:

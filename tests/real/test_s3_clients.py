@@ -213,6 +213,25 @@ class Boto3(S3TestCase):
         spanning = client.get_object(**where, Range=f"bytes={(5 << 20) - 2}-{(5 << 20) + 1}")
         self.assertEqual(spanning["Body"].read(), b"\1\1\2\2")
 
+    def test_a_destination_whose_etags_are_no_md5(self) -> None:
+        client = self.client("http")
+        self.node.ecpds("destination", "set", DESTINATION, "--option", "s3.etag=opaque")
+        try:
+            tag = client.put_object(Bucket=DESTINATION, Key="opaque", Body=b"x")["ETag"]
+            self.assertRegex(tag, '^"[0-9a-f]+-0"$')
+            self.assertEqual(client.head_object(Bucket=DESTINATION, Key="opaque", IfMatch=tag)["ETag"], tag)
+            self.assertNotIn("md5", self.node.json("file", "show", f"/{DESTINATION}/opaque")["digests"])
+            client.put_object(Bucket=DESTINATION, Key="opaque", Body=b"y", IfMatch=tag)
+            wrong = {"Body": b"y", "ContentMD5": "rL0Y20xC+Fzt72VPzMSk2A=="}
+            self.assertEqual(self.refused(lambda: client.put_object(Bucket=DESTINATION, Key="opaque", **wrong))[0], "BadDigest")
+            source, digest = self.random_file(20_000_000)
+            client.upload_file(str(source), DESTINATION, "opaque parts")
+            self.assertRegex(client.head_object(Bucket=DESTINATION, Key="opaque parts")["ETag"], '^"[0-9a-f]+-3"$')
+            client.download_file(DESTINATION, "opaque parts", str(self.folder / "back"))
+            self.assertEqual(sha256(self.folder / "back"), digest)
+        finally:
+            self.node.ecpds("destination", "set", DESTINATION, "--option", "s3.etag=md5")
+
     def test_an_upload_in_parts_that_is_given_up(self) -> None:
         client = self.client("http")
         where = {"Bucket": DESTINATION, "Key": "given-up"}
