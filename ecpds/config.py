@@ -95,6 +95,11 @@ def _is_ipv4(text: str) -> bool:
     return _is_ip(text) and ":" not in text
 
 
+def _is_way(text: str) -> bool:
+    network, _, address = text.partition("=")
+    return _is_network(network) and _is_ipv4(address)
+
+
 def _is_port_range(text: str) -> bool:
     try:
         return bool(port_range(text))
@@ -162,9 +167,14 @@ class Ftp:
     implicit_port: int | None = _port(None)
     passive_ports: str | None = field(default=None, validator=Check('"FIRST-LAST", two ports from 1 to 65535', _is_port_range))
     passive_address: str | None = field(default=None, validator=Check("an IPv4 address", _is_ipv4))
+    passive_networks: tuple[str, ...] = field(
+        default=(),
+        validator=Check('a list of "NETWORK=ADDRESS", such as "10.0.0.0/8=10.0.0.5"', lambda those: all(map(_is_way, those))),
+    )
     tls: str = _one_of("optional", "required", "off")
     tls_data: str = _one_of("optional", "required", "off")
     tls_session_reuse: str = _one_of("preferred", "required")
+    client_certificates: bool = False
 
 
 @frozen

@@ -121,7 +121,10 @@ class Doors:
             means.reactor,
             self._admission(),
             self._node,
-            credentials=Credentials(*door_certificate(config, utc_now()), SystemRandom()) if secured else None,
+            means.threads,
+            credentials=Credentials(*door_certificate(config, utc_now()), SystemRandom(), config.ftp.client_certificates)
+            if secured
+            else None,
         )
 
     def _make_ssh(self) -> SshDoor:

@@ -1,8 +1,8 @@
 """Records as files: one record a line, one file a day and form, in `HOME/events/` of the node of the client.
 
 What has been queued is made into lines on a thread and goes out in one write, and then the files have a rest, so that a
-busy node writes few times and a single record waits for nothing. The queue is bounded; what does not fit is counted and said in the
-log. The files are for people and log collectors; the history in the catalogue is what the portal itself asks.
+busy node writes few times and a single record waits for nothing. The queue is bounded; what does not fit is counted and
+said in the log. The files are for people and log collectors; the history in the catalogue is what the portal itself asks.
 """
 
 from __future__ import annotations

@@ -26,14 +26,14 @@ from zope.interface import implementer
 
 from ecpds.admission import Admission
 from ecpds.config import Ftp, Limits
-from ecpds.interfaces import IListeners, IPortal, ITimeouts, IWatch
+from ecpds.interfaces import IListeners, IPortal, IThreads, ITimeouts, IWatch
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_commands import HANDLERS, session_status
 from ecpds.protocols.ftp_data import Ends, plain_address
 from ecpds.protocols.ftp_interpreter import Door, Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, State, is_http, parse
-from ecpds.protocols.ftp_tls import ControlTls, Credentials
+from ecpds.protocols.ftp_tls import ControlTls, Credentials, ssh_key
 
 BURST = 16
 """Commands of one client that are obeyed before the reactor sees to the others."""
@@ -214,6 +214,12 @@ class FtpProtocol(LineReceiver):
             Deferred.fromCoroutine(self._work()).addErrback(self._broken)
 
     @property
+    def client_key(self) -> bytes | None:
+        ask = getattr(self.transport, "getPeerCertificate", None)
+        shown = None if ask is None else ask()
+        return None if shown is None else ssh_key(shown.to_cryptography())
+
+    @property
     def backlogged(self) -> bool:
         return bool(self.paused)
 
@@ -299,8 +305,8 @@ def _read_urgent_data(transport: Any) -> None:
 class FtpFactory(Factory["FtpProtocol"]):
     """The FTP door. `name` is what records call its protocol.
 
-    `admission` counts its connections, `clock` is the reactor; data connections come from `listeners`. Without
-    `credentials` there is no TLS.
+    `admission` counts its connections, `clock` is the reactor, `threads` read what is copied; data connections come from
+    `listeners`. Without `credentials` there is no TLS.
     """
 
     noisy = False
@@ -315,13 +321,14 @@ class FtpFactory(Factory["FtpProtocol"]):
         clock: IReactorTime,
         admission: Admission,
         node: str,
+        threads: IThreads,
         name: str = "ftp",
         credentials: Credentials | None = None,
     ) -> None:
         self.admission = admission
         self.sessions: set[FtpProtocol] = set()
         self.draining = False
-        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name, credentials)
+        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name, credentials, threads)
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> FtpProtocol:

@@ -7,6 +7,7 @@ the table in `ftp_replies`. What a verb needs beforehand was checked by the verb
 from __future__ import annotations
 
 from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotPermitted, TooLarge
+from ecpds.interfaces import IFileSystem
 from ecpds.model import DataFile, Entry
 from ecpds.protocols import ftp_digests, ftp_ports, ftp_security, ftp_times, ftp_transfers
 from ecpds.protocols import ftp_replies as replies
@@ -24,8 +25,15 @@ OK = reply(200, "Done.")
 
 
 async def user(pi: Interpreter, argument: str) -> Reply:
+    """USER. Who has shown a certificate with a key of the user's is logged in by that (RFC 4217 section 5)."""
     pi.leave()
     pi.session.name(argument)
+    if (key := pi.client_key) is not None:
+        try:
+            files = await pi.door.portal.login_with_key(argument, key, pi.origin)
+        except LoginFailed:
+            return reply(331, "That certificate is not enough; say PASS.")
+        return _welcome(pi, files, 232)
     return reply(331, "Say PASS.")
 
 
@@ -36,8 +44,13 @@ async def password(pi: Interpreter, argument: str) -> Reply:
     except LoginFailed as refusal:
         pi.session.fail()
         return refusal_reply(refusal)
+    return _welcome(pi, files, 230)
+
+
+def _welcome(pi: Interpreter, files: IFileSystem, code: int) -> Reply:
     pi.enter(files)
-    return reply(230, f"{login} is logged in.")
+    text = files.identity.options.get("portal.welcome")
+    return reply(code, *([text] if text else []), f"{pi.session.login} is logged in.")
 
 
 async def account(pi: Interpreter, argument: str) -> Reply:

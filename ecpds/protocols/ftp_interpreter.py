@@ -7,6 +7,7 @@ closes the data connection, and whoever waits for bytes fails.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -19,8 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ecpds.config import Ftp, Limits
-from ecpds.errors import ConnectionLost, NotPermitted, Refusal
-from ecpds.interfaces import IChannel, IFileSystem, IListeners, IPortal, ITimeouts
+from ecpds.errors import ConnectionLost, NotPermitted, Refusal, TooManyConnections
+from ecpds.interfaces import IChannel, IFileSystem, IListeners, IPortal, IThreads, ITimeouts
 from ecpds.model import Origin
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
@@ -40,7 +41,7 @@ GRACE_SHARE = 25
 
 @frozen
 class Door:
-    """What the sessions of one door share."""
+    """What the sessions of one door share. `users` counts the sessions of each who is logged in."""
 
     portal: IPortal
     listeners: IListeners
@@ -51,6 +52,8 @@ class Door:
     node: str
     name: str
     credentials: Credentials | None
+    threads: IThreads
+    users: Counter[str] = field(factory=Counter)
     serial: Iterator[int] = field(factory=lambda: count(1))
 
     async def turn(self, seconds: float = 0.0) -> None:
@@ -64,6 +67,10 @@ class Wire(Protocol):
     """What an interpreter needs of its control connection."""
 
     def send(self, reply: Reply) -> None: ...
+
+    @property
+    def client_key(self) -> bytes | None:
+        """The public key of the certificate that the client has shown, in SSH's form."""
 
     @property
     def backlogged(self) -> bool:
@@ -112,13 +119,32 @@ class Interpreter:
         return self._files
 
     def enter(self, files: IFileSystem) -> None:
+        """Raises `TooManyConnections` when the user has as many sessions at this door as it may."""
+        self._leave()
+        login, most = files.identity.login, int(files.identity.options.get("portal.maxConnections", "0"))
+        if 0 < most <= self.door.users[login]:
+            self.refused(f"{login} has {most} sessions already")
+            raise TooManyConnections
+        self.door.users[login] += 1
         self._files = files
         self.session.log_in()
 
     def leave(self) -> None:
         """Nobody is logged in any more."""
-        self._files = None
+        self._leave()
         self.data.close()
+
+    def _leave(self) -> None:
+        if self._files is not None:
+            login, self._files = self._files.identity.login, None
+            self.door.users[login] -= 1
+            if not self.door.users[login]:
+                del self.door.users[login]
+
+    @property
+    def client_key(self) -> bytes | None:
+        """The public key of a certificate by which the client may log in, in SSH's form."""
+        return self._wire.client_key if self.door.options.client_certificates and self.session.secure else None
 
     def secure(self, context: SSL.Context) -> None:
         """From the next reply on the control connection uses TLS. The session begins again: what was said is forgotten."""
@@ -235,6 +261,7 @@ class Interpreter:
         """The control connection is gone: nothing that it began is finished."""
         self.gone = True
         self.abort()
+        self._leave()
 
 
 Handler = Callable[[Interpreter, str], Awaitable[Reply]]

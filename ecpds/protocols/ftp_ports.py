@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from ecpds.errors import Unavailable
 from ecpds.protocols import ftp_replies as replies
@@ -24,12 +24,22 @@ async def passive(pi: Interpreter, argument: str) -> Reply:
         return replies.EPSV_ONLY
     if pi.ends.is_ipv6:
         return reply(522, "PASV is for IPv4; use EPSV (RFC 2428).")
-    address = pi.door.options.passive_address or pi.ends.local
+    address = advertised(pi)
     if ":" in address:
         return reply(522, "There is no IPv4 address to name; use EPSV (RFC 2428).")
     port = _offer(pi)
     numbers = ",".join((*address.split("."), str(port >> 8), str(port & 255)))
     return reply(227, f"Entering Passive Mode ({numbers}).")
+
+
+def advertised(pi: Interpreter) -> str:
+    """The address to tell this client: behind address translation not everybody comes to the same."""
+    peer = ip_address(pi.ends.peer)
+    for text in pi.door.options.passive_networks:
+        network, _, address = text.partition("=")
+        if peer in ip_network(network):
+            return address
+    return pi.door.options.passive_address or pi.ends.local
 
 
 async def extended_passive(pi: Interpreter, argument: str) -> Reply:

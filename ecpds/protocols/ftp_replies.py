@@ -95,6 +95,7 @@ NOT_RESUMED = reply(522, "The data connection must resume the TLS session of its
 LOGIN_FIRST = reply(530, "Log in with USER and PASS first.")
 USER_FIRST = reply(503, "Say USER first.")
 RNFR_FIRST = reply(503, "Say RNFR first.")
+CPFR_FIRST = reply(503, "Say SITE CPFR first.")
 ARGUMENT_NEEDED = reply(501, "This command needs an argument.")
 ARGUMENT_UNWANTED = reply(501, "This command takes no argument.")
 NOT_UTF8 = reply(501, "Arguments are UTF-8 (RFC 2640).")

@@ -87,7 +87,7 @@ def _verbs() -> list[Verb]:
         Verb("MDTM", login, required, "MDTM path: when a file was modified, UTC.", "mtime"),
         Verb("MFMT", login, required, "MFMT YYYYMMDDHHMMSS path: set when a file was modified, UTC.", "mtime"),
         Verb("MFF", login, required, "MFF modify=YYYYMMDDHHMMSS; path: set facts.", "mtime"),
-        Verb("SITE", login, required, "SITE UTIME | HELP: what only some servers have."),
+        Verb("SITE", login, required, "SITE UTIME | COPY | CPFR | CPTO | HELP: what only some servers have."),
         Verb("HASH", login, required, "HASH path: the digest that OPTS HASH chose.", "get"),
         *(Verb(word, login, required, f"{word} path [start end]: a digest of a file.", "get") for word in DIGEST_VERBS),
         Verb("REST", login, required, "REST offset: where the next transfer begins."),
@@ -181,6 +181,7 @@ class Session:
     span: tuple[int, int] | None = None
     digest: str = "sha256"
     renaming: str | None = None
+    copying: str | None = None
     epsv_only: bool = False
     failures: int = 0
     secure: bool = False
@@ -209,7 +210,7 @@ class Session:
     def name(self, login: str) -> None:
         """USER: whoever was logged in is no longer."""
         self.state, self.login, self.directory = State.NAMED, login, "/"
-        self.restart, self.span, self.renaming = 0, None, None
+        self.restart, self.span, self.renaming, self.copying = 0, None, None, None
 
     def log_in(self) -> None:
         self.state, self.failures = State.LOGGED_IN, 0
@@ -230,6 +231,10 @@ class Session:
 
     def take_renaming(self) -> str | None:
         source, self.renaming = self.renaming, None
+        return source
+
+    def take_copying(self) -> str | None:
+        source, self.copying = self.copying, None
         return source
 
     def resolve(self, path: str) -> str:

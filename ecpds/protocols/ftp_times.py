@@ -1,4 +1,4 @@
-"""The verbs that set when a file was modified (draft-somers-ftp-mfxx-04), and SITE, which has another one for it.
+"""The verbs that set when a file was modified (draft-somers-ftp-mfxx-04), and SITE, which has more of the kind.
 
 Files here have no modes, owners or links, so what else SITE knows elsewhere is refused.
 """
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from ecpds.model import Entry
+from ecpds.protocols.ftp_copies import copy, copy_from, copy_to
 from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.wire.listings import time_value
@@ -71,7 +72,7 @@ async def _utime(pi: Interpreter, argument: str) -> Reply:
 
 
 async def _site_help(pi: Interpreter, argument: str) -> Reply:
-    return reply(214, "SITE commands:", "SITE UTIME YYYYMMDDHHMMSS path: as MFMT.", "End.")
+    return reply(214, "SITE commands:", *SITE_HELP, "End.")
 
 
 async def _set(pi: Interpreter, path: str, mtime: float) -> Entry:
@@ -81,6 +82,19 @@ async def _set(pi: Interpreter, path: str, mtime: float) -> Entry:
     return entry
 
 
-SITE: dict[str, Callable[[Interpreter, str], Awaitable[Reply]]] = {"UTIME": _utime, "HELP": _site_help}
+SITE_HELP = (
+    "SITE UTIME YYYYMMDDHHMMSS path: as MFMT.",
+    "SITE COPY path path: copy a file.",
+    "SITE CPFR path: what is to be copied.",
+    "SITE CPTO path: the copy's name.",
+)
+
+SITE: dict[str, Callable[[Interpreter, str], Awaitable[Reply]]] = {
+    "UTIME": _utime,
+    "COPY": copy,
+    "CPFR": copy_from,
+    "CPTO": copy_to,
+    "HELP": _site_help,
+}
 
 HANDLERS: dict[str, Handler] = {"MFMT": modify, "MFF": modify_facts, "SITE": site}

@@ -10,11 +10,13 @@ that names a host must name one of the certificate's.
 
 from __future__ import annotations
 
+import base64
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -37,9 +39,13 @@ class Credentials:
     `random` must be unpredictable (`random.SystemRandom`).
     """
 
-    def __init__(self, certificate: Path, key: Path, random: Random) -> None:
-        """Raises `ConfigError` when the files are not a certificate and its key."""
+    def __init__(self, certificate: Path, key: Path, random: Random, asks: bool = False) -> None:
+        """`asks`: clients are asked for certificates of theirs, and any is taken.
+
+        Raises `ConfigError` when the files are not a certificate and its key.
+        """
         self._random = random
+        self._asks = asks
         self._nobody = bare_context()
         try:
             self._chain = x509.load_pem_x509_certificates(certificate.read_bytes())
@@ -61,6 +67,9 @@ class Credentials:
         context.set_session_id(self._random.randbytes(SESSION_ID_CONTEXT))
         context.set_alpn_select_callback(only(*PROTOCOLS))
         context.set_tlsext_servername_callback(self._check_name)
+        if self._asks:
+            # Whose key it is, the Master knows; that the client has it, the handshake has proved.
+            context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
         return context
 
     def _check_name(self, connection: SSL.Connection) -> None:
@@ -68,6 +77,15 @@ class Credentials:
         name = connection.get_servername()
         if name is not None and not is_named(name.decode("ascii", "replace"), self.names):
             connection.set_context(self._nobody)
+
+
+def ssh_key(certificate: x509.Certificate) -> bytes | None:
+    """The public key of a certificate as SSH writes it (RFC 4253 section 6.6), where it is of a kind that SSH has."""
+    try:
+        line = certificate.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    except (AttributeError, ValueError, UnsupportedAlgorithm):
+        return None
+    return base64.b64decode(line.split(b" ")[1])
 
 
 def host_names(certificate: x509.Certificate) -> frozenset[str]:

@@ -22,6 +22,7 @@ from ecpds.keys import make_certificate, utc_now
 from ecpds.model import PERMISSIONS
 from ecpds.protocols.ftp import FtpFactory, FtpProtocol
 from ecpds.protocols.ftp_tls import ControlTls, Credentials
+from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from tests.doubles import MemoryChannel, MemoryListeners, MemoryPortal, make_identity
 
@@ -71,6 +72,7 @@ class House:
             self.clock,
             self.admission,
             "node-1",
+            InlineThreads(),
             credentials=credentials() if tls else None,
         )
         self.clients: list[Client] = []

@@ -36,7 +36,16 @@ def socket_factory(options: Ftp, credentials: Credentials | None = None) -> tupl
     around = Surroundings(reactor, timeouts, limits, BufferPool(limits.buffers), Pages(InlineThreads()))
     portal, listeners = make_portal(), Listeners(around, random.SystemRandom())
     factory = FtpFactory(
-        portal, listeners, limits, options, timeouts, reactor, Admission(0, 0), "node-1", credentials=credentials
+        portal,
+        listeners,
+        limits,
+        options,
+        timeouts,
+        reactor,
+        Admission(0, 0),
+        "node-1",
+        InlineThreads(),
+        credentials=credentials,
     )
     return factory, portal
 
