@@ -194,7 +194,7 @@ DESTINATION_OPTIONS = (
     Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched in one `incoming.downloadPeriod`"),
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
-    Option(S3_ETAG, ETAG, "what ETags S3 gives what it puts: the MD5, or, for the speed, one that is none; `md5` unless set", True),
+    Option(S3_ETAG, ETAG, "S3's ETags of what it puts: the MD5, or, for the speed, one that is none; `md5` unless set", True),
     Option(BUCKET_TAGS, TEXT, "tags, `key=value&…`, for S3's GetBucketTagging", True),
 )
 

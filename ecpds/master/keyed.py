@@ -51,9 +51,6 @@ class KeyedMaster:
         place, limit = self.destination(destination).id, max(1, min(limit, self.limits.listing_page))
         return await self.reader.ask_on_thread(lambda session: keylist.page(session, place, prefix, after, delimiter, limit))
 
-    async def visit(self, destination: str, login: str) -> Identity:
-        return self.accounts.visit(destination, login)
-
     async def create_bucket(self, identity: Identity, name: str, settings: Mapping[str, str]) -> None:
         await self.buckets.create(identity, name, settings)
 

@@ -28,6 +28,7 @@ from ecpds.master.afterwards import Afterwards, owing
 from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
+from ecpds.master.entrance import Entrance
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
@@ -68,7 +69,7 @@ T = TypeVar("T")
 
 
 @implementer(IMaster)
-class Master(KeyedMaster):
+class Master(Entrance, KeyedMaster):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
