@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import catalogue, control, fleet, ftp, memory, roundtrip, small, ssh
+from bench import catalogue, control, fleet, ftp, memory, roundtrip, s3, small, sources, ssh
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "fleet": fleet.run,
     "control": control.run,
 }
+    "sources": sources.run,
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ PRIOR = 1.0
 HALF_LIFE = 7 * 86400.0
 """Seconds after which an old report counts half."""
 
-STEP = 0.9
-"""How much slower each next place in the curator's order is taken to be."""
+LOWER = log2(0.9)
+"""How much slower each next place in the curator's order is taken to be: a tenth."""
 
 EXPLORED = 0.06
 """The share of answers in which another candidate than the best may go first."""
@@ -52,6 +52,11 @@ LEAST = 0.1
 
 SIZE_CLASSES = (1 << 20, 1 << 26, 1 << 30)
 """Sizes below 1 MiB, 64 MiB and 1 GiB are classes 1, 2 and 3, larger ones 4; class 0 is any."""
+
+FRESH = 30.0
+"""Seconds after which fading is looked at again; a new report is seen at once."""
+
+BY_PREFERENCE, NOT_MEASURED = "in the order of preference", "not measured, by preference"
 
 Key = tuple[int, int, int]
 
@@ -105,10 +110,25 @@ class Estimate:
     works: float
     weight: float = 0.0
 
-    @property
-    def score(self) -> float:
+
+@frozen
+class Knowledge:
+    """What the cells of a source say together, up to a prior: the rate is `base + share * prior`.
+
+    `own` is the rate with the source's most general one as the prior. `score` adds the logarithm of the share that works.
+    """
+
+    base: float
+    share: float
+    own: float
+    works: float
+    weight: float
+    reason: str
+    until: float
+
+    def score(self, prior: float) -> float:
         """The logarithm of what arrives a second when failures are counted in."""
-        return self.rate + log2(max(self.works, 1e-6))
+        return self.base + self.share * prior + log2(max(self.works, 1e-6))
 
 
 @frozen
@@ -125,12 +145,15 @@ class Ranking:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._cells: dict[Key, RateCell] = {}
+        self._knowledge: dict[int, dict[Key, Knowledge]] = {}
 
     def load(self, cells: Iterable[RateCell]) -> None:
         self._cells = {(cell.source, cell.site, cell.size_class): cell for cell in cells}
+        self._knowledge.clear()
 
     def forget(self, source: int) -> None:
         """A source has gone, or what is known of it is to be counted anew."""
+        self._knowledge.pop(source, None)
         for key in [key for key in self._cells if key[0] == source]:
             del self._cells[key]
 
@@ -142,15 +165,13 @@ class Ranking:
             keys += [key for key in others if key in self._cells]
         changed = [learnt(self._cells.get(key) or RateCell(*key), report, weight, now) for key in keys]
         self._cells.update({(cell.source, cell.site, cell.size_class): cell for cell in changed})
+        self._knowledge.pop(source, None)
         return changed
 
     def known(self, source: int, site: int | None, kind: int, now: float) -> Estimate | None:
         """What is measured of a source, without any preference; None where nothing is."""
-        weight = self._weight(source, site or 0, kind, now)
-        if weight < LEAST:
-            return None
-        found = self._blend(source, site or 0, kind, now, None)
-        return Estimate(found.rate, found.works, weight)
+        found = self._known(source, site or 0, kind, now)
+        return Estimate(found.own, found.works, found.weight) if found.weight >= LEAST else None
 
     def order(self, sources: Sequence[int | None], site: int | None, kind: int, now: float, explore: bool) -> list[Place]:
         """Candidates' sources in the order of preference (None: not a source's) in the order in which to try them.
@@ -158,17 +179,20 @@ class Ranking:
         What is no source's can't be measured, and stays behind all others.
         """
         if not self._cells:
-            return [Place(index, "in the order of preference") for index in range(len(sources))]
-        known = {each: self.known(each, site, kind, now) for each in sources if each is not None}
-        rates = [estimate.rate for estimate in known.values() if estimate is not None]
-        base = sum(rates) / len(rates) if rates else 0.0
-        scored = []
-        for index, source in enumerate(sources):
-            found = None if source is None else self._blend(source, site or 0, kind, now, base + index * log2(STEP))
-            score = float("-inf") if found is None else found.score
-            scored.append((score, -index, _reason(known.get(source) if source is not None else None)))
+            return [Place(index, BY_PREFERENCE) for index in range(len(sources))]
+        known = [None if each is None else self._known(each, site or 0, kind, now) for each in sources]
+        rates = [each.own for each in known if each is not None and each.weight >= LEAST]
+        prior = sum(rates) / len(rates) if rates else 0.0
+        scored = [
+            (
+                float("-inf") if each is None else each.score(prior + index * LOWER),
+                -index,
+                NOT_MEASURED if each is None else each.reason,
+            )
+            for index, each in enumerate(known)
+        ]
         scored.sort(reverse=True)
-        if explore and len(known) > 1 and self._random.random() < EXPLORED:
+        if explore and len(scored) > 1 and self._random.random() < EXPLORED:
             self._let_another_begin(scored)
         return [Place(-index, reason) for _, index, reason in scored]
 
@@ -180,28 +204,32 @@ class Ranking:
             del scored[chosen]
             scored.insert(0, (score, index, f"{reason}; first this time, to see how it is by now"))
 
-    def _weight(self, source: int, site: int, kind: int, now: float) -> float:
-        """How much is known of just this source, site and class; else of the source at all."""
-        for key in ((source, site, kind), (source, 0, 0)):
-            cell = self._cells.get(key)
-            if cell is not None:
-                return (cell.done + cell.failed) * decayed(cell, now)
-        return 0.0
+    def _known(self, source: int, site: int, kind: int, now: float) -> Knowledge:
+        """What the cells say, worked out anew when they have changed or after `FRESH` seconds."""
+        ours = self._knowledge.setdefault(source, {})
+        found = ours.get((source, site, kind))
+        if found is None or now > found.until:
+            found = ours[source, site, kind] = self._worked_out(source, site, kind, now)
+        return found
 
-    def _blend(self, source: int, site: int, kind: int, now: float, prior: float | None) -> Estimate:
-        """From the general to the special; without a prior the most general cell that has a rate begins."""
-        rate, works = prior, WORKS
+    def _worked_out(self, source: int, site: int, kind: int, now: float) -> Knowledge:
+        """From the general cells to the special ones, each blended with what stands above it."""
+        base, share, works, first, weight = 0.0, 1.0, WORKS, None, 0.0
         for key in _keys(source, site, kind):
             cell = self._cells.get(key)
             if cell is None:
                 continue
             left = decayed(cell, now)
             done, failed = cell.done * left, cell.failed * left
+            if key in ((source, 0, 0), (source, site, kind)):
+                weight = done + failed
             works = (done + PRIOR * works) / (done + failed + PRIOR)
             middle = median(cell.rates)
             if middle is not None:
-                rate = middle if rate is None else (done * middle + PRIOR * rate) / (done + PRIOR)
-        return Estimate(rate or 0.0, works)
+                first = middle if first is None else first
+                base, share = (done * middle + PRIOR * base) / (done + PRIOR), share * PRIOR / (done + PRIOR)
+        own = base + share * (first or 0.0)
+        return Knowledge(base, share, own, works, weight, _reason(own, works, weight), now + FRESH)
 
 
 def _keys(source: int, site: int, kind: int) -> list[Key]:
@@ -209,10 +237,10 @@ def _keys(source: int, site: int, kind: int) -> list[Key]:
     return list(dict.fromkeys(((source, 0, 0), (source, 0, kind), (source, site, 0), (source, site, kind))))
 
 
-def _reason(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "not measured, by preference"
-    return f"measured {readable(2**estimate.rate)}/s, {estimate.works:.0%} work, by {estimate.weight:.1f} reports"
+def _reason(rate: float, works: float, weight: float) -> str:
+    if weight < LEAST:
+        return NOT_MEASURED
+    return f"measured {readable(2**rate)}/s, {works:.0%} work, by {weight:.1f} reports"
 
 
 def readable(size: float) -> str:

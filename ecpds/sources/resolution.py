@@ -7,7 +7,7 @@ rests (`ranking`). A rule that can't be followed is a drop with its reason, and 
 
 from __future__ import annotations
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define
 
 from ecpds.datasources import (
     NO_OPTIONS,
@@ -133,8 +133,10 @@ class Resolver:
 
     def _unsourced(self, found: _Found, url: Url, matched: bool) -> list[Candidate]:
         """The URL itself, by what is usual for its scheme, where no source offers it."""
+        if found.originals:
+            return []
         mechanism = default_mechanism(url.scheme, found.question.mechanisms)
-        if found.originals or mechanism is None:
+        if mechanism is None:
             return []
         reason = "the URL itself, as is usual for its scheme" if matched else "the URL itself: no source has it"
         return [Candidate(url.text, mechanism, NO_OPTIONS, reason=reason)]
@@ -142,11 +144,7 @@ class Resolver:
     def _ranked(self, preferred: list[Candidate], question: Question, site: int | None, now: float) -> tuple[Candidate, ...]:
         sources = [candidate.source_id for candidate in preferred]
         places = self._ranking.order(sources, site, size_class(question.size), now, question.explore)
-        size = question.size
-        return tuple(
-            evolve(preferred[place.index], reason=f"{preferred[place.index].reason}; {place.reason}", size=size)
-            for place in places
-        )
+        return tuple(_placed(preferred[place.index], place.reason, question.size) for place in places)
 
     def _naming(self, transform: Transform, source: int) -> str:
         text = self._described.get(transform.id)
@@ -158,6 +156,11 @@ class Resolver:
     def _label(self, source: int) -> str:
         found = self._sources.get(source)
         return found.label if found else f"source {source}"
+
+
+def _placed(found: Candidate, reason: str, size: int | None) -> Candidate:
+    why = f"{found.reason}; {reason}"
+    return Candidate(found.url, found.mechanism, found.options, found.source_id, found.source, why, size)
 
 
 def _same(found: _Found, url: str, mechanism: str, options: Options) -> Candidate | None:

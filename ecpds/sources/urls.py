@@ -11,9 +11,8 @@ from ecpds.errors import InvalidRequest
 LONGEST = 4096
 """Characters of a URL at most."""
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):(?://([^/?#]*))?(.*)")
+_URL = re.compile(r"(?=[!-~]++\Z)([A-Za-z][A-Za-z0-9+.-]{0,31}):(?://([^/?#]*))?(.*)")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:]*)(?::([0-9]{0,5}))?.*")
-_SENDABLE = re.compile(r"[!-~]+")
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}", re.ASCII)
 HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
@@ -37,7 +36,7 @@ def cut(text: str) -> Url:
     if len(text) > LONGEST:
         raise InvalidRequest(f"a URL of {len(text)} characters; allowed: {LONGEST} at most")
     found = _URL.fullmatch(text)
-    if found is None or not _SENDABLE.fullmatch(text):
+    if found is None:
         raise InvalidRequest(f"{text[:200]!a} is not a URL; allowed: a scheme, a colon, and printable ASCII without spaces")
     scheme, authority, rest = found.groups()
     host, port = host_and_port(authority or "")
@@ -46,5 +45,8 @@ def cut(text: str) -> Url:
 
 def host_and_port(authority: str) -> tuple[str, str]:
     """The host, in lower case, and the text of the port of `user@host:port`."""
-    found = _HOST.fullmatch(authority.rpartition("@")[2])
-    return (found[1].lower(), found[2] or "") if found else ("", "")
+    place = authority.rpartition("@")[2].lower()
+    if ":" not in place:
+        return place, ""
+    found = _HOST.fullmatch(place)
+    return (found[1], found[2] or "") if found else ("", "")
