@@ -17,10 +17,11 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "catalogue": catalogue.run,
     "ftp": ftp.run,
     "ssh": ssh.run,
+    "s3": s3.run,
     "fleet": fleet.run,
     "control": control.run,
-}
     "sources": sources.run,
+}
 
 
 def main() -> None:
