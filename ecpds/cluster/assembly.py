@@ -107,7 +107,13 @@ class Streams:
     """Bytes to and from other movers: this node's own store for them, and theirs for it."""
 
     def __init__(
-        self, config: Config, around: Surroundings, threads: IThreads, credentials: Credentials, store: IStore
+        self,
+        config: Config,
+        around: Surroundings,
+        threads: IThreads,
+        credentials: Credentials,
+        store: IStore,
+        keep: Callable[[int], Awaitable[None]],
     ) -> None:
         assert config.cluster is not None
         self._cluster = config.cluster
@@ -116,7 +122,7 @@ class Streams:
         self.check: TicketCheck | None = None
         name_of = peer_name(certified_name)
         clock = around.reactor
-        self.server = StreamServer(store, lambda: self.check, name_of, clock)
+        self.server = StreamServer(store, lambda: self.check, name_of, clock, keep)
         self.connections = Connections(Dialer(self._around, threads, self._context).connect, name_of, clock)
         self.stores = Stores(
             {config.node.name: store}, lambda mover: RemoteStore(mover, self.connections, around.pool, around.limits)
@@ -183,7 +189,7 @@ class MasterSide:
         self._credentials = master_credentials(config, self._authority, utc_now())
         self._secret = fleet_secret(config, make=True)
         ssh_host_keys(config)  # Made here, where they are missing, for all nodes to have the same.
-        self.streams = Streams(config, around, threads, self._credentials, store)
+        self.streams = Streams(config, around, threads, self._credentials, store, master.keep)
         office = TicketOffice(ticket_key(config), reactor.seconds, config.limits.ticket_life)
         self.streams.check = TicketCheck(office.public_key, config.node.name, reactor.seconds)
         name = config.node.name
@@ -251,7 +257,7 @@ class MemberSide:
 
     def serve(self, store: IStore, control: IMoverControl) -> None:
         """Give others this node's store, and the Master its control."""
-        self.streams = Streams(self._config, self._around, self._threads, self._credentials, store)
+        self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master.keep)
         self._control = control
 
     def open(self, ports: Ports) -> None:
@@ -259,8 +265,9 @@ class MemberSide:
         self.streams.open(ports)
         cluster, node = self._cluster, self._config.node
         address = (advertised(cluster), ports.numbers["stream"])
-        group = self._config.mover.group
-        hello = Hello(VERSION, node.name, secrets.token_hex(8), list(node.roles), group, *address)
+        mover = self._config.mover
+        place = (mover.group, *address, mover.cluster, mover.weight)
+        hello = Hello(VERSION, node.name, secrets.token_hex(8), list(node.roles), *place)
         table = handlers(MoverCalls, self._control)
         masters, patience = master_addresses(cluster), self._config.limits.master_wait
         self.end = NodeEnd(masters, hello, table, self._state, self._reactor, self._random, patience)

@@ -21,9 +21,23 @@ from ecpds.cluster.tickets import Pass, TicketOffice
 from ecpds.errors import NotPermitted, Unavailable
 from ecpds.events import Event
 from ecpds.interfaces import IEventSink, IMaster, IMoverControl
-from ecpds.model import Allocation, AllocationRequest, Copy, Entry, Placement, Receipt, Segment, StoredSegment, VolumeUse
+from ecpds.model import (
+    Allocation,
+    AllocationRequest,
+    Copy,
+    Entry,
+    Partial,
+    Placement,
+    Receipt,
+    Segment,
+    StoredSegment,
+    VolumeUse,
+)
 
 Address = tuple[str, int]
+
+RESUMING = frozenset({"ftp", "ftps", "sftp"})
+"""The protocols whose clients can go on with an upload that broke off."""
 
 
 class NodeState(msgspec.Struct, array_like=True, frozen=True):
@@ -76,6 +90,8 @@ class Member:
     def __init__(self, name: str, link: Asker) -> None:
         self.name = name
         self.group = "default"
+        self.cluster = ""
+        self.weight = 1
         self.roles: tuple[str, ...] = ()
         self.address: Address = ("", 0)
         self.state = NodeState((), {}, 0)
@@ -134,12 +150,14 @@ class Leave:
         self._holder = holder
         self._address = address
 
-    def to_write(self, allocation: Allocation, size: int | None) -> Allocation:
+    def to_write(self, allocation: Allocation, request: AllocationRequest) -> Allocation:
+        size, keep = request.size, request.origin.protocol in RESUMING
+
         def leave(place: Placement) -> Placement:
             mover, volume = place.mover, place.volume
             ticket = self._packed(
                 mover,
-                lambda: self._office.to_write(allocation.id, mover, volume, self._holder, allocation.digests, size),
+                lambda: self._office.to_write(allocation.id, mover, volume, self._holder, allocation.digests, size, keep),
             )
             return evolve(place, ticket=ticket)
 
@@ -148,11 +166,12 @@ class Leave:
     def to_read(self, entry: Entry) -> Entry:
         if entry.file is None:
             return entry
-        segments = tuple(
-            evolve(segment, copies=tuple(self._copy(segment, copy) for copy in segment.copies))
-            for segment in entry.file.segments
+        return evolve(entry, file=evolve(entry.file, segments=self.to_read_segments(entry.file.segments)))
+
+    def to_read_segments(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        return tuple(
+            evolve(segment, copies=tuple(self._copy(segment, copy) for copy in segment.copies)) for segment in segments
         )
-        return evolve(entry, file=evolve(entry.file, segments=segments))
 
     def _copy(self, segment: Segment, copy: Copy) -> Copy:
         def sign() -> bytes:
@@ -183,7 +202,7 @@ class MasterFor:
     async def allocate(self, request: AllocationRequest) -> Allocation:
         allocation = await self._master.allocate(request)
         self._begun.add(allocation.id)
-        return self._leave.to_write(allocation, request.size)
+        return self._leave.to_write(allocation, request)
 
     async def finish(self, allocation: int) -> Entry:
         try:
@@ -202,6 +221,10 @@ class MasterFor:
 
     async def resolve(self, destination: str, path: str) -> Entry:
         return self._leave.to_read(await self._master.resolve(destination, path))
+
+    async def kept(self, user: int, destination: str, path: str, upload: int | None = None) -> Partial:
+        found: Partial = await self._master.kept(user, destination, path, upload)
+        return evolve(found, segments=self._leave.to_read_segments(found.segments))
 
     async def stored(self, receipt: Receipt) -> None:
         self._own(receipt.mover)

@@ -138,10 +138,11 @@ class Frames:
 
 @implementer(IByteSource)
 class FrameSource:
-    """The data that comes before the next message, which is then in `message`."""
+    """The data that comes before the next message, which is then in `message`; `count` bytes have come."""
 
     def __init__(self, frames: Frames) -> None:
         self.message: Message | None = None
+        self.count = 0
         self._frames = frames
         self._left = 0
 
@@ -158,6 +159,7 @@ class FrameSource:
         if not count:
             raise ConnectionLost("it ended too early")
         self._left -= count
+        self.count += count
         return count
 
 

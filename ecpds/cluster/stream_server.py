@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -41,7 +41,10 @@ BUSY = 5.0
 
 
 class StreamServer:
-    """Serves connections. `check` is the ticket check, None before the Master was met; `who` names a channel's peer."""
+    """Serves connections. `check` is the ticket check, None before the Master was met; `who` names a channel's peer.
+
+    `keep` asks the Master to keep for its user what came of an upload: its sender is lost.
+    """
 
     log = Logger()
 
@@ -51,6 +54,7 @@ class StreamServer:
         check: Callable[[], TicketCheck | None],
         who: Callable[[IChannel], str | None],
         clock: IReactorTime,
+        keep: Callable[[int], Awaitable[None]],
     ) -> None:
         self.reads: dict[int, int] = {}
         """Reads under way, by volume."""
@@ -59,6 +63,7 @@ class StreamServer:
         self._check = check
         self._who = who
         self._clock = clock
+        self._keep = keep
         self._channels: set[IChannel] = set()
         self._stopping = False
         self._drained: Deferred[None] | None = None
@@ -117,7 +122,7 @@ class StreamServer:
             handle = await self._store.write(ticket.segment, ticket.volume, ticket.digests, ticket.size)
             self.writes += 1
             try:
-                await self._write(frames, handle)
+                await self._write(frames, handle, ticket)
             finally:
                 self.writes -= 1
                 self._one_less()
@@ -142,18 +147,30 @@ class StreamServer:
 
     # Writing
 
-    async def _write(self, frames: Frames, handle: IWriteHandle) -> None:
-        """Whatever ends it before the end mark gives the bytes back."""
+    async def _write(self, frames: Frames, handle: IWriteHandle, ticket: Ticket) -> None:
+        """Whatever ends it before the end mark gives the bytes back, unless their user can go on with them."""
+        source = FrameSource(frames)
         try:
             await frames.say(Opened())
-            source = FrameSource(frames)
             answer = await self._saying_so(frames, self._take(handle, source))
         except BaseException as failure:
-            await handle.abort()
+            lost = isinstance(failure, ConnectionLost | Stalled)
+            if not (lost and ticket.keep and source.count and await self._kept(handle, ticket.segment)):
+                await handle.abort()
             if isinstance(failure, Refusal) and not isinstance(failure, ConnectionLost | Stalled):
                 await self._refuse_the_rest(frames, failure)
             raise
         await frames.say(answer)
+
+    async def _kept(self, handle: IWriteHandle, segment: int) -> bool:
+        """Whether what came is kept. It is not where the sender lives and has given the upload up by itself."""
+        try:
+            await self._keep(segment)
+            await handle.finish()
+        except Refusal as refusal:
+            self.log.info("segment {segment} is not kept: {refusal}", segment=segment, refusal=refusal)
+            return False
+        return True
 
     async def _take(self, handle: IWriteHandle, source: FrameSource) -> Message:
         await handle.receive(source)

@@ -26,7 +26,10 @@ WRITE, READ = "write", "read"
 
 
 class Ticket(msgspec.Struct, array_like=True, frozen=True):
-    """`size`: to write, what was announced; to read, what the copy should have. `attempt` makes each ticket one of its own."""
+    """`size`: to write, what was announced; to read, what the copy should have. `attempt` makes each ticket one of its own.
+
+    `keep`: where the holder dies in the middle of writing, the user can go on with what came.
+    """
 
     verb: str
     segment: int
@@ -37,6 +40,7 @@ class Ticket(msgspec.Struct, array_like=True, frozen=True):
     digests: list[str]
     attempt: int
     expires: float
+    keep: bool = False
 
 
 class Pass(msgspec.Struct, array_like=True, frozen=True):
@@ -66,18 +70,35 @@ class TicketOffice:
     def public_key(self) -> bytes:
         return self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
-    def to_write(self, segment: int, mover: str, volume: int, holder: str, digests: Sequence[str], size: int | None) -> bytes:
-        return self._sign(WRITE, segment, mover, volume, holder, size, digests)
+    def to_write(
+        self,
+        segment: int,
+        mover: str,
+        volume: int,
+        holder: str,
+        digests: Sequence[str],
+        size: int | None,
+        keep: bool = False,
+    ) -> bytes:
+        return self._sign(WRITE, segment, mover, volume, holder, size, digests, keep)
 
     def to_read(self, segment: int, mover: str, volume: int, holder: str, length: int) -> bytes:
         return self._sign(READ, segment, mover, volume, holder, length, ())
 
     def _sign(
-        self, verb: str, segment: int, mover: str, volume: int, holder: str, size: int | None, digests: Sequence[str]
+        self,
+        verb: str,
+        segment: int,
+        mover: str,
+        volume: int,
+        holder: str,
+        size: int | None,
+        digests: Sequence[str],
+        keep: bool = False,
     ) -> bytes:
         self._attempts += 1
         expires = self._now() + self._life
-        ticket = Ticket(verb, segment, mover, volume, holder, size, list(digests), self._attempts, expires)
+        ticket = Ticket(verb, segment, mover, volume, holder, size, list(digests), self._attempts, expires, keep)
         data = msgspec.msgpack.encode(ticket)
         return self._key.sign(data) + data
 

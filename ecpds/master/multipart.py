@@ -153,11 +153,15 @@ def extend(session: Session, id_: int, expires: float) -> None:
     session.run(_EXTEND, upload=id_, later=expires)
 
 
-def partial(session: Session, destination: int, path: str, user: int) -> Partial:
-    """What is kept for a user, unless the path has got a younger file. Raises `NotFound`."""
+def partial(session: Session, destination: int, path: str, user: int, upload: int | None = None) -> Partial:
+    """What is kept for a user. Raises `NotFound`.
+
+    Where no `upload` is named, what is older than the file that is there by now does not count; its commit may be refused.
+    """
     row = session.row(_PARTIAL, destination=destination, path=path, user=user)
     file = files.file_at(session, destination, path)
-    if row is None or (file is not None and file.created >= row[1]):
+    is_old = row is not None and file is not None and file.created >= row[1]
+    if row is None or upload not in (None, row[0]) or (is_old and upload is None):
         raise NotFound("nothing is kept")
     found = parts(session, row[0], 0, MOST_PARTS)
     segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in found)

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from ecpds.config import Limits
-from ecpds.errors import InvalidRequest, NotFound
+from ecpds.errors import InvalidRequest
 from ecpds.master import multipart, owed
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing
@@ -102,10 +102,7 @@ class Multiparts:
 
     async def kept(self, user: int, destination: str, path: str, upload: int | None) -> Partial:
         place = self._master.destination(destination).id
-        found = await self._master.reader.ask_on_thread(lambda session: multipart.partial(session, place, path, user))
-        if upload not in (None, found.id):
-            raise NotFound("no such upload")
-        return found
+        return await self._master.reader.ask_on_thread(lambda session: multipart.partial(session, place, path, user, upload))
 
     async def parts(self, destination: str, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
         await self.find(destination, path, upload)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import evolve
 
-from ecpds.errors import DigestMismatch
-from ecpds.model import EMPTY, Completion, Entry, Partial, Segment, UploadPart
+from ecpds.errors import DigestMismatch, PreconditionFailed
+from ecpds.model import EMPTY, Completion, Entry, Partial, Segment
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.upload import Claim, Upload
 
@@ -51,15 +51,21 @@ class ResumedUpload(Upload):
 
     async def _complete(self, expected: Mapping[str, str]) -> Entry:
         request = self._request
-        stored = (await self._claim.publish(self._received, self._piece)).file
-        assert stored is not None
-        parts = (*self._kept.parts, UploadPart(len(self._kept.parts) + 1, stored.id, stored.size))
-        segments = (*self._kept.segments, *stored.segments)
-        digests = await self._digest(segments, self._wanted, 0, sum(part.size for part in parts))
+        await self._claim.publish(self._received, self._piece)
+        # Asked for again: the bytes may be on several movers, and leave to read them is given with them.
+        kept: Partial = await self._master.kept(request.user_id, request.destination, request.path, self._kept.id)
+        if kept.size != self._kept.size + self._received:
+            raise PreconditionFailed("the upload was gone on with elsewhere")
+        digests = await self._digest(kept.segments, self._wanted, 0, kept.size)
         for name, value in expected.items():
             if digests.get(name) != value.lower():
                 raise DigestMismatch(name)
         entry: Entry = await self._master.complete_upload(
-            request.user_id, request.destination, request.path, self._kept.id, Completion(parts, digests), request.condition
+            request.user_id,
+            request.destination,
+            request.path,
+            self._kept.id,
+            Completion(kept.parts, digests),
+            request.condition,
         )
         return entry

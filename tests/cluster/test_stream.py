@@ -100,6 +100,8 @@ class StreamCase(StoreContract, ChannelCase):
     """A mover behind a listening socket, and a node that knows the way; the reactor is turned by hand."""
 
     plain = False
+    keeping: frozenset[int] = frozenset()
+    """The uploads that the Master would keep for their users."""
 
     def make(self) -> IStore:
         self.leave = Leave(self.reactor.seconds)
@@ -109,7 +111,7 @@ class StreamCase(StoreContract, ChannelCase):
         self.local = LocalStore("mover-b", roots, self.stored, threads, threads, self.around.pool, limits, False, self.reactor)
         check = TicketCheck(self.leave.office.public_key, "mover-b", self.reactor.seconds)
         who = (lambda channel: None) if self.plain else peer_name(name_of)
-        self.streams = StreamServer(self.local, lambda: check, who, self.reactor)
+        self.streams = StreamServer(self.local, lambda: check, who, self.reactor, self.keep)
         ours, theirs = (None, None) if self.plain else (fleet_context(A), fleet_context(B))
         self.server = serve(self.around, "127.0.0.1", 0, self.on_channel, context=theirs)
         self.addCleanup(self.server.stop_listening)
@@ -119,6 +121,10 @@ class StreamCase(StoreContract, ChannelCase):
         store.leave = self.leave
         self.addCleanup(self.end)
         return store
+
+    async def keep(self, segment: int) -> None:
+        if segment not in self.keeping:
+            raise Unavailable("the upload is not known here any more")
 
     def on_channel(self, channel: IChannel) -> None:
         self.channel = channel
@@ -220,6 +226,31 @@ class TlsStreamTests(StreamCase):
         self.settle()
         self.assertFalse(self.is_there(1))
         self.assertEqual(self.receipts, [])
+
+    def cut(self, keep: bool) -> None:
+        """An upload whose sender dies, with such a ticket."""
+        ticket = self.leave.packed(self.leave.office.to_write(1, "mover-b", 0, "mover-a", (), None, keep))
+        handle = self.now(RemoteStore.write(self.store, 1, 0, (), None, ticket))
+        self.now(handle.receive(MemorySource(LARGE)))
+        handle._frames.channel.abort()
+        self.settle()
+
+    def test_what_came_from_a_sender_that_died_is_kept_for_who_can_go_on_with_it(self) -> None:
+        """Part of it, perhaps: what was still on its way when it died is not there."""
+        self.keeping = frozenset({1})
+        self.cut(keep=True)
+        (receipt,) = self.receipts
+        self.assertEqual(self.get(1, receipt.size), LARGE[: receipt.size])
+        self.assertGreater(receipt.size, 0)
+
+    def test_it_is_not_where_the_sender_has_given_it_up(self) -> None:
+        self.cut(keep=True)
+        self.assertEqual((self.is_there(1), self.receipts), (False, []))
+
+    def test_it_is_not_where_nobody_could_go_on_with_it(self) -> None:
+        self.keeping = frozenset({1})
+        self.cut(keep=False)
+        self.assertEqual((self.is_there(1), self.receipts), (False, []))
 
     def test_a_source_that_dies_in_the_middle_of_a_read(self) -> None:
         self.put(1, LARGE)

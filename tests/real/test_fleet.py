@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ftplib
 import hashlib
+import io
 import os
 import socket
 import subprocess
@@ -238,6 +241,63 @@ class Failing(FleetCase):
             self.assertEqual(answer.split(b" ")[1], b"201", answer)
         self.assertEqual(self.holder(name), mover)
         self.assertEqual(self.get(name, "master"), self.content)
+
+    def login(self, through: str) -> ftplib.FTP:
+        """An FTP client in the destination."""
+        client = ftplib.FTP(timeout=60)
+        client.connect("127.0.0.1", self.node(through).ports["ftp"])
+        client.login(LOGIN, PASSWORD)
+        client.cwd(f"/{DESTINATION}")
+        return client
+
+    def test_an_upload_is_resumed_at_another_node_when_the_client_s_dies(self) -> None:
+        """What had come is on another mover, and is kept there for its user."""
+        for each in ("master", A):
+            self.fleet.master.ecpds("mover", "drain", each)
+        self.known = {B: len(self.node(B).stored_files())}
+        client = self.login(A)
+        with client.transfercmd("STOR goes-elsewhere") as data:
+            data.sendall(self.content[: SIZE // 2])
+            until(lambda: self.writing(B), "the upload to begin")
+            self.node(A).kill()
+        client.close()
+        for each in ("master", A):
+            self.fleet.master.ecpds("mover", "undrain", each)
+        with self.login("master") as other:
+
+            def kept() -> int:
+                with contextlib.suppress(ftplib.error_perm):
+                    return other.size("goes-elsewhere") or 0
+                return 0
+
+            came = until(kept, "what came to be kept")
+            self.assertLessEqual(came, SIZE // 2)
+            self.assertNotIn("goes-elsewhere", other.nlst())
+            other.storbinary("STOR goes-elsewhere", io.BytesIO(self.content[came:]), rest=came)
+        for reader in ("master", B):
+            self.assertEqual(self.get("goes-elsewhere", reader), self.content)
+        shown = self.fleet.master.json("file", "show", f"/{DESTINATION}/goes-elsewhere")
+        self.assertEqual(shown["digests"]["sha256"], hashlib.sha256(self.content).hexdigest())
+
+    def test_the_source_of_an_ftp_download_dies(self) -> None:
+        """The reply says so, and it never looks whole."""
+        self.content = os.urandom(40_000_000)
+        self.source.write_bytes(self.content)
+        name = self.put_on(B, A)
+        client = self.login(A)
+        client.voidcmd("TYPE I")
+        got = b""
+        with client.transfercmd(f"RETR {name}") as data:
+            got += data.recv(100_000)
+            self.node(B).kill()
+            with contextlib.suppress(ConnectionError):
+                while piece := data.recv(1 << 20):
+                    got += piece
+        with self.assertRaises(ftplib.Error) as refused:
+            client.voidresp()
+        self.assertIn(str(refused.exception)[:3], ("426", "451"))
+        self.assertLess(len(got), len(self.content))
+        self.assertEqual(got, self.content[: len(got)])
 
     def test_a_node_that_is_stopped_ends_well(self) -> None:
         self.assertEqual(self.node(B).stop(), 0, self.node(B).log_end())
