@@ -19,6 +19,8 @@ from ecpds.sources.fetch.command import FetchOptions
 from ecpds.sources.fetch.credentials import Ask, Wallet
 from ecpds.sources.fetch.means import Means
 from ecpds.sources.mechanisms.base import Credentials
+from ecpds.sources.mechanisms.sftp import ssh_folder
+from ecpds.ssh.client import KnownHosts
 from ecpds.threads import PoolThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
@@ -60,6 +62,7 @@ def make_means(
         credentials,
         SystemRandom(),
         time.time,
+        KnownHosts(ssh_folder() / "known_hosts", anybody=not verify),
         private,
         programs,
     )

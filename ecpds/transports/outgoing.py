@@ -16,6 +16,9 @@ from enum import Enum, auto
 from OpenSSL import SSL
 from service_identity import VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Protocol
 
 from ecpds.errors import ConnectionLost, NotPermitted, Refusal, Unavailable
 from ecpds.interfaces import IThreads
@@ -109,6 +112,17 @@ class Outgoing:
                 continue
             return await self._begin(sock, address, host, secure)
         raise last
+
+    async def protocol(self, host: str, port: int, made: Protocol) -> None:
+        """Connect one of Twisted's protocols, over a transport of Twisted's. Raises as `connect` does."""
+        addresses = [each for each in await self._look_up(host, port) if self._reach is Reach.ANYWHERE or is_public(each)]
+        if not addresses:
+            raise NotPermitted(f"{host} is an address of this machine or of a private network")
+        endpoint = HostnameEndpoint(self._around.reactor, addresses[0], port, timeout=self._around.limits.handshake)
+        try:
+            await connectProtocol(endpoint, made)  # type: ignore[no-untyped-call]
+        except (ConnectError, OSError) as error:
+            raise ConnectionLost(str(error)) from error
 
     async def secure(self, channel: Channel, host: str, beside: Channel | None = None) -> Channel:
         """TLS on the connection of a plain channel, which is given up for the one that is returned."""

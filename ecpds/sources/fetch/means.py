@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -15,9 +17,10 @@ from ecpds.sources.mechanisms.ecpds import Ecpds
 from ecpds.sources.mechanisms.external import External, IExternal, installed
 from ecpds.sources.mechanisms.form import FormHttp
 from ecpds.sources.mechanisms.ftp import Ftp
-from ecpds.sources.mechanisms.ftp_session import FtpDialer
 from ecpds.sources.mechanisms.http import Http
 from ecpds.sources.mechanisms.s3 import S3, SharedKeys
+from ecpds.sources.mechanisms.sftp import Sftp, ssh_folder
+from ecpds.ssh.client import KnownHosts, identities
 
 
 class Means:
@@ -29,20 +32,23 @@ class Means:
         threads: IThreads,
         timeouts: ITimeouts,
         buffers: Buffers,
-        outgoing: FtpDialer,
+        outgoing: Any,
         limits: Limits,
         credentials: Credentials,
         random: Random,
-        now: Any,
+        now: Callable[[], float],
+        hosts: KnownHosts,
         private: bool = False,
         programs: bool = True,
     ) -> None:
         self.http = HttpClient(outgoing, timeouts, limits)
         self.ftp = Ftp(outgoing, timeouts, limits, credentials)
+        self.sftp = Sftp(outgoing, timeouts, limits, credentials, hosts, lambda: identities(ssh_folder()), getpass.getuser())
         self.native: dict[str, IMechanism] = {
             "http": Http(self.http, credentials, private),
             "http_session": FormHttp(self.http, credentials, private),
             "ftp": self.ftp,
+            "sftp": self.sftp,
             "s3": S3(self.http, SharedKeys(), now, private),
             "ecpds": Ecpds(self.http, credentials, private),
         }
@@ -69,3 +75,4 @@ class Means:
         """End the connections that are kept."""
         self.http.close()
         self.ftp.close()
+        self.sftp.close()
