@@ -168,7 +168,7 @@ class HtmlPages:
             style=self._style, brand=brand, title=title, home=f"{PREFIX}/", **notes, **{**values, "tab": tab}
         )
         headers = [("Content-Type", "text/html; charset=utf-8"), ("Vary", "Accept"), self._policy(brand, "script" in values)]
-        return Response(status, [*headers, ("Referrer-Policy", "no-referrer"), *SAFE], text.encode())
+        return Response(status, [*headers, ("Referrer-Policy", "same-origin"), *SAFE], text.encode())
 
     def _policy(self, brand: Markup, scripted: bool) -> Header:
         """Exactly our styles, and our script where there is one."""

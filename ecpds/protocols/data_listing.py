@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from html import escape
 from typing import Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from attrs import evolve, frozen
 from zope.interface import implementer
@@ -18,13 +19,13 @@ from ecpds.http.message import HttpError, IBody, Request, Response
 from ecpds.interfaces import IByteSink, IFileSystem
 from ecpds.model import Entry, Page
 from ecpds.protocols.data_commands import Command
-from ecpds.protocols.data_headers import SAFE
+from ecpds.protocols.data_headers import SAFE, SANDBOX
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks, Shown
 from ecpds.protocols.data_place import Place
 from ecpds.wire.listings import csv_line, json_entry, text_line
 from ecpds.wire.negotiation import preferred
 
-TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json", "csv": "text/csv"}
+TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json", "csv": "text/csv", "links": "text/html"}
 """The forms by their name in `?format=`, the first for clients that take anything."""
 
 SIMPLE = "portal.simpleList"
@@ -65,6 +66,9 @@ def asked(query: str, accept: str | None) -> Asked:
 
 
 def _form(accept: str | None) -> str:
+    if accept is None:
+        # Programs that follow links, such as rclone and others of Go's, say nothing: they get all links there are.
+        return "links"
     # Who accepts none of them gets the default rather than a 406: RFC 9110 section 12.5.1 lets us.
     liked = preferred(accept, tuple(TYPES.values()))
     return next((form for form, kind in TYPES.items() if kind == liked), "text")
@@ -150,7 +154,24 @@ class CsvForm:
         return ""
 
 
-FORMS: dict[str, Form] = {"text": TextForm(), "json": JsonForm(), "csv": CsvForm()}
+class LinksForm:
+    """A page that is only links, in full: for programs that read pages, whom a page that goes on elsewhere would mislead."""
+
+    def begin(self, path: str) -> str:
+        return f"<!DOCTYPE html>\n<meta charset=utf-8>\n<title>{escape(path)}</title>\n<ul>\n"
+
+    def entries(self, entries: Sequence[Entry], first: bool) -> str:
+        return "".join(_line(entry.name + ("/" if entry.is_directory else "")) for entry in entries)
+
+    def end(self, after: str | None) -> str:
+        return "</ul>\n"
+
+
+def _line(name: str) -> str:
+    return f'<li><a href="{quote(name)}">{escape(name)}</a></li>\n'
+
+
+FORMS: dict[str, Form] = {"text": TextForm(), "json": JsonForm(), "csv": CsvForm(), "links": LinksForm()}
 
 
 @implementer(IBody)
@@ -195,7 +216,7 @@ class Listings:
         form = FORMS[wish.form]
         # The first page is read before the reply begins, so that a refusal still has its own status.
         beginning = form.begin(path[:-1] or "/") + form.entries(await walk.read(), first=True)
-        headers = [("Content-Type", f"{TYPES[wish.form]}; charset=utf-8"), ("Vary", "Accept"), *SAFE]
+        headers = [("Content-Type", f"{TYPES[wish.form]}; charset=utf-8"), ("Vary", "Accept"), SANDBOX, *SAFE]
         if walk.done:
             return Response(200, headers, (beginning + form.end(walk.after)).encode())
         return Response(200, headers, LongListing(form, beginning, walk))

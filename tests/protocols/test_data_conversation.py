@@ -98,7 +98,7 @@ class ConversationTests(SynchronousTestCase):
     def test_long_listing_is_chunked_and_whole(self) -> None:
         for number in range(5):
             self.tree.put(f"/demo/{number}", b"")
-        reply = self.say("GET /data/demo/")
+        reply = self.say("GET /data/demo/?format=text")
         self.assertIn(b"Transfer-Encoding: chunked\r\n", reply)
         self.assertTrue(reply.endswith(b"0\r\n\r\n"))
         self.assertEqual([reply.count(b" %d\n" % number) for number in range(5)], [1] * 5)

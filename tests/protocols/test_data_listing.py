@@ -66,7 +66,8 @@ class FormTests(DoorTestCase):
     def test_rows(self) -> None:
         rows = [
             ("", "*/*", "text/plain"),
-            ("", None, "text/plain"),
+            ("", None, "text/html"),
+            ("?format=links", BROWSER, "text/html"),
             ("", BROWSER, "text/html"),
             ("", "application/json", "application/json"),
             ("", "text/html;q=0.5, application/json", "application/json"),
@@ -170,10 +171,21 @@ class WholeTests(DoorTestCase):
         for number in range(7):
             self.tree.put(f"/demo/file {number}", b"x" * number)
         self.tree.put("/demo/sub/f", b"")
-        lines = self.ask("GET", "/data/demo/").text.splitlines()
+        lines = self.ask("GET", "/data/demo/?format=text").text.splitlines()
         self.assertEqual(
             [line.split(maxsplit=2)[1:] for line in lines], [[str(n), f"file {n}"] for n in range(7)] + [["-", "sub/"]]
         )
+
+    def test_all_links_for_who_says_nothing(self) -> None:
+        for number in range(7):
+            self.tree.put(f"/demo/a:b <{number}", b"")
+        self.tree.put("/demo/sub/f", b"")
+        reader = Reader(self.ask("GET", "/data/demo/").text)
+        names = [f"a:b <{number}" for number in range(7)]
+        self.assertEqual(
+            [unquote(urljoin("/data/demo/", link)) for link in reader.links], [f"/data/demo/{n}" for n in (*names, "sub/")]
+        )
+        self.assertNotIn("script", reader.tags)
 
     def test_any_names(self) -> None:
         for name in HOSTILE:

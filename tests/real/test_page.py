@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ftplib
+import json
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from tests.real.case import RealTestCase, sha256
-from tests.real.harness import DESTINATION
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD
+from tests.real.relay import relay
 
 browser = pytest.importorskip("tests.real.browser")
 
@@ -101,10 +105,108 @@ class Page(RealTestCase):
 
     def answer(self, text: str | None = None) -> None:
         """Answer a question of the page, by a text or by yes."""
-        question = self.browser.driver.switch_to.alert
+        self.browser.wait(lambda: self.browser.one("#ask").get_attribute("open") is not None, "the question")
         if text is not None:
-            question.send_keys(text)
-        question.accept()
+            field = self.browser.one("#ask-text")
+            field.clear()
+            field.send_keys(text)
+        self.browser.one("#ask-yes").click()
+
+    def test_a_broken_connection_is_gone_on_with(self) -> None:
+        path = Path(self.folder) / "broken off.dat"
+        path.write_bytes(bytes(range(256)) * 4 * 12288)
+        with relay(self.node.ports["https"], 5 << 20) as line:
+            self.browser.driver.get(f"https://127.0.0.1:{line.port}{HOME}")
+            self.browser.log_in()
+            self.browser.drop([path])
+            self.browser.wait(
+                lambda: "connection broke" in self.browser.one("#said, #uploads li span").text or line.broken, "a break"
+            )
+            self.arrived("broken off.dat")
+        shown = self.node.json("file", "show", f"/{DESTINATION}/broken off.dat")
+        self.assertEqual((line.broken, shown["digests"]["sha256"]), (1, sha256(path)))
+        records = [each for each in self.node.json_lines("events", "--type", "INH") if "broken off" in each["FileName"]]
+        pieces = [int(each["BytesSent"]) for each in records]
+        self.assertEqual((sum(pieces), len(pieces)), (path.stat().st_size, 2), "each byte was stored once")
+
+    def test_a_link_is_shared_and_opened_by_a_stranger(self) -> None:
+        self.browser.log_in()
+        self.browser.drop(self.files("for you.txt"))
+        self.arrived("for you.txt")
+        self.browser.one("button[aria-label='Share for you.txt']").click()
+        self.browser.one("#sharing input[name=uses]").send_keys("1")
+        self.browser.one("#sharing button.main").click()
+        self.browser.wait(lambda: self.browser.one("#link").get_attribute("value"), "the link")
+        url = self.browser.one("#link").get_attribute("value")
+        self.browser.driver.delete_all_cookies()
+        self.browser.driver.get(url)
+        self.assertEqual(self.browser.names(), ["for you.txt"])
+        self.assertIn("Shared by", self.browser.one(".who").text)
+        self.assertFalse(self.browser.one("#make").is_displayed())
+        fetch = "return fetch('for%20you.txt').then(async (got) => [got.status, (await got.text()).slice(0, 7)])"
+        self.assertEqual(self.browser.driver.execute_script(fetch), [200, "for you"])
+        self.assertEqual(self.browser.driver.execute_script(fetch)[0], 403)
+        self.node.ecpds("share", "rm", str(self.node.json_lines("share", "list")[-1]["id"]))
+        self.browser.driver.get(url)
+        self.assertIn("There is no such link, or it was taken back.", self.browser.one("[role=alert]").text)
+
+    def test_a_folder_that_takes_files_from_strangers(self) -> None:
+        words = ("share", "add", LOGIN, f"/{DESTINATION}", "--permission", "put,mkdir", "--password-stdin", "--json")
+        made = json.loads(self.node.ecpds(*words, stdin="in\n"))
+        self.browser.open(self.node, made["url"])
+        self.browser.one("input[name=password]").send_keys("out")
+        self.browser.one("main button").click()
+        self.assertIn("The password is wrong.", self.browser.one("[role=alert]").text)
+        self.browser.one("input[name=password]").send_keys("in")
+        self.browser.one("main button").click()
+        self.browser.one("#tools")
+        self.assertEqual(self.browser.names(), [])
+        path = self.files("brought.txt")[0]
+        self.browser.drop([path])
+        self.browser.wait(
+            lambda: (
+                "1 uploaded" in self.browser.one("#said").text
+                or not self.browser.driver.find_elements("css selector", "#uploads li")
+            ),
+            "the upload",
+        )
+        self.browser.wait(lambda: self.there("brought.txt") == sha256(path), "the file")
+
+    def there(self, name: str) -> str | None:
+        found = {each["path"]: each["digests"] for each in self.node.json_lines("file", "ls", f"/{DESTINATION}/")}
+        digests = found.get(f"/{DESTINATION}/{name}") or {}
+        return digests.get("sha256")
+
+    def test_a_big_folder_goes_by_pages_and_is_searched_whole(self) -> None:
+        for number in range(300):
+            self.node_put(f"many/f{number:04}.dat")
+        self.browser.log_in()
+        self.browser.open(self.node, f"{HOME}many/")
+        self.assertEqual(len(self.browser.names()), 250)
+        self.browser.one("a[rel=next]").click()
+        self.browser.wait(lambda: self.browser.names() and self.browser.names()[-1] == "f0299.dat", "the second page")
+        field = self.browser.one("#find")
+        field.send_keys("0123")
+        field.submit()
+        self.browser.wait(lambda: self.browser.names() == ["f0123.dat"], "what was searched for")
+
+    def node_put(self, name: str) -> None:
+        if not hasattr(self, "ftp"):
+            self.ftp = ftplib.FTP(timeout=30)
+            self.ftp.connect("127.0.0.1", self.node.ports["ftp"])
+            self.ftp.login(LOGIN, PASSWORD)
+            self.addCleanup(self.ftp.close)
+        self.ftp.storbinary(f"STOR /{DESTINATION}/{name}", BytesIO(b"x"))
+
+    def test_a_card(self) -> None:
+        self.browser.log_in()
+        (path,) = self.files("carded.txt")
+        self.browser.drop([path])
+        self.arrived("carded.txt")
+        self.browser.one("a[aria-label='About carded.txt']").click()
+        self.assertIn(sha256(path), self.browser.one(".facts").text)
+        self.assertIn("curl --user ann", self.browser.one("pre").text)
+        self.assertEqual(self.browser.complaints(), [])
 
     def test_without_rights_nothing_is_offered(self) -> None:
         self.node.ecpds("user", "set", "ann", "--permission", "get,dir")
