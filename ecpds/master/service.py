@@ -55,13 +55,9 @@ from ecpds.model import (
     Copy,
     Destination,
     Entry,
-    Identity,
-    NewShare,
-    Origin,
     Page,
     Partial,
     Receipt,
-    Share,
     StoredSegment,
 )
 
@@ -161,35 +157,6 @@ class Master(Entrance, KeyedMaster):
     def _roots(self, names: Iterable[str]) -> list[tuple[str, str]]:
         known = (self._destinations[name] for name in names if name in self._destinations)
         return [(each.name, each.options.get(ROOTDIR, "").strip("/")) for each in known]
-
-    async def login(self, login: str, password: str, origin: Origin) -> Identity:
-        return await self.accounts.login(login, password, origin)
-
-    async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
-        return await self.accounts.login_with_key(login, key, origin)
-
-    async def login_with_signature(
-        self, access_key_id: str, date: str, region: str, service: str, origin: Origin
-    ) -> tuple[Identity, bytes]:
-        return await self.accounts.login_with_signature(access_key_id, date, region, service, origin)
-
-    async def login_with_share(self, token: str, password: str, origin: Origin) -> Identity:
-        return await self.sharing.login(token, password, origin)
-
-    async def use_share(self, share: int) -> None:
-        await self.sharing.use(share)
-
-    async def add_share(self, user: int, share: NewShare) -> tuple[Share, str]:
-        return await self.sharing.add(user, self.destination(share.destination).id, share)
-
-    async def shares(self, user: int | None) -> Sequence[Share]:
-        return await self.sharing.every(user)
-
-    async def remove_share(self, user: int | None, share: int) -> Share:
-        return await self.sharing.remove(user, share)
-
-    async def renew(self, identity: Identity) -> Identity:
-        return await (self.sharing if identity.share else self.accounts).renew(identity)
 
     async def resolve(self, destination: str, path: str) -> Entry:
         place = self.destination(destination).id
