@@ -47,7 +47,7 @@ WRONG = 4.0
 WORKS = 0.95
 """The share of transfers that are taken to work where nothing is known."""
 
-LEAST = 0.1
+LEAST = 0.05
 """A cell of less weight says nothing that is worth a reason."""
 
 SIZE_CLASSES = (1 << 20, 1 << 26, 1 << 30)
