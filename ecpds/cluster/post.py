@@ -33,6 +33,9 @@ from ecpds.errors import ConnectionLost, InvalidRequest, Refusal
 ROOT = "ecpds"
 """The name of the one object that each end offers."""
 
+MESSAGE = 1 << 20
+"""Bytes of one message of Perspective Broker at most: a batch has half of that. It bounds what a member can make us hold."""
+
 GREETING = 20.0
 """Seconds from connecting to the end of TLS, and again to being greeted."""
 
@@ -112,6 +115,33 @@ class Post(Referenceable):
             transport.abortConnection()
 
 
+class BoundedBroker(Broker):
+    """Ends a connection whose message is too long, or is none. Perspective Broker bounds strings, but not lists of lists."""
+
+    log = Logger()
+    _pending = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._pending += len(data)
+        if self._pending > MESSAGE:
+            self._end("it is too long")
+            return
+        try:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            self._end(str(error))
+
+    def expressionReceived(self, obj: Any) -> None:
+        self._pending = 0
+        super().expressionReceived(obj)  # type: ignore[no-untyped-call]
+
+    def _end(self, reason: str) -> None:
+        self.log.error("a message can't be read: {reason}", reason=reason[:200])
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+
 class _Ready:
     """What Perspective Broker tells its factory."""
 
@@ -126,7 +156,7 @@ def make_broker(peer: Peer, client: bool, ready: Callable[[Post], None]) -> Brok
     """A protocol that offers a `Post` to `peer`; nothing but plain values crosses it."""
     security = SecurityOptions()  # type: ignore[no-untyped-call]
     security.allowBasicTypes()  # type: ignore[no-untyped-call]
-    broker = Broker(client, security)  # type: ignore[no-untyped-call]
+    broker = BoundedBroker(client, security)  # type: ignore[no-untyped-call]
     post = Post(peer, broker)
     broker.setNameForLocal(ROOT, post)  # type: ignore[no-untyped-call]
     broker.factory = _Ready(lambda: ready(post))  # type: ignore[assignment]

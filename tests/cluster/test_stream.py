@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -78,14 +79,14 @@ class Ticketed(RemoteStore):
 AUTHORITY = make_authority(utc_now())
 
 
-def member(name: str, part: str = MEMBER) -> Credentials:
+def member(name: str, part: str = MEMBER, ago: timedelta = timedelta(0)) -> Credentials:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     loaded: Any = load_pem_private_key(AUTHORITY[1], None)
     authority = Authority(x509.load_pem_x509_certificate(AUTHORITY[0]), loaded)
     pem, key = new_key()
-    return Credentials(authority.certify(key.public_key(), Peer(name, part), utc_now()), pem, authority.pem)
+    return Credentials(authority.certify(key.public_key(), Peer(name, part), utc_now() - ago), pem, authority.pem)
 
 
 A, B = member("mover-a"), member("mover-b")
@@ -327,6 +328,9 @@ class TlsStreamTests(StreamCase):
 
     def test_a_stranger_is_not_heard(self) -> None:
         self.refused(ConnectionLost, self.ask_as(stranger_context()))
+
+    def test_an_expired_certificate(self) -> None:
+        self.refused(ConnectionLost, self.ask_as(fleet_context(member("mover-a", ago=timedelta(days=4000)))))
 
     async def ask_as(self, context: Any) -> None:
         channel = await Dialer(self.around, InlineThreads(), context).connect("127.0.0.1", self.server.port)
