@@ -155,6 +155,8 @@ class Mover:
     """Where this node keeps bytes."""
 
     group: str = "default"
+    cluster: str = ""
+    weight: int = _natural(1)
     volumes: tuple[str, ...] = _some(("volumes/0",))
     sync: bool = True
 

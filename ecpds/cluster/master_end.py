@@ -184,6 +184,7 @@ class MasterEnd:
             session.exchange.disconnected()
         member = session.member
         member.group, member.roles = hello.group, tuple(hello.roles)
+        member.cluster, member.weight = hello.cluster, hello.weight
         member.address = (hello.stream_host, hello.stream_port)
         return session
 

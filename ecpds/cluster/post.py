@@ -50,6 +50,8 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
     group: str
     stream_host: str
     stream_port: int
+    cluster: str = ""
+    weight: int = 1
 
 
 class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):

@@ -37,6 +37,8 @@ class Facts:
     standing: str = "alive"
     reads: Mapping[int, int] = NO_READS
     volumes: Sequence[VolumeUse] | None = None
+    cluster: str = ""
+    weight: int = 1
 
 
 class Duty(Enum):
@@ -146,7 +148,7 @@ class Movers:
     def _candidate(self, name: str, facts: Facts) -> Candidate:
         volumes = self._volumes.get(name, ()) if facts.volumes is None else facts.volumes
         takes = facts.present and self.duties.get(name, Duty.OPEN) is Duty.OPEN
-        return Candidate(name, volumes, facts.group, reads=facts.reads, open=takes)
+        return Candidate(name, volumes, facts.group, facts.cluster, facts.weight, facts.reads, takes)
 
     async def _look_at_all(self) -> None:
         for name, known in list(self._known.items()):

@@ -119,7 +119,8 @@ class Storage:
 
     def _own_facts(self) -> Facts:
         reads = self.fleet.streams.server.reads if self.fleet is not None else {}
-        return Facts(self._means.config.mover.group, reads=reads)
+        mover = self._means.config.mover
+        return Facts(mover.group, reads=reads, cluster=mover.cluster, weight=mover.weight)
 
     # What others ask
 
@@ -208,4 +209,12 @@ def member_facts(side: MasterSide, member: Member) -> Facts:
     """A member as the Master's placement sees it."""
     standing = side.end.standing(member.name)
     state = member.state
-    return Facts(member.group, standing is Standing.ALIVE, standing.value, state.reads, state.volumes)
+    return Facts(
+        member.group,
+        standing is Standing.ALIVE,
+        standing.value,
+        state.reads,
+        state.volumes,
+        member.cluster,
+        member.weight,
+    )

@@ -109,3 +109,15 @@ class Retiring(RosterCase):
             self.now(self.put(f"one-{number}"))
         held = [self.now(self.master.roster.held(name)) for name in ("mover-1", "mover-2", "mover-3")]
         self.assertEqual([(each.copies, each.only) for each in held], [(5, 0), (9, 4), (0, 0)])
+
+
+class Clusters(RosterCase):
+    def test_groups_of_a_cluster_share_by_weight(self) -> None:
+        use = (VolumeUse(0, "/v", 1 << 40, 1 << 39),)
+        self.now(self.operations.drain_mover("mover-1", True))
+        for name, weight in (("heavy", 3), ("light", 1)):
+            facts = Facts(name, volumes=use, cluster="all", weight=weight)
+            self.master.register_mover(MemoryMover(f"of-{name}"), lambda facts=facts: facts)
+        self.now(self.operations.change_destination("demo", DestinationChange(group="light")))
+        where = [self.now(self.put(f"f{number}")).file.segments[0].copies[0].mover for number in range(40)]
+        self.assertEqual((where.count("of-heavy"), where.count("of-light")), (30, 10))
