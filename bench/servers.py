@@ -163,10 +163,10 @@ def self_signed(folder: Path) -> None:
 
 
 @contextmanager
-def ecpds(folder: Path, sync: bool) -> Iterator[tuple[Node, list[Target]]]:
+def ecpds(folder: Path, sync: bool, **limits: float) -> Iterator[tuple[Node, list[Target]]]:
     """Ours; replaced and deleted bytes go soon, so that a memory volume holds many rounds."""
     meter = CpuMeter("ecpds")
-    node = Node(folder, {"mover": {"sync": sync}, "limits": {"ticket_life": 1.0}}, wrap=meter.wrap)
+    node = Node(folder, {"mover": {"sync": sync}, "limits": {"ticket_life": 1.0, **limits}}, wrap=meter.wrap)
     try:
         node.start()
         node.populate()

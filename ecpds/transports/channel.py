@@ -2,7 +2,7 @@
 
 A call first tries; it waits for the reactor only when the kernel has nothing, or no room. Nothing is queued here: a write
 returns when the kernel has the caller's bytes, so the caller is held back as the peer is slow. One call moves at most
-`TURN` bytes before it lets the reactor turn to the others.
+its share (`turns`) before it lets the reactor turn to the others.
 
 Ending: `finish` says the end (close_notify under TLS), then sends FIN, and goes on reading and discarding for a short while:
 a socket closed with unread bytes sends RST, and the peer's kernel may then throw away what it had received from us.
@@ -17,7 +17,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from types import TracebackType
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadWriteDescriptor
 from twisted.logger import Logger
@@ -30,9 +30,7 @@ from ecpds.interfaces import IChannel, ITimeouts, IWatch
 from ecpds.transports.buffers import KIB, BufferPool
 from ecpds.transports.links import Link, Need
 from ecpds.transports.pages import Pages
-
-TURN = 1024 * KIB
-"""Bytes that one channel may move in one turn of the reactor."""
+from ecpds.transports.turns import Turns
 
 SPAN = 128 * KIB
 """Bytes of a file that are read and encrypted at a time: eight TLS records."""
@@ -43,7 +41,7 @@ RESET = struct.pack("ii", 1, 0)
 LINGER_TIME = 5.0
 """Seconds that a finished channel waits for the peer's end."""
 
-LINGER_BYTES = 4 * TURN
+LINGER_BYTES = 4096 * KIB
 """Bytes that it discards meanwhile; past them it is reset."""
 
 
@@ -60,6 +58,7 @@ class Surroundings:
     limits: Limits
     pool: BufferPool
     pages: Pages
+    turns: Turns = field(factory=Turns)
 
 
 class State(Enum):
@@ -73,15 +72,21 @@ class State(Enum):
 class Activity:
     """Reading or writing: what it waits for, if it waits, and what it may still move in this turn."""
 
-    __slots__ = ("busy", "need", "patience", "room", "waiter", "watch")
+    __slots__ = ("busy", "need", "patience", "room", "share", "waiter", "watch")
 
-    def __init__(self) -> None:
+    def __init__(self, share: int) -> None:
         self.busy = False
         self.patience = 0.0
         self.need: Need | None = None
         self.waiter: Deferred[None] | None = None
         self.watch: IWatch | None = None
-        self.room = TURN
+        self.room = self.share = share
+
+    def renew(self, share: int) -> int:
+        """A turn begins with this share; how much was moved in the one before."""
+        moved = self.share - self.room
+        self.room = self.share = share
+        return moved
 
 
 class Use:
@@ -131,8 +136,8 @@ class Channel:
         self._link = link
         self._closed = closed
         self._state = State.OPEN
-        self._reading = Activity()
-        self._writing = Activity()
+        self._reading = Activity(around.turns.share)
+        self._writing = Activity(around.turns.share)
         self._linger_left = LINGER_BYTES
         self._linger_watch: IWatch | None = None
 
@@ -160,7 +165,7 @@ class Channel:
         with Use(self, self._reading, writing=False) as activity:
             while True:
                 await self._take_turns(activity, Need.READABLE)
-                count = self._live.receive(view)
+                count = self._live.receive(view[: activity.room])
                 if not isinstance(count, Need):
                     activity.room -= count
                     return count
@@ -172,7 +177,7 @@ class Channel:
             done = 0
             while done < len(whole):
                 await self._take_turns(activity, Need.WRITABLE)
-                with whole[done : done + TURN] as piece:
+                with whole[done : done + activity.room] as piece:
                     count = self._live.send(piece)
                 done += await self._note(activity, count)
 
@@ -183,7 +188,7 @@ class Channel:
             done = 0
             while done < length:
                 await self._take_turns(activity, Need.WRITABLE)
-                count = await send(fd, offset + done, length - done)
+                count = await send(fd, offset + done, min(length - done, activity.room))
                 done += await self._note(activity, count)
 
     async def finish(self) -> None:
@@ -220,7 +225,6 @@ class Channel:
         return self._link
 
     async def _send_span(self, fd: int, offset: int, length: int) -> int | Need:
-        length = min(length, TURN)
         await self._around.pages.warm(fd, offset, length)
         return self._live.send_span(fd, offset, length)
 
@@ -243,7 +247,7 @@ class Channel:
             return
         if need is Need.READABLE and self._live.pending():
             await self._pause()
-            activity.room = TURN
+            self._begin_turn(activity)
         else:
             await self._wait(activity, need)
 
@@ -275,7 +279,11 @@ class Channel:
             await waiter
         finally:
             activity.need = activity.waiter = None
-        activity.room = TURN
+        self._begin_turn(activity)
+
+    def _begin_turn(self, activity: Activity) -> None:
+        turns = self._around.turns
+        turns.moved(self, activity.renew(turns.share))
 
     def _watch(self, activity: Activity) -> None:
         """That something is waited for again means that something has moved."""
@@ -318,6 +326,7 @@ class Channel:
         except OSError as error:
             raise ConnectionLost(error.strerror or "") from error
         self._state = State.LINGERING
+        self._around.turns.left(self)
         self._around.reactor.removeWriter(self)
         self._around.reactor.addReader(self)
         self._linger_watch = self._around.timeouts.watch(LINGER_TIME, self._close)
@@ -341,6 +350,7 @@ class Channel:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
+        self._around.turns.left(self)
         self._around.reactor.removeReader(self)
         self._around.reactor.removeWriter(self)
         for watch in (self._reading.watch, self._writing.watch, self._linger_watch):

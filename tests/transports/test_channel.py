@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 from ecpds.errors import ConnectionLost, Corrupt, Stalled
 from ecpds.interfaces import IChannel
 from ecpds.transports import channel as channel_module
+from ecpds.transports import turns
 from ecpds.transports.channel import LINGER_BYTES, LINGER_TIME
 from tests.transports.pump import ChannelCase
 
@@ -240,7 +241,7 @@ class Both:
     def test_a_fast_peer_lets_others_have_their_turn(self: Any) -> None:
         here, there = self.channels()
         self.finish(there.write(bytes(1000)))
-        self.patch(channel_module, "TURN", 100)
+        self.patch(turns, "TURN", 100)
         here._reading.room = 100
         before = self.reactor.turns
         view = memoryview(bytearray(10))
@@ -255,7 +256,7 @@ class Both:
     def test_a_fast_reader_lets_others_have_their_turn(self: Any) -> None:
         here, there = self.channels()
         reader = self.begin(self.read_all(there))
-        self.patch(channel_module, "TURN", 100)
+        self.patch(turns, "TURN", 100)
         here._writing.room = 100
         before = self.reactor.turns
         self.finish(here.write(bytes(1000)))
@@ -266,6 +267,21 @@ class Both:
         self.assertGreaterEqual(self.reactor.turns - before, 9)
         self.finish(here.finish())
         self.assertEqual(self.finish(reader), bytes(1000) + CONTENT[:1000])
+
+    def test_many_busy_channels_share_a_turn(self: Any) -> None:
+        here, there = self.channels()
+        around = here._around
+        for number in range(15):
+            around.turns.moved(number, turns.LEAST)
+        reader = self.begin(self.read_all(there))
+        self.finish(here.write(CONTENT))
+        self.assertIn(here, around.turns._busy)
+        self.assertIn(here._writing.share, [turns.FEW * turns.TURN // busy for busy in (16, 17)])
+        self.finish(here.finish())
+        self.finish(reader)
+        self.assertEqual(around.turns._busy - {there}, set(range(15)))
+        there.abort()
+        self.assertEqual(around.turns._busy, set(range(15)))
 
     def test_an_idle_channel_costs_the_reactor_nothing(self: Any) -> None:
         here, there = self.channels()
