@@ -41,6 +41,9 @@ BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_TAGS))
 EDITS_SOURCES = "repository.edit"
 """The option of users who may change data sources."""
 
+SSH_NEEDS_BOTH = "portal.sshNeedsBoth"
+"""The option of users who log in over SSH with a key and a password."""
+
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -140,6 +143,7 @@ USER_OPTIONS = (
     Option("portal.updateLastLoginInformation", BOOLEAN, "whether the last login is noted; `true` unless set", True),
     Option(MAKES_BUCKETS, BOOLEAN, "whether S3's CreateBucket and DeleteBucket make and remove destinations", True),
     Option(EDITS_SOURCES, BOOLEAN, "whether the user may change data sources, and see reports of single transfers", True),
+    Option(SSH_NEEDS_BOTH, BOOLEAN, "whether SSH asks for a key and for the password, not for one of them", True),
     Option("portal.maxConnections", NUMBER, "FTP sessions at a time; `0`: any number", True),
     Option("portal.maxConnectionsSchedule", SCHEDULE, "connections at a time, by the time of day"),
     Option("portal.maxUploadBytes", SIZE, "bytes that may be put in one `portal.uploadPeriod`"),

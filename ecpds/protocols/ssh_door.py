@@ -12,10 +12,11 @@ from ecpds.errors import Refusal
 from ecpds.interfaces import IFileSystem, IPortal, ITimeouts
 from ecpds.keys import HostKey
 from ecpds.model import Origin
+from ecpds.options import SSH_NEEDS_BOTH
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.ssh_commands import run_command
 from ecpds.ssh.authorized import shown
-from ecpds.ssh.login import PASSWORD, PUBLICKEY
+from ecpds.ssh.login import INTERACTIVE, PASSWORD, PUBLICKEY
 from ecpds.ssh.server import SshServer
 from ecpds.ssh.streams import Asked, Stream, StreamChannel
 from ecpds.ssh.userkeys import UserKey
@@ -31,11 +32,15 @@ class Visitor:
     def who(self) -> str:
         return f"{shown(self.files.identity.login)} at {self.files.origin.address}"
 
+    @property
+    def needs_both(self) -> bool:
+        return bool(self.files.identity.options.get(SSH_NEEDS_BOTH) == "true")
+
 
 class PortalGate:
     """Lets in the portal's users. Any key may be offered: only a signature finds out whether it is somebody's."""
 
-    methods = PUBLICKEY + b"," + PASSWORD
+    methods = b",".join((PUBLICKEY, PASSWORD, INTERACTIVE))
 
     def __init__(self, portal: IPortal, node: str) -> None:
         self._portal = portal

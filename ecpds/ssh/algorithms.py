@@ -44,6 +44,8 @@ USER_KEYS = (
     b"ecdsa-sha2-nistp521",
     b"rsa-sha2-512",
     b"rsa-sha2-256",
+    b"sk-ssh-ed25519@openssh.com",
+    b"sk-ecdsa-sha2-nistp256@openssh.com",
 )
 """What users' keys may sign with."""
 

@@ -1,12 +1,14 @@
-"""Logging in with a public key or a password (RFC 4252), as far as a gate allows.
+"""Logging in with a public key, a password (RFC 4252), or the answer to a question for it (RFC 4256), as a gate allows.
 
 The client names a user, the service it wants (ssh-connection) and a method. For `publickey` it may first ask whether a
-key would do, and is told; then it signs, with that key, the session's identity and its request, and is in. Every other
-method is answered with those that there are. Requests are answered one at a time, in their order.
+key would do, and is told; then it signs, with that key, the session's identity and its request, and is in. Where the gate
+wants a key and a password, who has shown one of them is told to go on with the other. Every other method is answered with
+those that there are. Requests are answered one at a time, in their order.
 """
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -23,12 +25,15 @@ from twisted.python.failure import Failure
 from ecpds.ssh.authorized import AuthorizedKey, shown
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.quiet import UNHEARD
-from ecpds.ssh.rules import USERAUTH_REQUEST
+from ecpds.ssh.rules import USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST
 from ecpds.ssh.userkeys import BadKey, UserKey, wire_key
 
-FAILURE, SUCCESS, PK_OK = 51, 52, 60
+FAILURE, SUCCESS, PK_OK, INFO_REQUEST = 51, 52, 60, 60
 
-PUBLICKEY, PASSWORD = b"publickey", b"password"
+PUBLICKEY, PASSWORD, INTERACTIVE = b"publickey", b"password", b"keyboard-interactive"
+
+QUESTION = NS(b"") * 3 + struct.pack(">L", 1) + NS(b"Password: ") + b"\0"
+"""The one question that there is, whose answer is not shown."""
 CONNECTION = b"ssh-connection"
 
 FindKey = Callable[[UserKey], Awaitable[AuthorizedKey | None]]
@@ -41,6 +46,10 @@ class Admitted(Protocol):
     @property
     def who(self) -> str:
         """One safe piece of a log line."""
+
+    @property
+    def needs_both(self) -> bool:
+        """Whether one of key and password is not enough."""
 
 
 class Gate(Protocol):
@@ -65,6 +74,7 @@ class Login:
     user: str
     key: AuthorizedKey
     address: str
+    needs_both = False
 
     @property
     def who(self) -> str:
@@ -110,7 +120,14 @@ class PasswordAttempt:
     password: str = field(repr=False)
 
 
-def read_attempt(packet: bytes, session: bytes, methods: bytes) -> Attempt | PasswordAttempt | str:
+@frozen
+class Interactive:
+    """One request to be asked."""
+
+    user: str
+
+
+def read_attempt(packet: bytes, session: bytes, methods: bytes) -> Attempt | PasswordAttempt | Interactive | str:
     """A request by one of `methods`, or the name of another. Raises `Malformed`, `BadKey`, `WrongService`."""
     fields = Fields(packet)
     user, service, method = fields.text(), fields.string(), fields.string()
@@ -118,7 +135,21 @@ def read_attempt(packet: bytes, session: bytes, methods: bytes) -> Attempt | Pas
         raise WrongService
     if method not in methods.split(b","):
         return method.decode("ascii", "backslashreplace")
+    if method == INTERACTIVE:
+        fields.string(), fields.string()
+        fields.end()
+        return Interactive(user)
     return _read_password(user, fields) if method == PASSWORD else _read_key(user, fields, session)
+
+
+def read_answer(packet: bytes) -> str:
+    """The answer to our one question. Raises `Malformed`."""
+    fields = Fields(packet)
+    if fields.number() != 1:
+        raise Malformed("one question, another number of answers")
+    text = fields.text()
+    fields.end()
+    return text
 
 
 def _read_password(user: str, fields: Fields) -> PasswordAttempt | str:
@@ -155,7 +186,9 @@ class LoginService(SSHService):
         self._admit = admit
         self._tries = tries
         self._failures = 0
-        self._waiting: deque[bytes] = deque()
+        self._asked = ""
+        self._passed: tuple[str, bytes] | None = None
+        self._waiting: deque[tuple[int, bytes]] = deque()
         self._busy = False
         self._over = False
 
@@ -164,8 +197,8 @@ class LoginService(SSHService):
         self._waiting.clear()
 
     def packetReceived(self, messageNum: int, packet: bytes) -> None:
-        """A USERAUTH_REQUEST; the rules let nothing else through."""
-        self._waiting.append(packet)
+        """A USERAUTH_REQUEST, or the answer to a question; the rules let nothing else through."""
+        self._waiting.append((messageNum, packet))
         if len(self._waiting) > self._tries:
             self._give_up("too many requests at once", NO_MORE_METHODS)
         elif not self._busy:
@@ -175,7 +208,7 @@ class LoginService(SSHService):
     async def _answer_all(self) -> None:
         try:
             while self._waiting:
-                await self._answer(self._waiting.popleft())
+                await self._answer(*self._waiting.popleft())
         finally:
             self._busy = False
 
@@ -183,9 +216,15 @@ class LoginService(SSHService):
         self.log.failure("{address}: the login failed", failure, address=self.transport.address)
         self._give_up("the portal failed", NO_MORE_METHODS)
 
-    async def _answer(self, packet: bytes) -> None:
+    def _read(self, message: int, packet: bytes) -> Attempt | PasswordAttempt | Interactive | str:
+        self.transport.rules.asked = False
+        if message == USERAUTH_INFO_RESPONSE:
+            return PasswordAttempt(self._asked, read_answer(packet))
+        return read_attempt(packet, self.transport.sessionID, self._gate.methods)
+
+    async def _answer(self, message: int, packet: bytes) -> None:
         try:
-            attempt = read_attempt(packet, self.transport.sessionID, self._gate.methods)
+            attempt = self._read(message, packet)
         except Malformed as error:
             self._give_up(str(error), DISCONNECT_PROTOCOL_ERROR)
         except WrongService:
@@ -197,8 +236,15 @@ class LoginService(SSHService):
                 await self._try_key(attempt)
             elif isinstance(attempt, PasswordAttempt):
                 await self._try_password(attempt)
+            elif isinstance(attempt, Interactive):
+                self._ask(attempt.user)
             else:
                 self._refuse(f"method {attempt!a}", counts=attempt != "none")
+
+    def _ask(self, user: str) -> None:
+        self._asked = user
+        self.transport.rules.asked = True
+        self.transport.sendPacket(INFO_REQUEST, QUESTION)
 
     async def _try_key(self, attempt: Attempt) -> None:
         offered = f"user {shown(attempt.user)!r}, key {attempt.key.fingerprint}"
@@ -213,21 +259,31 @@ class LoginService(SSHService):
         elif not attempt.key.verify(attempt.algorithm, attempt.signature, attempt.signed):
             self._refuse(f"{offered}: the signature is wrong")
         else:
-            self._decide(await self._gate.with_key(attempt.user, attempt.key, self.transport.address), attempt.user, offered)
+            login = await self._gate.with_key(attempt.user, attempt.key, self.transport.address)
+            self._decide(login, attempt.user, PUBLICKEY, offered)
 
     async def _try_password(self, attempt: PasswordAttempt) -> None:
         login = await self._gate.with_password(attempt.user, attempt.password, self.transport.address)
-        self._decide(login, attempt.user, f"user {shown(attempt.user)!r}, password")
+        self._decide(login, attempt.user, PASSWORD, f"user {shown(attempt.user)!r}, password")
 
-    def _decide(self, login: Admitted | None, user: str, offered: str) -> None:
+    def _decide(self, login: Admitted | None, user: str, method: bytes, offered: str) -> None:
         if self._over:
             return
         if login is None:
             self._refuse(f"{offered}: not let in")
             return
+        if (login.needs_both and self._passed not in ((user, PUBLICKEY), (user, PASSWORD))) or self._passed == (user, method):
+            self._half_way(user, method)
+            return
         self.log.info("{who} logged in as {user!r}", who=login.who, user=shown(user))
         self.transport.sendPacket(SUCCESS, b"")
         self.transport.logged_in(self._admit(login))
+
+    def _half_way(self, user: str, method: bytes) -> None:
+        """Tell the client what it has yet to do (RFC 4252, section 5.1: partial success)."""
+        self._passed = (user, method)
+        left = [each for each in self._gate.methods.split(b",") if (each == PUBLICKEY) != (method == PUBLICKEY)]
+        self.transport.sendPacket(FAILURE, NS(b",".join(left)) + b"\1")
 
     def _refuse(self, reason: str, counts: bool = True) -> None:
         """Say no, `tries` times at most. That a client asks what methods there are (`none`) is no try."""

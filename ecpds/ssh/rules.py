@@ -15,7 +15,7 @@ from enum import Enum, auto
 
 DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG, SERVICE_REQUEST, EXT_INFO = 1, 2, 3, 4, 5, 7
 KEXINIT, NEWKEYS, KEX_FIRST = 20, 21, 30
-USERAUTH_REQUEST = 50
+USERAUTH_REQUEST, USERAUTH_INFO_RESPONSE = 50, 61
 GLOBAL_REQUEST, CHANNEL_OPEN = 80, 90
 CHANNEL_WINDOW_ADJUST, CHANNEL_DATA, CHANNEL_EXTENDED_DATA, CHANNEL_EOF, CHANNEL_CLOSE, CHANNEL_REQUEST = range(93, 99)
 
@@ -73,13 +73,18 @@ class OutOfOrder(Exception):
 
 
 class Rules:
-    """Where one connection stands. `strict` is set by the first KEXINIT, `guessed` by one with a wrong guess after it."""
+    """Where one connection stands.
+
+    `strict` is set by the first KEXINIT, `guessed` by one with a wrong guess after it, and `asked` by who has asked the
+    client a question in its login (RFC 4256): one answer may come, unless it begins anew.
+    """
 
     def __init__(self) -> None:
         self.phase = Phase.START
         self.exchange = Exchange.NONE
         self.strict = False
         self.guessed = False
+        self.asked = False
 
     @property
     def flows(self) -> bool:
@@ -88,6 +93,8 @@ class Rules:
 
     def allowed(self) -> frozenset[int]:
         expected = EXPECTED[self.phase] if self.exchange is Exchange.NONE else EXCHANGING[self.exchange]
+        if self.asked and self.phase is Phase.LOGIN:
+            expected |= {USERAUTH_INFO_RESPONSE}
         silent = self.phase is Phase.START and (self.strict or self.exchange is Exchange.NONE)
         return expected | {DISCONNECT} if silent else expected | ANY_TIME | {DISCONNECT}
 
@@ -110,6 +117,8 @@ class Rules:
             self.exchange = Exchange.NONE
             if self.phase is Phase.START:
                 self.phase = Phase.KEYED
+        elif message == USERAUTH_INFO_RESPONSE:
+            self.asked = False
         elif message == SERVICE_REQUEST:
             self.phase = Phase.LOGIN
 

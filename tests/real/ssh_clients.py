@@ -44,7 +44,7 @@ class Sftp:
         self._options = options
 
     def __call__(self, commands: str) -> str:
-        options = [*UNKNOWN_HOST, *PASSWORD_ONLY, "-oBatchMode=no", *self._options]
+        options = [*self._options, *UNKNOWN_HOST, *PASSWORD_ONLY, "-oBatchMode=no"]
         return with_password(["sftp", *options, "-P", self._port, "-b", "-", f"{LOGIN}@127.0.0.1"], commands + "\n")
 
     def put(self, source: Path, name: str) -> None:

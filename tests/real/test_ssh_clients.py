@@ -31,6 +31,7 @@ from tests.real.ssh_clients import (
     mounted,
     remote,
     ssh,
+    with_password,
 )
 
 NAME = "ein Ü und é; $(id) 'q'.bin"
@@ -192,6 +193,26 @@ class SshClients(RealTestCase):
                 run(command, "pwd\n")
             self.node.ecpds("user", "key", LOGIN, "add", f"{key}.pub")
             self.assertIn("Remote working directory: /", run(command, "pwd\n"))
+
+    def test_a_key_and_a_password(self) -> None:
+        self.need("sshpass")
+        key = self.folder / "both"
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)])
+        self.node.add_user("both")
+        self.node.ecpds("user", "key", "both", "add", f"{key}.pub")
+        self.node.ecpds("user", "set", "both", "--option", "portal.sshNeedsBoth=true")
+        words = ["sftp", *UNKNOWN_HOST, "-oBatchMode=no", "-P", str(self.node.ports["ssh"])]
+        one, other = ["-i", str(key), "-oIdentitiesOnly=yes"], ["-oPubkeyAuthentication=no", "-oNumberOfPasswordPrompts=1"]
+        for options in (one, [*one, "-oPreferredAuthentications=publickey,keyboard-interactive"]):
+            self.assertIn("Remote", with_password([*words, *options, "-b", "-", "both@127.0.0.1"], "pwd\n"))
+        for options in (other, [*one, "-oPreferredAuthentications=publickey"]):
+            with self.assertRaises(ClientFailed):
+                with_password([*words, *options, "-b", "-", "both@127.0.0.1"], "pwd\n")
+
+    def test_a_question_for_the_password(self) -> None:
+        self.need("sshpass")
+        client = Sftp(self.node, "-oPreferredAuthentications=keyboard-interactive")
+        self.assertIn("Remote working directory: /", client("pwd"))
 
     def test_a_wrong_password(self) -> None:
         self.need("sshpass")

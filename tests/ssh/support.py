@@ -24,7 +24,7 @@ from ecpds.config import Limits
 from ecpds.ssh.algorithms import CIPHERS, MACS
 from ecpds.ssh.authorized import AuthorizedKey, parse_line
 from ecpds.ssh.channels import Session, Terminal
-from ecpds.ssh.login import KeyGate, Login
+from ecpds.ssh.login import Gate, KeyGate, Login
 from ecpds.ssh.server import SshServer
 from ecpds.ssh.transport import SshConnection
 from ecpds.ssh.userkeys import UserKey
@@ -117,7 +117,7 @@ class SshTestCase(SynchronousTestCase):
         self.shells: list[EchoShell] = []
         self.server = SshServer(
             [Ed25519PrivateKey.generate()],
-            KeyGate(self.find),
+            self.gate(),
             self.open_channel,
             self.LIMITS,
             Timeouts(self.clock),
@@ -129,6 +129,9 @@ class SshTestCase(SynchronousTestCase):
 
     def _observe(self, event: Any) -> None:
         self.logged.append(formatEvent(event))
+
+    def gate(self) -> Gate:
+        return KeyGate(self.find)
 
     async def find(self, key: UserKey) -> AuthorizedKey | None:
         return next((line for line in self.keys if line.key == key), None)
