@@ -102,12 +102,12 @@ class Signer:
     def _hash(self, data: bytes) -> str:
         return hashlib.sha256(data).hexdigest()
 
-    def request(self, verb: str, mode: str, where: str, other_path: str | None = None) -> Request:
-        """One request, signed in its `header` or its `query`, or (`nothing`) not at all."""
+    def request(self, verb: str, mode: str, where: str, other_path: str | None = None, **more: str) -> Request:
+        """One request, signed in its `header` or its `query`, or (`nothing`) not at all; `more` are header fields."""
         method, path, query, _ = VERBS[verb]
         path = other_path or path
         content = BODIES.get(verb, b"")
-        fields = {"host": self._host}
+        fields = {"host": self._host, **{name.replace("_", "-"): value for name, value in more.items()}}
         payload = self._hash(content) if mode == "signed" else mode
         if where == "header":
             fields |= {"x-amz-date": self._stamp}
