@@ -148,15 +148,16 @@ def _axes(least: float, most: float, up: Any, first: str, last: str) -> Markup:
 
 
 def relations_plot(sources: Sequence[DataSource]) -> Markup:
-    """Sources on a circle, and an arrow for each transform from its source to its target."""
+    """Sources on an ellipse, and an arrow for each transform from its source to its target."""
     linked = {source.id for source in sources if source.transforms}
     linked |= {transform.target for source in sources for transform in source.transforms}
     shown = [source for source in sources if source.id in linked]
     if not shown:
         return Markup("")
-    size, radius = WIDTH, WIDTH / 2 - 90
+    height = min(WIDTH, 200 + 40 * len(shown))
+    wide, high = WIDTH / 2 - 90, height / 2 - 40
     angles = {source.id: 2 * pi * place / len(shown) - pi / 2 for place, source in enumerate(shown)}
-    places = {id_: (size / 2 + radius * cos(angle), size / 2 + radius * sin(angle)) for id_, angle in angles.items()}
+    places = {id_: (WIDTH / 2 + wide * cos(angle), height / 2 - 8 + high * sin(angle)) for id_, angle in angles.items()}
     marks = [
         Markup(
             '<defs><marker id="head" viewBox="0 0 8 8" refX="16" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
@@ -173,11 +174,11 @@ def relations_plot(sources: Sequence[DataSource]) -> Markup:
         node = '<a href="/repository/data_sources/{}"><circle class="node" cx="{:.1f}" cy="{:.1f}" r="9"/>'
         text = '<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text></a>'
         marks.append(Markup(node + text).format(source.id, x, y, x, y + 24, source.label))
-    return _picture("Which source leads to which", size, marks)
+    return _picture("Which source leads to which", height, marks)
 
 
 def _picture(title: str, height: float, marks: Sequence[Markup]) -> Markup:
-    head = Markup('<svg viewBox="0 0 {} {}" width="{}" height="{}" role="img"><title>{}</title>').format(
+    head = Markup('<svg class="plot" viewBox="0 0 {} {}" width="{}" height="{}" role="img"><title>{}</title>').format(
         WIDTH, height, WIDTH, height, title
     )
     return Markup("").join([head, *marks, Markup("</svg>")])
