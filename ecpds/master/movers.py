@@ -12,11 +12,14 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.config import Limits
-from ecpds.errors import NoSpace, NotFound, Refusal
+from ecpds.errors import NoSpace, NotFound, Refusal, Unavailable
 from ecpds.interfaces import IMoverControl
 from ecpds.master.placement import DEFAULT_GROUP, NO_READS, Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
 from ecpds.model import Placement, VolumeUse
+
+NAMED = 5
+"""Movers that a refusal names at most."""
 
 LOOK = 5.0
 """Seconds between two looks at the volumes."""
@@ -124,7 +127,7 @@ class Movers:
     async def place(
         self, copies: int, size: int, group: str | None = None, caller: str = "", avoid: Sequence[str] = ()
     ) -> tuple[Placement, ...]:
-        """Raises `NoSpace`, but not before it has looked again."""
+        """Raises `NoSpace`, but not before it has looked again; `Unavailable` where one that is away may have room."""
         wanted = Wanted(copies, size, group=group, caller=caller, avoid=frozenset(avoid))
         if self._clock.seconds() >= self._stale_at:
             self._refresh()
@@ -133,7 +136,13 @@ class Movers:
         except NoSpace:
             await self._look.run()
         self._refresh()
-        return self._placer.place(wanted)
+        try:
+            return self._placer.place(wanted)
+        except NoSpace:
+            away = [name for name, duty in self.duties.items() if duty is Duty.OPEN and not self._facts(name).present]
+            if away:
+                raise Unavailable(f"movers are away: {', '.join(away[:NAMED])}") from None
+            raise
 
     def ended(self, places: Sequence[Placement]) -> None:
         """What was to be stored there is, or came to nothing."""

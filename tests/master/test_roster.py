@@ -6,7 +6,7 @@ from typing import Any
 
 from ecpds.errors import NoSpace, NotFound, Unavailable
 from ecpds.master import roster
-from ecpds.master.movers import Facts
+from ecpds.master.movers import FRESH, Facts
 from ecpds.model import ANYTHING, DestinationChange, Receipt, VolumeUse
 from tests.contracts.master import SHA, Uploading
 from tests.master.support import MasterCase, MemoryMover
@@ -121,3 +121,17 @@ class Clusters(RosterCase):
         self.now(self.operations.change_destination("demo", DestinationChange(group="light")))
         where = [self.now(self.put(f"f{number}")).file.segments[0].copies[0].mover for number in range(40)]
         self.assertEqual((where.count("of-heavy"), where.count("of-light")), (30, 10))
+
+
+class Away(RosterCase):
+    def test_where_a_mover_that_is_away_may_have_room(self) -> None:
+        present = [True]
+        self.now(self.operations.drain_mover("mover-1", True))
+        self.master.register_mover(MemoryMover("mover-2"), lambda: Facts(present=present[0]))
+        self.now(self.put("a"))
+        present[0] = False
+        self.clock.advance(FRESH)
+        refusal = self.refused(Unavailable, self.master.allocate(self.request("b")))
+        self.assertIn("away: mover-2", refusal.sentence)
+        self.now(self.operations.drain_mover("mover-2", True))
+        self.refused(NoSpace, self.master.allocate(self.request("b")))
