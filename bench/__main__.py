@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import catalogue, control, crowd, fleet, ftp, memory, roundtrip, s3, small, sources, ssh
+from bench import catalogue, control, crowd, fleet, ftp, https, memory, roundtrip, s3, small, sources, ssh
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "memory": memory.run,
     "catalogue": catalogue.run,
     "ftp": ftp.run,
+    "https": https.run,
     "crowd": crowd.run,
     "ssh": ssh.run,
     "s3": s3.run,

@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from attrs import Attribute, evolve, field, fields, frozen
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+OPEN_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}=[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}")
 CATALOGUE_URL = re.compile(r"sqlite:///.+|postgresql\+psycopg://.+")
 ROLES = ("master", "mover", "ftp", "ssh", "https", "s3", "manhole")
 
@@ -194,6 +195,9 @@ class Https:
     plain_port: int | None = _port(None)
     certificate: str | None = None
     key: str | None = None
+    open_hosts: tuple[str, ...] = field(
+        default=(), validator=Check('a list of "HOST=LOGIN"', lambda pairs: all(map(OPEN_HOST.fullmatch, pairs)))
+    )
 
 
 @frozen
@@ -355,6 +359,7 @@ class Limits:
     """URLs that one request may ask the repository of data sources about."""
     source_body: int = _natural(16777216)
     """Bytes of a request to the repository that imports a configuration or asks about many URLs."""
+
 
 @frozen
 class Config:

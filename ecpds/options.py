@@ -130,6 +130,7 @@ SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES
 OPENNESS = _choice("private", "public-read", "public-read-write", "authenticated-read")
 ETAG = _choice("md5", "opaque")
 ORDER = _choice("asc", "desc")
+COLOR = _matching("colour", "a colour such as #14507f or navy", "#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6}|[a-z]{3,20}")
 SORT = _choice("name", "size", "target", "time")
 
 USER_OPTIONS = (
@@ -152,9 +153,9 @@ USER_OPTIONS = (
     Option("portal.downloadPeriod", PERIOD, "over which downloads are counted"),
     Option("portal.maxRangesAllowed", NUMBER, "ranges of one HTTP request; of more the whole file is sent", True),
     Option("portal.geoblocking", WORDS, "the only continents, countries and cities to come from"),
-    Option("portal.sort", SORT, "by what listings are sorted"),
-    Option("portal.order", ORDER, "and which way"),
-    Option("portal.simpleList", BOOLEAN, "listings in plain text"),
+    Option("portal.sort", SORT, "by what listings are sorted", True),
+    Option("portal.order", ORDER, "and which way", True),
+    Option("portal.simpleList", BOOLEAN, "listings in plain text", True),
     Option("portal.headerRegistry", TEXT, "headers that HTTP answers carry"),
     Option("portal.corsAllowOrigin", TEXT, "the site, such as `https://maps.example`, whose pages may read; `*`: any", True),
     Option("portal.shareLinks", BOOLEAN, "whether the user may make share links; `true` unless set", True),
@@ -167,12 +168,13 @@ USER_OPTIONS = (
     Option("portal.registrationAdminEmail", TEXT, "who is asked otherwise"),
     Option("portal.registrationEmailExtraVerify", TEXT, "text of the mail that verifies"),
     Option("portal.registrationEmailExtraAccess", TEXT, "text of the mail that lets in"),
-    Option("portal.accessGuide", BOOLEAN, "shown on pages"),
-    Option("portal.loginButton", BOOLEAN, "shown on pages"),
-    Option("portal.trafficStats", BOOLEAN, "shown on pages"),
+    Option("portal.color", COLOR, "of the pages", True),
+    Option("portal.accessGuide", BOOLEAN, "shown on pages", True),
+    Option("portal.loginButton", BOOLEAN, "shown on pages", True),
+    Option("portal.trafficStats", BOOLEAN, "shown on pages", True),
     *(
-        Option(f"portal.{name}", TEXT, "shown on pages")
-        for name in ("color", "title", "tab", "footer", "warning", "welcome", "msgTop", "msgDown")
+        Option(f"portal.{name}", TEXT, "shown on pages", True)
+        for name in ("title", "tab", "footer", "warning", "welcome", "msgTop", "msgDown")
     ),
 )
 

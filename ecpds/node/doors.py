@@ -26,6 +26,7 @@ from ecpds.node.means import Means
 from ecpds.portal.operator import Operator
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.data_headers import strict_transport
+from ecpds.protocols.data_open import OpenDoor, led_by_host, open_hosts
 from ecpds.protocols.data_shares import ShareDoor, share_sessions
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
@@ -105,9 +106,11 @@ class Doors:
         door = DataDoor(self._portal, self._node, limits, seconds, means.threads, random, lambda: ports)
         door.add_to(routes)
         ShareDoor(door, self._portal, share_sessions(random, seconds, limits.session_idle, limits.session_life)).add_to(routes)
+        OpenDoor(door, self._portal).add_to(routes)
         if self._repository is not None:
             RepositoryDoor(self._repository, door.gate, limits).add_to(routes)
-        return strict_transport(routes) if config.https.certificate else routes
+        led = led_by_host(routes, open_hosts(config.https.open_hosts)) if config.https.open_hosts else routes
+        return strict_transport(led) if config.https.certificate else led
 
     def _make_ftp(self) -> FtpFactory:
         means, config = self._means, self._means.config
