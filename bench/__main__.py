@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import catalogue, control, crowd, fleet, ftp, https, memory, roundtrip, s3, small, sources, ssh
+from bench import catalogue, control, crowd, fetch, fleet, ftp, https, memory, roundtrip, s3, small, sources, ssh
 from bench.options import Options, parse
 
 BENCHES: dict[str, Callable[[Options, Console], None]] = {
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Options, Console], None]] = {
     "fleet": fleet.run,
     "control": control.run,
     "sources": sources.run,
+    "fetch": fetch.run,
 }
 
 

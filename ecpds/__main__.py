@@ -134,8 +134,16 @@ def fetch() -> click.Command:
     return fetch_command(launch, nearby)
 
 
+def probe() -> click.Command:
+    from ecpds.node.fetching import launch
+    from ecpds.sources.fetch.probe_command import probe_command
+
+    return probe_command(launch, nearby)
+
+
 def with_fetch(commands: click.Group) -> click.Group:
     commands.add_command(Late("fetch", "Fetch files, each from where it is had fastest.", fetch))
+    subgroup(commands, "source").add_command(Late("probe", "Measure how fast each candidate is.", probe))
     return commands
 
 

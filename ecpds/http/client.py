@@ -53,6 +53,8 @@ class Ask:
     body: bytes = b""
     public: bool = False
     """Whether only a server with an address of the world's will do."""
+    repeatable: bool = False
+    """Whether a POST does no harm when it is done twice, as may happen over a kept connection that the server closes."""
 
     @property
     def authority(self) -> str:
@@ -225,7 +227,7 @@ class HttpClient:
 
     def _take(self, ask: Ask) -> Line | None:
         idle = self._idle.get(ask.place)
-        if ask.method not in ("GET", "HEAD") or not idle:
+        if not (ask.repeatable or ask.method in ("GET", "HEAD")) or not idle:
             return None
         line = idle.pop()
         if line.watch is not None:

@@ -2,8 +2,9 @@
 
 We send `POST BASE/api/v1/sources/resolve` with `{"urls": [...], "mechanisms": [...], "destination": LABEL}`, and get
 `{"resolutions": [{"url", "token", "destination", "candidates": [{"url", "mechanism", "options", "source_id", "source",
-"reason", "size", "digests"}, ...]}, ...]}`. Reports go to `POST BASE/api/v1/sources/reports`. An older repository (BDSS)
-knows neither: it is asked one URL at a time by its form, `POST BASE/transfers`, and told by `POST BASE/transfer_reports`.
+"reason", "size", "digests"}, ...]}, ...]}`. Each report goes to `POST BASE/api/v1/sources/reports`, over a kept connection.
+BASE is the URL without `/repository` at its end. An older repository (BDSS) knows neither: it is asked one URL at a time by
+its form, `POST BASE/transfers`, and told by `POST BASE/transfer_reports`.
 
 Reports wait in a bounded queue and are sent one call after the other; what can't be sent is dropped, and counted.
 """
@@ -29,7 +30,7 @@ ANSWER = 64 << 20
 """Bytes of one answer."""
 
 BATCH = 500
-"""URLs, and reports, of one call."""
+"""URLs of one call."""
 
 QUEUE = 10_000
 """Reports that may wait."""
@@ -88,9 +89,21 @@ class HttpRepository:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Unavailable("the repository's answer can't be read") from error
 
+    async def test_files(self) -> list[str]:
+        """The URLs of all sources' test files, each once. Raises `Unavailable`."""
+        answer = await self._call("GET", "/api/v1/sources", b"", (("Accept", "application/json"),), True)
+        try:
+            enabled = [each for each in answer["data_sources"] if each["enabled"]]
+            return list(dict.fromkeys(str(file["url"]) for each in enabled for file in each["test_files"]))
+        except (KeyError, TypeError) as error:
+            raise Unavailable("the repository's answer can't be read") from error
+
     # Reports
 
     def report(self, report: TransferReport) -> None:
+        """Take a report of a candidate that is a source's; those of plain URLs are nobody's."""
+        if report.source_id is None:
+            return
         if len(self._queue) >= QUEUE:
             self.dropped += 1
             return
@@ -102,27 +115,21 @@ class HttpRepository:
     async def _send_all(self) -> None:
         try:
             while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                 try:
-                    await self._send(batch)
+                    await self._send(self._queue.popleft())
                 except Refusal as refusal:
-                    self.dropped += len(batch)
-                    self.log.debug("{count} reports were not taken: {reason}", count=len(batch), reason=refusal.sentence)
+                    self.dropped += 1
+                    self.log.debug("a report was not taken: {reason}", reason=refusal.sentence)
         finally:
             self._sending = False
             if self._rested is not None:
                 self._rested.callback(None)
 
-    async def _send(self, batch: Sequence[TransferReport]) -> None:
-        if not self._old:
-            try:
-                text = json.dumps({"reports": [_report(each) for each in batch]})
-                await self._post("/api/v1/sources/reports", text, "application/json", root=True)
-                return
-            except NotFound:
-                self._old = True
-        for each in batch:
-            await self._post("/transfer_reports", urlencode(_old_report(each)), "application/x-www-form-urlencoded")
+    async def _send(self, report: TransferReport) -> None:
+        if self._old:
+            await self._post("/transfer_reports", urlencode(_old_report(report)), "application/x-www-form-urlencoded")
+        else:
+            await self._post("/api/v1/sources/reports", json.dumps(_report(report)), "application/json", root=True)
 
     async def flush(self) -> None:
         """Until all reports are sent, or it has taken too long."""
@@ -137,12 +144,16 @@ class HttpRepository:
     # One call
 
     async def _post(self, path: str, body: str, media: str, root: bool = False) -> Any:
+        headers = (("Content-Type", media), ("Accept", "application/json"))
+        return await self._call("POST", path, body.encode(), headers, root)
+
+    async def _call(self, method: str, path: str, body: bytes, headers: Sequence[tuple[str, str]], root: bool) -> Any:
         place: Place = self._place
         base = place.path.rstrip("/")
         target = f"{base.removesuffix('/repository') if root else base}{path}"
-        headers = (("Content-Type", media), ("Accept", "application/json"))
         secure = place.scheme == "https"
-        ask = Ask("POST", place.host, place.port or (443 if secure else 80), secure, target, headers, body.encode())
+        port = place.port or (443 if secure else 80)
+        ask = Ask(method, place.host, port, secure, target, headers, body, repeatable=True)
         asked = Deferred.fromCoroutine(self._exchange(ask)).addTimeout(PATIENCE, self._clock)
         try:
             return await asked
@@ -152,14 +163,19 @@ class HttpRepository:
     async def _exchange(self, ask: Ask) -> Any:
         reply: Reply = await self._client.send(ask)
         text = await reply.text(ANSWER)
+        try:
+            answer = json.loads(text) if text else None
+        except ValueError:
+            answer = None
+        if reply.status >= 300 and isinstance(answer, dict) and "error" in answer:
+            raise InvalidRequest(f"the repository said: {answer['error']}")
         if reply.status in (404, 405):
             raise NotFound("the repository does not know that")
         if reply.status >= 300:
             raise (Unavailable if reply.status >= 500 else InvalidRequest)(f"the repository said {reply.status}")
-        try:
-            return json.loads(text) if text else None
-        except ValueError as error:
-            raise NotSupported("that is no repository") from error
+        if answer is None and text:
+            raise NotSupported("that is no repository")
+        return answer
 
 
 OLD = frozenset({"curl", "session_authenticated_curl", "aspera", "gridftp_lite", "anonymous_gridftp", "scp"})

@@ -1,0 +1,81 @@
+"""`ecpds source probe`: its options, and the table or the lines that it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ecpds.errors import Refusal
+from ecpds.sources.fetch.command import FetchOptions, Launch
+from ecpds.sources.fetch.manifest import Wish
+from ecpds.sources.fetch.means import Means
+from ecpds.sources.fetch.parts import Settings
+from ecpds.sources.fetch.probe import LONGEST, MOST, Probed, Prober
+from ecpds.sources.fetch.repository import HttpRepository
+from ecpds.sources.fetch.run import NoRepository
+
+
+def probe_command(launch: Launch, nearby: Callable[[], str | None]) -> click.Command:
+    """The command; the arguments are as those of `fetch_command`."""
+
+    @click.command("probe")
+    @click.argument("urls", nargs=-1)
+    @click.option("-r", "--repository", metavar="URL", help="whose sources are probed; `none` to probe the URLs alone")
+    @click.option("-d", "--destination", metavar="LABEL", help="where we are, as the repository calls it")
+    @click.option("--bytes", "most", type=click.IntRange(1), default=MOST, show_default=True, help="of each file at most")
+    @click.option(
+        "--seconds", type=click.FloatRange(0.1), default=LONGEST, show_default=True, help="for each candidate at most"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="an object a line and candidate")
+    @click.option("--insecure", is_flag=True, help="take any certificate")
+    def probe(urls: tuple[str, ...], repository: str | None, destination: str | None, **given: Any) -> None:
+        """Fetch the beginning of each test file (or of URLs) from each candidate, and report how fast it came."""
+        base = repository if repository is not None else nearby()
+        base = None if base == "none" else base
+        if not urls and base is None:
+            raise click.UsageError("Name URLs, or a repository with -r.")
+        wishes = [Wish((url,)) for url in urls]
+        options = FetchOptions(
+            wishes, Path(), base, destination, False, given["as_json"], 1, Settings(), given["insecure"], None, False
+        )
+        bounds = given["most"], given["seconds"]
+        raise SystemExit(launch(options, lambda means, clock: work(options, bounds, means, clock), None))
+
+    return probe
+
+
+async def work(options: FetchOptions, bounds: tuple[int, float], means: Means, clock: Any) -> int:
+    """Probe all; 1 if a candidate gave nothing, or the repository no answer."""
+    http = HttpRepository(means.http, clock, options.repository) if options.repository else None
+    prober = Prober(means.tools(options.settings), http or NoRepository(), *bounds)
+    found: list[Probed] = []
+    try:
+        urls = [wish.urls[0] for wish in options.wishes] or (await http.test_files() if http is not None else [])
+        for answer, candidate in await prober.plan(urls, options.site):
+            probed = await prober.probe(answer, candidate)
+            found.append(probed)
+            if options.as_json:
+                click.echo(json.dumps(probed.as_json()))
+    except Refusal as refusal:
+        click.echo(f"ecpds: {refusal.sentence}", err=True)
+        return 1
+    if http is not None:
+        await http.flush()
+    if not options.as_json:
+        show(found)
+    return 0 if all(each.ok for each in found) else 1
+
+
+def show(found: Sequence[Probed]) -> None:
+    """A table, the fastest candidate first."""
+    for each in sorted(found, key=lambda each: -each.rate):
+        what = (
+            f"{each.rate / 1e6:10.2f} MB/s  {each.size:>10} bytes  {each.seconds:6.2f} s"
+            if each.ok
+            else f"failed: {each.reason}"
+        )
+        click.echo(f"{each.source or '-':20} {each.mechanism:8} {what}  {each.url}")
