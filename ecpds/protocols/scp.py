@@ -20,7 +20,8 @@ from ecpds.interfaces import IByteSink, IByteSource, IFileSystem, IUpload
 from ecpds.model import Entry
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
-from ecpds.protocols.sftp import Scatter, SftpMeans
+from ecpds.protocols.sftp import SftpMeans
+from ecpds.protocols.sftp_answers import Scatter
 from ecpds.ssh.streams import Stream
 
 LONGEST_LINE = 4096

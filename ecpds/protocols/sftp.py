@@ -2,51 +2,39 @@
 
 The client says INIT and we VERSION, with the extensions that there are; then it asks, as far ahead as it likes, and each
 request is answered in its turn, with what it asked for or with a status. What is not asked for yet waits in the window of
-the channel, so that a session never holds more than one answer.
+the channel, so that a session never holds more than one answer. Only the CLOSE of a file that was written waits for its
+commit beside what follows; whatever names a path waits for all of those first, so that it finds what was closed before.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from random import Random
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
-from zope.interface import implementer
+from twisted.python.failure import Failure
 
 from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, InvalidRequest, NotSupported, Refusal, TooManyConnections
-from ecpds.interfaces import IByteSink, IFileSystem
+from ecpds.interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
+from ecpds.protocols.sftp_answers import Answering, Scatter
+from ecpds.protocols.sftp_digests import check_file
 from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, open_file
 from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, LARGEST_PACKET, Code, Open, Type, read_attributes
 from ecpds.protocols.sftp_reader import BadFrame, PacketReader
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.streams import Pool, Stream
 
-BULK = 16384
-"""Bytes from which on data are worth a buffer to be sent from."""
+MOST_OWNERS = 1000
+"""Numbers of users and groups that one request may ask for."""
 
-DIGESTS = {"md5": "md5", "sha1": "sha1", "sha256": "sha256", "sha512": "sha512", "crc32": "crc32"}
-"""The names that draft-ietf-secsh-filexfer-extensions-00, section 3, has for digests, and the catalogue's."""
-
-SMALLEST_BLOCK, MOST_BLOCKS = 256, 256
-"""Bytes of a block of check-file, and how many of them one request may ask for."""
-
-EXTENSIONS: Mapping[str, str] = {
-    "posix-rename@openssh.com": "1",
-    "fsync@openssh.com": "1",
-    "limits@openssh.com": "1",
-    "expand-path@openssh.com": "1",
-    "home-directory": "1",
-    "check-file": "",
-}
-
-
-Scatter = Callable[[int, int, Sequence[memoryview]], Awaitable[None]]
-"""Fills buffers from an open file (descriptor, offset, buffers) without holding the reactor."""
+AT_ONCE = frozenset({Type.READ, Type.CLOSE, Type.FSTAT, Type.FSETSTAT, Type.READDIR, Type.OPEN})
+"""What need not wait until all that was closed is there. OPEN waits for its own path."""
 
 
 @frozen
@@ -60,36 +48,9 @@ class SftpMeans:
     pool: Pool
 
 
-@implementer(IByteSink)
-class Answering:
-    """What is read of a file, as the answer to one READ of `length` bytes: its head stands before the first of them."""
-
-    def __init__(self, stream: Stream, scatter: Scatter, request: bytes, length: int) -> None:
-        self._stream = stream
-        self._scatter = scatter
-        self._head = packets.data_head(request, length)
-
-    @property
-    def begun(self) -> bool:
-        return not self._head
-
-    async def write(self, data: bytes | memoryview) -> None:
-        head, self._head = self._head, b""
-        if len(data) < BULK:
-            await self._stream.write(b"".join((head, data)))
-            return
-        view = memoryview(data)
-
-        async def fill(offset: int, views: Sequence[memoryview]) -> None:
-            for each in views:
-                each[:] = view[offset : offset + len(each)]
-                offset += len(each)
-
-        await self._stream.send(head, len(data), fill)
-
-    async def send_file(self, fd: int, offset: int, length: int) -> None:
-        head, self._head = self._head, b""
-        await self._stream.send(head, length, lambda at, views: self._scatter(fd, offset + at, views))
+def _left(failure: Failure) -> None:
+    """Nobody is there to be told."""
+    failure.trap(ConnectionLost)  # type: ignore[no-untyped-call]
 
 
 class SftpSession:
@@ -102,6 +63,9 @@ class SftpSession:
         self._stream = stream
         self._means = means
         self._handles: dict[bytes, Handle] = {}
+        self._closing: list[Writing] = []
+        self._settling: Deferred[None] | None = None
+        self._speaking = DeferredLock()
         self._requests: dict[int, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             Type.OPEN: self._open,
             Type.CLOSE: self._close,
@@ -126,6 +90,7 @@ class SftpSession:
             b"limits@openssh.com": self._limits,
             b"expand-path@openssh.com": self._expand_path,
             b"home-directory": self._home,
+            b"users-groups-by-id@openssh.com": self._owners,
             b"check-file": self._check_handle,
             b"check-file-handle": self._check_handle,
             b"check-file-name": self._check_name,
@@ -138,17 +103,23 @@ class SftpSession:
             first = await reader.next()
             if first is None or first[0] != Type.INIT:
                 raise BadFrame("it does not begin with INIT")
-            await self._stream.write(packets.version(EXTENSIONS))
+            await self._stream.write(packets.version())
             while (packet := await reader.next()) is not None:
                 answer = await self._answer(packet, reader)
                 if answer:
-                    await self._stream.write(answer)
+                    await self._say(answer)
         except BadFrame as error:
             self.log.info("{who} ended: {reason}", who=self._files.identity.login, reason=str(error))
             return 1
         finally:
+            await self._settled()
             await self._drop()
         return 0
+
+    async def _say(self, answer: bytes) -> None:
+        """One answer at a time, whoever gives it."""
+        async with self._speaking:
+            await self._stream.write(answer)
 
     async def _drop(self) -> None:
         """What is still open when the session ends was not closed by the client: nothing of it is published."""
@@ -169,6 +140,8 @@ class SftpSession:
             raise BadFrame("a packet without a number") from error
         if type == Type.WRITE:
             return await self._guarded(request, self._write(request, fields, reader))
+        if type not in AT_ONCE:
+            await self._settled()
         handler = self._requests.get(type)
         if handler is None:
             return packets.status(request, Code.OP_UNSUPPORTED, NotSupported().sentence)
@@ -196,13 +169,14 @@ class SftpSession:
         path, flags = resolve_file("/", packets.path(fields)), Open(fields.number() & 0x3F)
         mtime = read_attributes(fields).mtime
         self._refuse_too_many()
+        await self._settled(path)
         handle = await open_file(self._files, path, flags)
         if isinstance(handle, Writing):
             handle.mtime = mtime
         return packets.handle(request, self._keep(handle))
 
     def _refuse_too_many(self) -> None:
-        if len(self._handles) >= self._means.limits.sftp_handles:
+        if len(self._handles) + len(self._closing) >= self._means.limits.sftp_handles:
             raise TooManyConnections(f"{len(self._handles)} files of this session")
 
     def _keep(self, handle: Handle) -> bytes:
@@ -212,7 +186,7 @@ class SftpSession:
         return name
 
     def _note_busy(self) -> None:
-        self._stream.busy(any(not isinstance(handle, Listing) for handle in self._handles.values()))
+        self._stream.busy(bool(self._closing) or any(not isinstance(each, Listing) for each in self._handles.values()))
 
     def _handle(self, fields: Fields) -> Handle:
         handle = self._handles.get(fields.string())
@@ -232,11 +206,34 @@ class SftpSession:
         handle = self._handles.pop(name, None)
         if handle is None:
             raise InvalidRequest("no such handle")
-        try:
-            await handle.close()
-        finally:
-            self._note_busy()
+        if isinstance(handle, Writing):
+            self._closing.append(handle)
+            Deferred.fromCoroutine(self._publish(request, handle)).addErrback(_left)
+            return b""
+        await handle.close()
+        self._note_busy()
         return packets.status(request, Code.OK)
+
+    async def _publish(self, request: bytes, handle: Writing) -> None:
+        try:
+            answer = await self._guarded(request, self._closed(request, handle))
+        finally:
+            self._closing.remove(handle)
+            self._note_busy()
+        settling, self._settling = self._settling, None
+        await self._say(answer)
+        if settling is not None:
+            settling.callback(None)
+
+    async def _closed(self, request: bytes, handle: Writing) -> bytes:
+        await handle.close()
+        return packets.status(request, Code.OK)
+
+    async def _settled(self, path: str | None = None) -> None:
+        """Return when nothing is being closed; or, where one is named, nothing of that path."""
+        while any(path in (None, handle.path) for handle in self._closing):
+            self._settling = Deferred()
+            await self._settling
 
     async def _read(self, request: bytes, fields: Fields) -> bytes:
         handle, offset, length = self._handle(fields), packets.offset(fields), fields.number()
@@ -247,7 +244,8 @@ class SftpSession:
             return packets.status(request, Code.EOF) if length else packets.data_head(request, 0)
         answering = Answering(self._stream, self._means.scatter, request, size)
         try:
-            await handle.read(answering, offset, size)
+            async with self._speaking:
+                await handle.read(answering, offset, size)
         except Refusal as refusal:
             if answering.begun:
                 # Some of the answer is sent, and what follows would be taken for the rest of it.
@@ -377,6 +375,15 @@ class SftpSession:
         fields.string()
         return packets.one_name(request, "/")
 
+    async def _owners(self, request: bytes, fields: Fields) -> bytes:
+        """OpenSSH's PROTOCOL, section 4.11: everything that a user sees is shown as its own."""
+        users, groups = fields.string(), fields.string()
+        fields.end()
+        name = packets.string(self._files.identity.login.encode())
+        if len(users) + len(groups) > MOST_OWNERS * 4:
+            raise InvalidRequest(f"more than {MOST_OWNERS} users and groups")
+        return packets.extended(request, *(packets.string(name * (len(each) // 4)) for each in (users, groups)))
+
     async def _check_handle(self, request: bytes, fields: Fields) -> bytes:
         handle = self._handle(fields)
         if not isinstance(handle, Reading):
@@ -387,17 +394,5 @@ class SftpSession:
         return await self._check(request, resolve_file("/", packets.path(fields)), fields)
 
     async def _check(self, request: bytes, path: str, fields: Fields) -> bytes:
-        """check-file of draft-ietf-secsh-filexfer-extensions-00, section 3: that of a whole file is in the catalogue."""
-        wanted, start, length, block = fields.text().split(","), packets.offset(fields), packets.offset(fields), fields.number()
-        name = next((name for name in wanted if name in DIGESTS), None)
-        if name is None:
-            raise NotSupported(f"digests other than {', '.join(DIGESTS)}")
-        size = (await self._files.stat(path)).size
-        end = min(start + length, size) if length else size
-        if start > end or (block and (block < SMALLEST_BLOCK or end - start > block * MOST_BLOCKS)):
-            raise InvalidRequest(f"bytes {start} to {end} of {size} in blocks of {block}")
-        found = b""
-        for at in range(start, end, block) if block else (start,):
-            span = min(block, end - at) if block else end - at
-            found += bytes.fromhex(await self._files.digest(path, DIGESTS[name], at, span))
+        name, found = await check_file(self._files, path, fields)
         return packets.extended(request, packets.string(b"check-file"), packets.string(name.encode()), found)

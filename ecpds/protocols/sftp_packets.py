@@ -36,6 +36,18 @@ WRITE_HEAD = 1 + 4 + (4 + HANDLE_SIZE) + 8 + 4
 """Bytes of a WRITE before its data, without the packet's length."""
 
 
+EXTENSIONS: Mapping[str, str] = {
+    "posix-rename@openssh.com": "1",
+    "fsync@openssh.com": "1",
+    "limits@openssh.com": "1",
+    "expand-path@openssh.com": "1",
+    "home-directory": "1",
+    "users-groups-by-id@openssh.com": "1",
+    "check-file": "",
+}
+"""What is said in VERSION, each with its own version."""
+
+
 class Type(IntEnum):
     """Packet types that clients send."""
 
@@ -166,8 +178,8 @@ def number(value: int) -> bytes:
     return struct.pack(">L", value)
 
 
-def version(extensions: Mapping[str, str]) -> bytes:
-    pairs = (string(name.encode()) + string(value.encode()) for name, value in extensions.items())
+def version() -> bytes:
+    pairs = (string(name.encode()) + string(value.encode()) for name, value in EXTENSIONS.items())
     return packet(ANSWER_VERSION, number(VERSION), *pairs)
 
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.config import Limits
-from ecpds.errors import ConnectionLost, refusals
+from ecpds.errors import ConnectionLost, Unavailable, refusals
 from ecpds.model import Origin
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER
@@ -256,3 +256,64 @@ class Hostile(SftpTestCase):
             if not self.status.called:
                 self.assertEqual(len(answers), 1)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class Closing(SftpTestCase):
+    """What follows a CLOSE that waits for its commit."""
+
+    def begin_to_close(self) -> bytes:
+        """A second file is open, too."""
+        first, second = self.open("/demo/a", CREATE), self.open("/demo/b", CREATE)
+        self.write(first, 0, b"hello")
+        self.tree.hold = Deferred()
+        self.assertEqual(self.ask(Type.CLOSE, first), [])
+        self.assertTrue(self.wires.is_busy)
+        return second
+
+    def commit(self) -> list[int]:
+        hold, self.tree.hold = self.tree.hold, None
+        assert hold is not None
+        hold.callback(None)
+        return [kind for kind, _ in packets_of(self.wires.sent)]
+
+    def test_other_files_go_on(self) -> None:
+        second = self.begin_to_close()
+        self.assertEqual(self.write(second, 0, b"meanwhile"), Code.OK)
+        self.assertEqual(self.one(Type.FSTAT, second)[0], ATTRS)
+        self.open("/demo/c", CREATE)
+        self.assertEqual(self.commit(), [STATUS])
+        self.assertEqual(self.code(Type.CLOSE, second), Code.OK)
+        self.assertEqual(self.content("demo/b"), b"meanwhile")
+
+    def test_what_names_a_path_finds_what_was_closed(self) -> None:
+        self.begin_to_close()
+        self.assertEqual(self.ask(Type.STAT, string(b"/demo/a")), [])
+        self.assertEqual(self.commit(), [STATUS, ATTRS])
+
+    def test_the_same_file_opened_again(self) -> None:
+        self.begin_to_close()
+        self.assertEqual(self.ask(Type.OPEN, string(b"/demo/a") + struct.pack(">L", Open.READ) + NO_ATTRIBUTES), [])
+        self.assertEqual(self.commit(), [STATUS, HANDLE])
+
+    def test_a_commit_that_fails_is_told(self) -> None:
+        self.begin_to_close()
+        hold, self.tree.hold = self.tree.hold, None
+        assert hold is not None
+        hold.errback(Unavailable())
+        ((kind, body),) = packets_of(self.wires.sent)
+        self.assertEqual((kind, body[4:8]), (STATUS, struct.pack(">L", Code.FAILURE)))
+
+    def test_the_client_leaves(self) -> None:
+        """It has said CLOSE, so the file is published all the same; the session ends after that."""
+        self.begin_to_close()
+        self.wires.ended = True
+        self.wires.arrive()
+        self.assertNoResult(self.status)
+        self.commit()
+        self.assertEqual(self.successResultOf(self.status), 0)
+        self.assertEqual(self.content("demo/a"), b"hello")
+
+    def test_owners(self) -> None:
+        numbers = string(struct.pack(">2L", 0, 7)) + string(struct.pack(">L", 0))
+        kind, body = self.one(Type.EXTENDED, string(b"users-groups-by-id@openssh.com"), numbers)
+        self.assertEqual((kind, body), (201, string(string(b"alice") * 2) + string(string(b"alice"))))
