@@ -53,7 +53,7 @@ class Membership:
         if member is None:
             self._members[name] = _Member(now, since=now)
             return
-        self.look(now)
+        self._look_at(member, now)
         if member.standing is Standing.GONE or now - member.heard > SUSPECT_AFTER:
             member.standing = Standing.SUSPECT
             member.since = now
@@ -69,11 +69,14 @@ class Membership:
     def look(self, now: float) -> None:
         """Let the time pass."""
         for member in self._members.values():
-            silent = now - member.heard
-            if member.standing is Standing.ALIVE and silent > SUSPECT_AFTER:
-                self._suspect(member, now)
-            if silent > GONE_AFTER:
-                member.standing = Standing.GONE
+            self._look_at(member, now)
+
+    def _look_at(self, member: _Member, now: float) -> None:
+        silent = now - member.heard
+        if member.standing is Standing.ALIVE and silent > SUSPECT_AFTER:
+            self._suspect(member, now)
+        if silent > GONE_AFTER:
+            member.standing = Standing.GONE
 
     def standing(self, name: str) -> Standing:
         """A node that was never heard of is gone."""
