@@ -46,6 +46,10 @@ SSH_NEEDS_BOTH = "portal.sshNeedsBoth"
 
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
+_RULE = re.compile(r" *\((==|!=|\.=|=\.) +([^()]{1,255})\) *([ !#-'*-~]+?)(?= *\(| *$)")
+_SETTABLE = re.compile(
+    "(?:Content-Type|Content-Language|Content-Disposition|Cache-Control|Expires|Link|X-[A-Za-z0-9-]{1,60})", re.I
+)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TIMES = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
@@ -100,6 +104,43 @@ def path_allowed(options: Mapping[str, str], permission: str, path: str) -> bool
     return text is None or pattern(text).fullmatch(path) is not None
 
 
+@frozen
+class HeaderRule:
+    """Header fields of files whose names fit."""
+
+    operator: str
+    text: str
+    fields: tuple[tuple[str, str], ...]
+
+    def fits(self, name: str) -> bool:
+        if self.operator == ".=":
+            return name.startswith(self.text)
+        if self.operator == "=.":
+            return name.endswith(self.text)
+        return (name == self.text) is (self.operator == "==")
+
+
+@lru_cache(1000)
+def header_rules(text: str) -> tuple[HeaderRule, ...]:
+    """The rules of a `portal.headerRegistry`; none where they can't be read, or name a field that is not a user's to set."""
+    found, end = [], 0
+    while (match := _RULE.match(text, end)) is not None:
+        pairs = tuple((name.strip(), value.strip()) for name, _, value in (each.partition("=") for each in match[3].split(";")))
+        if not all(_SETTABLE.fullmatch(name) and value for name, value in pairs):
+            return ()
+        found.append(HeaderRule(match[1], match[2], pairs))
+        end = match.end()
+    return tuple(found) if end == len(text) else ()
+
+
+def registered(options: Mapping[str, str], name: str) -> Mapping[str, str]:
+    """The header fields that a user's options give to a file of that name; of several rules the last one counts."""
+    text = options.get("portal.headerRegistry")
+    if text is None:
+        return {}
+    return dict(pair for rule in header_rules(text) if rule.fits(name) for pair in rule.fields)
+
+
 def _is_pattern(text: str) -> bool:
     return pattern(text) is not None
 
@@ -129,6 +170,11 @@ WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
 OPENNESS = _choice("private", "public-read", "public-read-write", "authenticated-read")
 ETAG = _choice("md5", "opaque")
+HEADERS = Type(
+    "headers",
+    "(OP TEXT) NAME=VALUE;NAME=VALUE, several one after the other; OP is ==, !=, .= (begins) or =. (ends)",
+    lambda text: bool(header_rules(text)),
+)
 ORDER = _choice("asc", "desc")
 COLOR = _matching("colour", "a colour such as #14507f or navy", "#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6}|[a-z]{3,20}")
 SORT = _choice("name", "size", "target", "time")
@@ -156,7 +202,7 @@ USER_OPTIONS = (
     Option("portal.sort", SORT, "by what listings are sorted", True),
     Option("portal.order", ORDER, "and which way", True),
     Option("portal.simpleList", BOOLEAN, "listings in plain text", True),
-    Option("portal.headerRegistry", TEXT, "headers that HTTP answers carry"),
+    Option("portal.headerRegistry", HEADERS, "what answers with a file carry besides, by its name", True),
     Option("portal.corsAllowOrigin", TEXT, "the site, such as `https://maps.example`, whose pages may read; `*`: any", True),
     Option("portal.shareLinks", BOOLEAN, "whether the user may make share links; `true` unless set", True),
     Option("portal.mqttPermission", TEXT, "what may be subscribed to"),

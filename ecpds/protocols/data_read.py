@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from random import Random
 
 from attrs import frozen
@@ -11,6 +12,7 @@ from ecpds.errors import Incomplete, NotPermitted, PreconditionFailed
 from ecpds.http.message import HttpError, IBody, Request, Response
 from ecpds.interfaces import IByteSink, IDownload, IFileSystem
 from ecpds.model import DataFile, Entry
+from ecpds.options import registered
 from ecpds.protocols.data_commands import Elsewhere
 from ecpds.protocols.data_headers import SAFE, Header, digests, media_type, representation, validators
 from ecpds.protocols.data_metalink import answer as metalink
@@ -89,15 +91,23 @@ class FileReader:
             raise HttpError(403, NotPermitted().sentence)
         if is_asked(request):
             return metalink(request, place, entry, elsewhere)
-        most = min(self._most_ranges, int(files.identity.options.get(MOST_RANGES, self._most_ranges)))
-        reply = self.decide(request, entry, entry.file, most)
-        reply.headers.extend(links(request, place, entry, elsewhere))
+        options = files.identity.options
+        most = min(self._most_ranges, int(options.get(MOST_RANGES, self._most_ranges)))
+
+        def decided(entry: Entry, file: DataFile) -> Reply:
+            reply = self.decide(request, entry, file, most)
+            if isinstance(reply.part, Span):
+                put_over(reply.headers, registered(options, entry.name))
+            reply.headers.extend(links(request, place, entry, elsewhere))
+            return reply
+
+        reply = decided(entry, entry.file)
         if reply.part is not None and request.method == "GET":
-            return await self._open(files, request, path, entry.file, reply, most)
+            return await self._open(files, path, entry.file, reply, decided)
         return Response(reply.status, reply.headers, b"" if reply.part is None else UnsentBody(reply.part.length))
 
     async def _open(
-        self, files: IFileSystem, request: Request, path: str, looked_at: DataFile, reply: Reply, most: int
+        self, files: IFileSystem, path: str, looked_at: DataFile, reply: Reply, decided: Callable[[Entry, DataFile], Reply]
     ) -> Response:
         """The reply of what was opened, which need no longer be what was looked at."""
         download = await files.open_read(path)
@@ -105,7 +115,7 @@ class FileReader:
             file = download.entry.file
             assert file is not None
             if file.id != looked_at.id:
-                reply = self.decide(request, download.entry, file, most)
+                reply = decided(download.entry, file)
         except BaseException as failure:
             download.close(failure)
             raise
@@ -136,6 +146,13 @@ class FileReader:
         parts = ByteRanges(tuple(wanted), media_type(name)[0], file.size, self._random.randbytes(16).hex())
         others = [header for header in headers if header[0] != "Content-Type"]
         return Reply(206, [("Content-Type", parts.content_type), *others], parts)
+
+
+def put_over(headers: list[Header], others: Mapping[str, str]) -> None:
+    """Set header fields, in the place of those of the same names. What keeps a file from acting stays as it is."""
+    names = {name.lower() for name in others}
+    headers[:] = [header for header in headers if header[0].lower() not in names]
+    headers.extend(others.items())
 
 
 def _ranges(request: Request, file: DataFile, most: int) -> list[Span] | None:

@@ -25,6 +25,7 @@ GOOD: dict[str, list[str]] = {
     "size": ["0", "10M", "2G"],
     "period": ["30d", "90"],
     "colour": ["#14507f", "#abc", "navy"],
+    "headers": ["(=. .nc) Content-Type=application/x-netcdf;X-Kind=grid (.= run) Cache-Control=max-age=60"],
     "words": ["ftp", "s3,https", "New York, France"],
     "schedule": ["08:00-20:00=5", "08:00-20:00=5,20:00-23:59=50"],
 }
@@ -37,6 +38,14 @@ BAD: dict[str, list[str]] = {
     "number": ["", "-1", "1.5", "many", "\u0664"],
     "size": ["", "-1", "1X"],
     "period": ["", "1y", "d"],
+    "headers": [
+        "",
+        "Content-Type=a/b",
+        "(=. .nc) Set-Cookie=a",
+        "(<< a) X-A=b",
+        "(=. .nc) Content-Security-Policy=x",
+        "(=. a)",
+    ],
     "colour": ["", "#12", "red;}", "url(x)", "#12345g"],
     "words": ["", "a,,b", "a;b"],
     "schedule": ["", "8-20=5", "24:00-25:00=1"],

@@ -7,6 +7,7 @@ import hashlib
 from random import Random
 from urllib.parse import quote
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -359,3 +360,18 @@ class NameTests(DoorTestCase):
         field = disposition(name, False)
         self.assertTrue(field.isascii() and field.isprintable())
         self.assertEqual(field.count('"'), 2)
+
+
+class Registered(DoorTestCase):
+    def test_headers_by_name(self) -> None:
+        text = "(=. .grib2) Content-Type=application/wmo-GRIB2;X-Kind=field (.= run) Cache-Control=max-age=60"
+        password, identity = self.portal.users["alice"]
+        self.portal.users["alice"] = (password, evolve(identity, options={"portal.headerRegistry": text}))
+        for name in ("run.grib2", "other.txt"):
+            self.tree.put(f"/demo/{name}", b"0123456789")
+        for fields in ({}, {"Range": "bytes=0-1"}):
+            seen = self.ask("GET", "/data/demo/run.grib2", fields)
+            self.assertEqual(seen.headers.get_all("content-type"), ["application/wmo-GRIB2"])
+            self.assertEqual((seen.headers.get("x-kind"), seen.headers.get_all("cache-control")), ("field", ["max-age=60"]))
+            self.assertIn("sandbox", seen.headers.get("content-security-policy") or "")
+        self.assertIsNone(self.ask("GET", "/data/demo/other.txt").headers.get("x-kind"))
