@@ -65,12 +65,21 @@ def tag(id_: int, size: int, digests: Mapping[str, str]) -> str:
 
 def checksum(file: DataFile) -> tuple[str, str, str] | None:
     """A file's checksum: algorithm, value in base64, and type."""
+    kind = checksum_kind(file)
+    if kind is None:
+        return None
+    algorithm, type_ = kind
+    if type_ == checksums.COMPOSITE:
+        return algorithm, file.metadata[CHECKSUM].split(" ")[2], type_
+    return algorithm, checksums.encoded(file.digests[algorithm]), type_
+
+
+def checksum_kind(file: DataFile) -> tuple[str, str] | None:
+    """The algorithm and the type of a file's checksum."""
     chosen = file.metadata.get(CHECKSUM, "crc64nvme")
     if chosen.startswith(checksums.COMPOSITE):
-        _, algorithm, value = chosen.split(" ")
-        return algorithm, value, checksums.COMPOSITE
-    digest = file.digests.get(chosen)
-    return (chosen, checksums.encoded(digest), checksums.FULL) if digest else None
+        return chosen.split(" ")[1], checksums.COMPOSITE
+    return (chosen, checksums.FULL) if chosen in file.digests else None
 
 
 def checksum_headers(file: DataFile) -> list[Header]:

@@ -172,9 +172,9 @@ def _contents(call: Call, entry: Entry, shown: bool) -> Node:
         ("Size", entry.size),
         ("StorageClass", "STANDARD"),
     ]
-    checksum = s3_headers.checksum(file) if file else None
-    if checksum is not None:
-        nodes += [("ChecksumAlgorithm", checksum[0].upper()), ("ChecksumType", checksum[2])]
+    kind = s3_headers.checksum_kind(file) if file else None
+    if kind is not None:
+        nodes += [("ChecksumAlgorithm", kind[0].upper()), ("ChecksumType", kind[1])]
     return ("Contents", [*nodes, owner(call)] if shown else nodes)
 
 

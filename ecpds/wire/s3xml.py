@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +18,8 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 TYPE = ("Content-Type", "application/xml")
+
+_MARKUP = re.compile("[&<>\r]")
 
 Node = tuple[str, Union[str, int, bool, "Sequence[Node]", None]]
 """An element: its name, and its text, a number, or its children. None: the element is left out."""
@@ -52,7 +55,7 @@ def _add(out: list[str], children: Sequence[Node]) -> None:
 
 def _escaped(text: str) -> str:
     """A carriage return that stands as it is is read as a line feed (XML 1.0 section 2.11)."""
-    return text if text.isalnum() else escape(text, {"\r": "&#13;"})
+    return escape(text, {"\r": "&#13;"}) if _MARKUP.search(text) else text
 
 
 def _encoded(text: str) -> bytes:
