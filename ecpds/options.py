@@ -48,7 +48,7 @@ DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _RULE = re.compile(r" *\((==|!=|\.=|=\.) +([^()]{1,255})\) *([ !#-'*-~]+?)(?= *\(| *$)")
 _SETTABLE = re.compile(
-    "(?:Content-Type|Content-Language|Content-Disposition|Cache-Control|Expires|Link|X-[A-Za-z0-9-]{1,60})", re.I
+    "Content-(?:Type|Language|Disposition)|Cache-Control|Expires|Link|X-(?!Content-Type-Options)[A-Z0-9-]{1,60}", re.I
 )
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TIMES = r"([01][0-9]|2[0-3]):[0-5][0-9]"

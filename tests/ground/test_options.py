@@ -39,11 +39,10 @@ BAD: dict[str, list[str]] = {
     "size": ["", "-1", "1X"],
     "period": ["", "1y", "d"],
     "headers": [
-        "",
         "Content-Type=a/b",
         "(=. .nc) Set-Cookie=a",
         "(<< a) X-A=b",
-        "(=. .nc) Content-Security-Policy=x",
+        "(=. .nc) X-Content-Type-Options=x",
         "(=. a)",
     ],
     "colour": ["", "#12", "red;}", "url(x)", "#12345g"],
