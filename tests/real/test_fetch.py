@@ -219,3 +219,34 @@ class FetchingFromRealServers(TestCase):
     def test_a_repository_that_is_down(self) -> None:
         answer = self.fetch("-r", f"http://127.0.0.1:{free_port()}/repository", f"{self.urls['fast']}/f000")
         self.assertEqual(answer[0]["status"], "done")
+
+    def test_through_the_nodes_own_repository(self) -> None:
+        hosts = {name: self.urls[name].partition("://")[2] for name in ("s0", "fast")}
+        matcher = {
+            name: {"type": "regular_expression", "options": {"pattern": f"^http://{host}/"}} for name, host in hosts.items()
+        }
+        change = {"type": "change_host", "options": {"new_host": hosts["fast"]}, "target": "fast", "for_destinations": []}
+        sources = [
+            {
+                "label": name,
+                "description": None,
+                "transfer_mechanism": {"type": "http", "options": {}},
+                "test_files": [f"http://{hosts[name]}/f003"],
+                "transforms": [change] if name == "s0" else [],
+                "url_matchers": [matcher[name]],
+            }
+            for name in hosts
+        ]
+        configuration = self.out / "sources.json"
+        configuration.write_text(json.dumps({"data_sources": sources, "destinations": []}))
+        self.node.ecpds("source", "import", str(configuration))
+        configuration.unlink()
+        base = f"http://127.0.0.1:{self.node.ports['https_plain']}/repository"
+        answer = self.fetch("-r", base, f"{self.urls['s0']}/f002")[0]
+        self.assertEqual(answer["attempts"][0]["url"], f"http://{hosts['fast']}/f002")
+        self.assert_whole("f002")
+        listed = {each["label"]: each for each in self.node.json_lines("source", "list")}
+        self.assertGreater(listed["fast"]["reports"], 0, "the report did not arrive")
+        probed = self.node.try_ecpds("source", "probe", "-r", base, "--json")
+        self.assertEqual(probed.returncode, 0, probed.stderr)
+        self.assertEqual(len(probed.stdout.splitlines()), 3)
