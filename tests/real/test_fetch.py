@@ -222,9 +222,6 @@ class FetchingFromRealServers(TestCase):
 
     def test_through_the_nodes_own_repository(self) -> None:
         hosts = {name: self.urls[name].partition("://")[2] for name in ("s0", "fast")}
-        matcher = {
-            name: {"type": "regular_expression", "options": {"pattern": f"^http://{host}/"}} for name, host in hosts.items()
-        }
         change = {"type": "change_host", "options": {"new_host": hosts["fast"]}, "target": "fast", "for_destinations": []}
         sources = [
             {
@@ -233,7 +230,7 @@ class FetchingFromRealServers(TestCase):
                 "transfer_mechanism": {"type": "http", "options": {}},
                 "test_files": [f"http://{hosts[name]}/f003"],
                 "transforms": [change] if name == "s0" else [],
-                "url_matchers": [matcher[name]],
+                "url_matchers": [{"type": "regular_expression", "options": {"pattern": f"^http://{hosts[name]}/"}}],
             }
             for name in hosts
         ]
