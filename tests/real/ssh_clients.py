@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.real.clients import LIMIT, run
-from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, ROOT, Node
 
 UNKNOWN_HOST = ["-q", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
 
@@ -269,6 +270,41 @@ class Asyncssh:
 
     def delete(self, name: str) -> None:
         self._with_session(lambda session: session.remove(remote(name)))
+
+
+class Ssh2Sftp:
+    """The npm client ssh2-sftp-client, under Node."""
+
+    program = "node"
+    modules = ROOT / "build" / "node" / "node_modules"
+
+    def __init__(self, node: Node) -> None:
+        access = {"host": "127.0.0.1", "port": node.ports["ssh"], "username": LOGIN, "password": PASSWORD}
+        script = str(Path(__file__).with_name("ssh2_sftp.cjs"))
+        self._command = ["node", script, str(self.modules), json.dumps(access)]
+
+    @classmethod
+    def missing(cls) -> str | None:
+        there = (cls.modules / "ssh2-sftp-client").exists()
+        return None if there else "ssh2-sftp-client is not installed; bin/test installs it"
+
+    def __call__(self, action: str, *words: str) -> str:
+        return run([*self._command, action, *words])
+
+    def put(self, source: Path, name: str) -> None:
+        self("put", str(source), remote(name))
+
+    def get(self, name: str, target: Path) -> None:
+        self("get", remote(name), str(target))
+
+    def list(self) -> str:
+        return self("list", remote(""))
+
+    def rename(self, source: str, target: str) -> None:
+        self("rename", remote(source), remote(target))
+
+    def delete(self, name: str) -> None:
+        self("delete", remote(name))
 
 
 @contextmanager

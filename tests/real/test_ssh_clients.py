@@ -28,6 +28,7 @@ from tests.real.ssh_clients import (
     Rclone,
     Scp,
     Sftp,
+    Ssh2Sftp,
     mounted,
     remote,
     ssh,
@@ -167,6 +168,16 @@ class SshClients(RealTestCase):
 
     def test_asyncssh(self) -> None:
         self.round_trip(Asyncssh(self.node), NAME)
+
+    def test_ssh2_sftp_client(self) -> None:
+        if why := Ssh2Sftp.missing():
+            raise SkipTest(why)
+        client = Ssh2Sftp(self.node)
+        self.round_trip(client, NAME)
+        source, digest = self.random_file(MANY_SIZE)
+        client.put(source, "new.part")
+        client("replace", remote("new.part"), remote("new"))
+        self.assertEqual(self.node.json("file", "show", remote("new"))["digests"]["sha256"], digest)
 
     def test_sshfs(self) -> None:
         self.need("sshfs")
