@@ -8,9 +8,9 @@ from ecpds.errors import AlreadyExists, NotSupported, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.interfaces import IDownload, IFileSystem, IThreads
 from ecpds.model import ANYTHING, EMPTY, Condition, DataFile, Entry
+from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.data_headers import SAFE, digests, validators
 from ecpds.protocols.data_place import Place
-from ecpds.protocols.s3_write import FromDownload
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
 from ecpds.wire.ranges import Span

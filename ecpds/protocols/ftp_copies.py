@@ -10,9 +10,9 @@ import re
 
 from ecpds.model import EMPTY
 from ecpds.protocols import ftp_replies as replies
+from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.ftp_interpreter import Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
-from ecpds.protocols.s3_write import FromDownload
 from ecpds.wire.ranges import Span
 
 TWO_PATHS = re.compile(r'(?:"((?:[^"]|"")+)"|(\S+)) +(?:"((?:[^"]|"")+)"|(\S.*))')

@@ -13,12 +13,13 @@ from ecpds.errors import InvalidRequest, NotFound
 from ecpds.http.message import Response
 from ecpds.model import Completion, Condition, DataFile, Entry, MultipartUpload, UploadPart
 from ecpds.protocols import s3_headers, s3_tags
+from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import write_condition
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, malformed_xml
 from ecpds.protocols.s3_lists import owner
-from ecpds.protocols.s3_write import FromDownload, mismatch, open_source, source_span, wanted
+from ecpds.protocols.s3_write import mismatch, open_source, source_span, wanted
 from ecpds.wire import checksums, s3xml
 from ecpds.wire.ranges import Span
 from ecpds.wire.s3xml import Node

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
-from zope.interface import implementer
 
 from ecpds.errors import (
     AlreadyExists,
@@ -20,9 +18,10 @@ from ecpds.errors import (
     Refusal,
 )
 from ecpds.http.message import Response
-from ecpds.interfaces import IByteSink, IByteSource, IDownload, IThreads
+from ecpds.interfaces import IDownload
 from ecpds.model import ANYTHING, Condition, DataFile
 from ecpds.protocols import s3_headers, s3_tags
+from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.s3_acl import check_visitor, of_object
 from ecpds.protocols.s3_call import EMPTY_MD5, Body, Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import check_read, deletion_condition, failed, write_condition
@@ -177,45 +176,6 @@ async def delete_objects(call: Call) -> Response:
 
 
 # Copies.
-
-
-@implementer(IByteSink)
-class Into:
-    """A sink that fills a buffer."""
-
-    def __init__(self, view: memoryview, threads: IThreads) -> None:
-        self._view = view
-        self._threads = threads
-
-    async def write(self, data: bytes | memoryview) -> None:
-        self._view[: len(data)] = data
-        self._view = self._view[len(data) :]
-
-    async def send_file(self, fd: int, offset: int, length: int) -> None:
-        while length:
-            count = await self._threads.run(os.preadv, fd, [self._view[:length]], offset)
-            if not count:
-                raise NotFound("the source ended before its length")
-            self._view = self._view[count:]
-            offset, length = offset + count, length - count
-
-
-@implementer(IByteSource)
-class FromDownload:
-    """A span of an open file as a source."""
-
-    def __init__(self, download: IDownload, span: Span, threads: IThreads) -> None:
-        self._download = download
-        self._offset, self._left = span.offset, span.length
-        self._threads = threads
-
-    async def read_into(self, view: memoryview) -> int:
-        count = min(len(view), self._left)
-        if count:
-            await self._download.send(Into(view[:count], self._threads), self._offset, count)
-            self._offset += count
-            self._left -= count
-        return count
 
 
 async def open_source(call: Call) -> IDownload:
