@@ -23,7 +23,8 @@ from ecpds.sources.fetch.outcomes import Progress, Task
 from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile
 from ecpds.sources.fetch.spans import WORTH, Span, Spans
 from ecpds.sources.fetch.stage import Stage
-from ecpds.sources.mechanisms.base import IMechanism, IOpened
+from ecpds.sources.fetch.worker import Worker
+from ecpds.sources.mechanisms.base import IOpened
 
 BUFFER = 1 << 20
 """Bytes of the buffers of a connection."""
@@ -34,38 +35,14 @@ UNKNOWN = 1 << 62
 SAMPLE = 1 << 16
 """Bytes by which a source shows that it has the same file."""
 
-LARGE = 4 << 20
+LARGE, LONG = 4 << 20, 2.0
 """Bytes for which other sources are asked to join, and seconds that are long enough to ask them for less."""
-LONG = 2.0
 
 TICK = 0.5
 """Seconds between two looks at who is slow."""
 
 SETTLED = 2.0
 """Seconds after which a connection's rate is taken for what it is."""
-
-
-class Worker:
-    """One connection's share: its source and its span. `until` is where its stream ends; None: at the end of the file."""
-
-    def __init__(self, source: Source, span: Span, now: float) -> None:
-        self.source = source
-        self.span = span
-        self.opened: IOpened | None = None
-        self.until: int | None = None
-        self.dismissed = False
-        self.began = now
-        self.marked = now
-        self.fresh = 0
-        self.rate: float | None = None
-
-    def pace(self, now: float) -> float:
-        """Bytes a second, by what is known by now."""
-        waited = now - self.marked
-        current = self.fresh / waited if waited > 1.0 else None
-        if self.rate is None:
-            return current if current is not None else 0.0
-        return self.rate if current is None else min(self.rate, current)
 
 
 class Swarm:
@@ -105,7 +82,7 @@ class Swarm:
 
     def open(self, source: Source, offset: int, end: int | None = None) -> Deferred[IOpened]:
         """Open a source at an offset."""
-        mechanism: IMechanism = self._tools.native[source.candidate.mechanism]
+        mechanism = self._tools.native[source.candidate.mechanism]
         version = source.about.version if source.about is not None else ""
         return Deferred.fromCoroutine(mechanism.open(source.candidate, offset, end, version))
 
@@ -213,7 +190,8 @@ class Swarm:
             if worker.opened is None:
                 await self._open_at(worker)
             await self._stream(worker)
-            self._completed(worker)
+            source.strikes = 0
+            self._tools.paces.went_well(source.candidate)
             rate = worker.pace(self._now) or None
             alone = self._alone(source)
             if worker.until is None and self.spans.extend(worker.span, rate, alone):
@@ -231,13 +209,8 @@ class Swarm:
         others = {span: rate for span, rate in self._rates().items() if span is not worker.span}
         return self.spans.take_over(worker.pace(self._now), others)
 
-    def _completed(self, worker: Worker) -> None:
-        """A span has come whole, which makes up for failures before it."""
-        worker.source.strikes = 0
-        self._tools.paces.went_well(worker.source.candidate)
-
     async def _open_at(self, worker: Worker) -> None:
-        mechanism: IMechanism = self._tools.native[worker.source.candidate.mechanism]
+        mechanism = self._tools.native[worker.source.candidate.mechanism]
         span = worker.span
         worker.until = span.end if mechanism.many and span.end < self.spans.size else None
         worker.marked = self._now

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
@@ -28,19 +27,31 @@ from ecpds.errors import (
     LoginFailed,
     NotFound,
     NotPermitted,
-    NotSupported,
     PreconditionFailed,
     Refusal,
     Stalled,
-    Unavailable,
 )
 from ecpds.interfaces import ITimeouts, IWatch
 from ecpds.sources.mechanisms.base import About, Credentials, ILister, IMechanism, IOpened, Listed, Place, parse_url
+from ecpds.sources.mechanisms.sftp_channel import (
+    ATTRS,
+    CLOSE,
+    DATA,
+    FSTAT,
+    HANDLE,
+    NAME,
+    OPEN,
+    OPENDIR,
+    READ,
+    READDIR,
+    STAT,
+    STATUS,
+    SftpChannel,
+    about_of,
+    expect,
+)
 from ecpds.ssh.client import KnownHosts, SshClient
 from ecpds.ssh.fields import Fields, Malformed
-
-INIT, OPEN, CLOSE, READ, FSTAT, OPENDIR, READDIR, STAT = 1, 3, 4, 5, 8, 11, 12, 17
-VERSION, STATUS, HANDLE, DATA, NAME, ATTRS = 2, 101, 102, 103, 104, 105
 
 READ_SIZE = 32768
 """Bytes of one read: what every server must give (section 3)."""
@@ -48,121 +59,14 @@ READ_SIZE = 32768
 AHEAD = 64
 """Reads that are under way at once."""
 
-WINDOW = 4 << 20
-LARGEST = 1 << 18
-"""Bytes that the server may send ahead of us, and of one packet."""
-
 KEPT = 20.0
 KEPT_EACH = 4
-
-REFUSALS: dict[int, type[Refusal]] = {2: NotFound, 3: NotPermitted, 6: ConnectionLost, 7: ConnectionLost, 8: NotSupported}
-"""What a status means (section 7); any other is `Unavailable`."""
 
 
 class SshDialer(Protocol):
     """What connects a protocol: `transports.outgoing.Outgoing`."""
 
     async def protocol(self, host: str, port: int, made: TwistedProtocol) -> None: ...
-
-
-class SftpChannel(SSHChannel):
-    """The subsystem's channel: requests by number, each with its answer."""
-
-    name = b"session"
-    conn: Any
-
-    def __init__(self, started: Deferred[SftpChannel]) -> None:
-        super().__init__(localWindow=WINDOW, localMaxPacket=LARGEST)
-        self._started = started
-        self._buffer = bytearray()
-        self._number = 0
-        self._waiting: dict[int, Deferred[tuple[int, Fields]]] = {}
-        self.alive = True
-
-    def channelOpen(self, specificData: bytes) -> None:
-        asked = self.conn.sendRequest(self, b"subsystem", NS(b"sftp"), wantReply=True)
-        asked.addCallbacks(lambda _: self.write(_packet(INIT, struct.pack(">L", 3))), lambda _: self._refuse())  # type: ignore[no-untyped-call]
-
-    def openFailed(self, reason: Any) -> None:
-        self._refuse()
-
-    def _refuse(self) -> None:
-        if not self._started.called:
-            self._started.errback(NotSupported("the server has no SFTP"))
-
-    def dataReceived(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= 4:
-            length = int.from_bytes(self._buffer[:4], "big")
-            if not 1 <= length <= LARGEST:
-                self.loseConnection()  # type: ignore[no-untyped-call]
-                return
-            if len(self._buffer) < 4 + length:
-                return
-            packet = bytes(self._buffer[4 : 4 + length])
-            del self._buffer[: 4 + length]
-            self._packet(packet[0], Fields(packet[1:]))
-
-    def _packet(self, kind: int, fields: Fields) -> None:
-        if kind == VERSION:
-            if not self._started.called:
-                self._started.callback(self)
-            return
-        try:
-            waiter = self._waiting.pop(fields.number(), None)
-        except Malformed:
-            self.loseConnection()  # type: ignore[no-untyped-call]
-            return
-        if waiter is not None:
-            waiter.callback((kind, fields))
-
-    def ask(self, kind: int, body: bytes) -> Deferred[tuple[int, Fields]]:
-        """Send a request; its answer's type and fields."""
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        waiter: Deferred[tuple[int, Fields]] = Deferred()
-        if not self.alive:
-            waiter.errback(ConnectionLost())
-            return waiter
-        self._waiting[self._number] = waiter
-        self.write(_packet(kind, struct.pack(">L", self._number) + body))  # type: ignore[no-untyped-call]
-        return waiter
-
-    def closed(self) -> None:
-        self.alive = False
-        waiting, self._waiting = self._waiting, {}
-        for waiter in waiting.values():
-            waiter.errback(ConnectionLost("the SSH connection ended"))
-        self._refuse()
-
-    def end(self) -> None:
-        self.conn.transport.abort()
-
-
-def _packet(kind: int, body: bytes) -> bytes:
-    return struct.pack(">LB", len(body) + 1, kind) + body
-
-
-def _expect(answer: tuple[int, Fields], kind: int) -> Fields:
-    """The fields of an answer of that kind. Raises what a status means."""
-    got, fields = answer
-    if got == kind:
-        return fields
-    if got != STATUS:
-        raise InvalidRequest("the server's answer is not of the kind that was asked for")
-    code = fields.number()
-    raise REFUSALS.get(code, Unavailable)(f"the server said {code} {fields.string().decode('utf-8', 'replace')[:200]}")
-
-
-def _about(fields: Fields) -> About:
-    """The attributes of a file (section 5)."""
-    flags = fields.number()
-    size = int.from_bytes(fields.take(8), "big") if flags & 1 else None
-    if flags & 2:
-        fields.take(8)
-    if flags & 4:
-        fields.take(4)
-    mtime = float([fields.number(), fields.number()][1]) if flags & 8 else None
-    return About(size, mtime=mtime, version=f"{mtime:.0f}/{size}" if mtime is not None else "", ranges=True)
 
 
 @implementer(IOpened)
@@ -205,7 +109,7 @@ class SftpOpened:
         if kind == STATUS and fields.number() == 1:
             self._reads.clear()
             return
-        data = _expect((kind, fields), DATA).string()
+        data = expect((kind, fields), DATA).string()
         if not data or len(data) > length:
             raise InvalidRequest("the server's data are not of the length that was asked for")
         if len(data) < length:
@@ -262,7 +166,7 @@ class Sftp:
     async def stat(self, candidate: Candidate) -> About:
         place = parse_url(candidate.url, ("sftp",))
         channel = await self._session(place)
-        about = _about(_expect(await self.in_time(channel.ask(STAT, NS(_path(place))), channel), ATTRS))
+        about = about_of(expect(await self.in_time(channel.ask(STAT, NS(_path(place))), channel), ATTRS))
         self.keep(_key(place), channel)
         return about
 
@@ -271,8 +175,8 @@ class Sftp:
         channel = await self._session(place)
         try:
             asked = channel.ask(OPEN, NS(_path(place)) + struct.pack(">LL", 1, 0))
-            handle = _expect(await self.in_time(asked, channel), HANDLE).string()
-            about = _about(_expect(await self.in_time(channel.ask(FSTAT, NS(handle)), channel), ATTRS))
+            handle = expect(await self.in_time(asked, channel), HANDLE).string()
+            about = about_of(expect(await self.in_time(channel.ask(FSTAT, NS(handle)), channel), ATTRS))
         except Refusal as refusal:
             if isinstance(refusal, NotFound | NotPermitted):
                 self.keep(_key(place), channel)
@@ -290,13 +194,13 @@ class Sftp:
         place = parse_url(candidate.url, ("sftp",))
         folder = candidate.url if candidate.url.endswith("/") else f"{candidate.url}/"
         channel = await self._session(place)
-        handle = _expect(await self.in_time(channel.ask(OPENDIR, NS(_path(place))), channel), HANDLE).string()
+        handle = expect(await self.in_time(channel.ask(OPENDIR, NS(_path(place))), channel), HANDLE).string()
         found: list[Listed] = []
         while len(found) < most:
             kind, fields = await self.in_time(channel.ask(READDIR, NS(handle)), channel)
             if kind == STATUS:
                 break
-            found += _names(_expect((kind, fields), NAME), folder)
+            found += _names(expect((kind, fields), NAME), folder)
         channel.ask(CLOSE, NS(handle)).addErrback(lambda _: None)
         self.keep(_key(place), channel)
         return found[:most]
@@ -396,7 +300,7 @@ def _names(fields: Fields, folder: str) -> list[Listed]:
     found = []
     for _ in range(fields.number()):
         name, longname = fields.string().decode("utf-8", "surrogateescape"), fields.string()
-        about = _about(fields)
+        about = about_of(fields)
         if longname.startswith(b"-") and "/" not in name:
             url = folder + quote(name, safe="", errors="surrogateescape")
             found.append(Listed(name, url, about.size, about.mtime, about.version))
