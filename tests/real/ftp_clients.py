@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ftplib
+import json
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +16,7 @@ import aioftp
 from attrs import frozen
 
 from tests.real.clients import run, unverified
-from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, ROOT, Node
 
 
 @frozen
@@ -230,3 +231,38 @@ class Aioftp:
 
     def delete(self, name: str) -> None:
         self._do("remove_file", name)
+
+
+class BasicFtp:
+    """The npm client basic-ftp, under Node; it is passive only."""
+
+    program = "node"
+    modules = ROOT / "build" / "node" / "node_modules"
+
+    def __init__(self, node: Node, way: Way) -> None:
+        secure = {"": False, "explicit": True, "implicit": "implicit"}[way.tls]
+        access = {"host": way.host, "port": way.port(node), "user": LOGIN, "password": PASSWORD, "secure": secure}
+        script = str(Path(__file__).with_name("basic_ftp.cjs"))
+        self._command = ["node", script, str(self.modules), json.dumps(access), f"/{DESTINATION}"]
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if (cls.modules / "basic-ftp").exists() else "basic-ftp is not installed; bin/test installs it"
+
+    def __call__(self, action: str, *words: str) -> str:
+        return run([*self._command, action, *words])
+
+    def put(self, source: Path, name: str) -> None:
+        self("put", str(source), name)
+
+    def get(self, name: str, target: Path) -> None:
+        self("get", name, str(target))
+
+    def list(self) -> str:
+        return self("list")
+
+    def rename(self, name: str, new: str) -> None:
+        self("rename", name, new)
+
+    def delete(self, name: str) -> None:
+        self("delete", name)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.real.case import RealTestCase, sha256
-from tests.real.clients import Wget, ftp, missing, run, vanish
-from tests.real.ftp_clients import Aioftp, Curl, Ftplib, Lftp, Ncftp, Tnftp, Way
+from tests.real.clients import ClientFailed, Wget, ftp, missing, run, vanish
+from tests.real.ftp_clients import Aioftp, BasicFtp, Curl, Ftplib, Lftp, Ncftp, Tnftp, Way
 from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options
 
 SIZE = 3_000_017
@@ -19,7 +19,7 @@ V4, V6 = "127.0.0.1", "::1"
 
 
 class FtpTestCase(RealTestCase):
-    options: ClassVar[Options] = {"node": {"interface": [V4, V6]}, "ftp": {"implicit_port": 0}}
+    options: ClassVar[Options] = {"node": {"interface": [V4, V6]}, "ftp": {"implicit_port": 0, "client_certificates": True}}
 
     def round_trip(self, kind: Any, *ways: Way) -> None:
         if reason := missing(kind.program):
@@ -63,8 +63,44 @@ class ClientsWithReuse(FtpTestCase):
         over_ipv6 = ways("", "explicit", hosts=(V6,), active=(False,))
         self.round_trip(Lftp, *ways("", "explicit", hosts=(V4,)), *over_ipv6, Way(V4, False, "implicit"))
 
+    def test_basic_ftp(self) -> None:
+        if reason := BasicFtp.missing():
+            self.skipTest(reason)
+        self.round_trip(BasicFtp, Way(V4, tls="explicit"), Way(V6), Way(V6, tls="implicit"))
+
 
 class Clients(FtpTestCase):
+    def test_basic_ftp_goes_on(self) -> None:
+        """Downloads behind what is there, and uploads behind what is kept."""
+        if reason := missing("node") or BasicFtp.missing():
+            self.skipTest(reason)
+        source, digest = self.random_file(SIZE)
+        client, target = BasicFtp(self.node, Way()), self.folder / "half"
+        client.put(source, "resumed")
+        target.write_bytes(source.read_bytes()[: SIZE // 3])
+        client("resume", "resumed", str(target), str(SIZE // 3))
+        self.assertEqual(sha256(target), digest)
+        with ftp(self.node) as cutting:
+            connection = cutting.transfercmd("STOR kept")
+            connection.sendall(source.read_bytes()[: SIZE // 2])
+            vanish(connection)
+            self.assertRaises(ftplib.error_temp, cutting.voidresp)
+        kept = client("size", "kept").strip()
+        client("append", str(source), "kept", kept)
+        self.assertEqual(self.node.json("file", "show", f"/{DESTINATION}/kept")["digests"]["sha256"], digest)
+
+    def test_a_certificate_logs_in_by_the_user_s_key(self) -> None:
+        key, certificate = self.folder / "key.pem", self.folder / "cert.pem"
+        made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
+        run(["openssl", "req", "-x509", *made, "-subj", "/CN=any", "-days", "2", "-out", str(certificate)])
+        public = self.folder / "key.pub"
+        public.write_text(run(["ssh-keygen", "-y", "-f", str(key)]))
+        url = ["--ssl-reqd", "--cert", str(certificate), "--key", str(key), f"ftp://{V4}:{self.node.ports['ftp']}/"]
+        words = ["curl", "-sSk", "--max-time", "30", "--user", f"{LOGIN}:wrong", *url]
+        self.assertRaises(ClientFailed, run, words)
+        self.node.ecpds("user", "key", LOGIN, "add", str(public))
+        self.assertIn(DESTINATION, run(words))
+
     def test_tnftp(self) -> None:
         self.round_trip(Tnftp, *ways(""))
 
