@@ -365,10 +365,8 @@ class Swarm:
     def _best(self, sources: Sequence[Source]) -> Source | None:
         """The one to ask next: none that rests, or has all the connections that it may."""
         by_candidate = {id(each.candidate): each for each in sources}
-        for candidate in self._tools.paces.order([each.candidate for each in sources], False):
-            if self._free(candidate):
-                return by_candidate[id(candidate)]
-        return None
+        order = self._tools.paces.order([each.candidate for each in sources], False)
+        return next((by_candidate[id(each)] for each in order if self._free(each)), None)
 
     def _free(self, candidate: Candidate) -> bool:
         host = self._tools.paces.host(candidate)
