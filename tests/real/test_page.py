@@ -181,8 +181,9 @@ class Page(RealTestCase):
         for number in range(300):
             self.node_put(f"many/f{number:04}.dat")
         self.browser.log_in()
+        self.arrived("many")
         self.browser.open(self.node, f"{HOME}many/")
-        self.assertEqual(len(self.browser.names()), 250)
+        self.browser.wait(lambda: len(self.browser.names()) == 250, "the first page")
         self.browser.one("a[rel=next]").click()
         self.browser.wait(lambda: self.browser.names() and self.browser.names()[-1] == "f0299.dat", "the second page")
         field = self.browser.one("#find")
