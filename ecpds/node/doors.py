@@ -16,6 +16,7 @@ from ecpds.admin.manhole import Manhole
 from ecpds.admission import Admission
 from ecpds.config import S3, Https
 from ecpds.datasource_interfaces import IRepository
+from ecpds.http.client import HttpClient
 from ecpds.http.message import Handler
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
@@ -31,6 +32,7 @@ from ecpds.protocols.data_shares import ShareDoor, share_sessions
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
 from ecpds.protocols.ftp_tls import Credentials
 from ecpds.protocols.repository import RepositoryDoor
+from ecpds.protocols.repository_fetch import ConfigurationFetcher
 from ecpds.protocols.s3 import S3Door
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_door import SshDoor
@@ -39,6 +41,7 @@ from ecpds.transports.arrivals import NOBODY, Balancers
 from ecpds.transports.bulk import BulkPeer
 from ecpds.transports.factories import FactoryServer, NamedPeer, PromptPeer, serve_factory
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
+from ecpds.transports.outgoing import Outgoing, Reach
 
 LOOPBACK = ("127.0.0.1",)
 
@@ -108,7 +111,9 @@ class Doors:
         ShareDoor(door, self._portal, share_sessions(random, seconds, limits.session_idle, limits.session_life)).add_to(routes)
         OpenDoor(door, self._portal).add_to(routes)
         if self._repository is not None:
-            RepositoryDoor(self._repository, door.gate, limits).add_to(routes)
+            outgoing: Any = Outgoing(means.around, means.threads, reach=Reach.PUBLIC)
+            fetcher = ConfigurationFetcher(HttpClient(outgoing, means.timeouts, limits), limits.source_body)
+            RepositoryDoor(self._repository, door.gate, limits, fetcher.fetch).add_to(routes)
         led = led_by_host(routes, open_hosts(config.https.open_hosts)) if config.https.open_hosts else routes
         return strict_transport(led) if config.https.certificate else led
 

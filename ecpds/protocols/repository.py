@@ -18,18 +18,19 @@ from ecpds.protocols.data_login import Gate
 from ecpds.protocols.repository_api import Api
 from ecpds.protocols.repository_call import API, EDITORS, FORM, PREFIX, SAFE, Call, Fields, Route, as_json, read_form
 from ecpds.protocols.repository_compat import Compatible
+from ecpds.protocols.repository_edit import Fetch
 from ecpds.protocols.repository_pages import Pages
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
 class RepositoryDoor:
-    """Answers what is below its two prefixes; `gate` says who a request is from."""
+    """Answers what is below its two prefixes; `gate` says who a request is from, `fetch` gets a configuration by its URL."""
 
-    def __init__(self, repository: IRepository, gate: Gate, limits: Limits) -> None:
+    def __init__(self, repository: IRepository, gate: Gate, limits: Limits, fetch: Fetch) -> None:
         self._gate = gate
         self._limits = limits
-        compatible, pages, api = Compatible(repository), Pages(repository), Api(repository, limits)
+        compatible, pages, api = Compatible(repository), Pages(repository, fetch), Api(repository, limits)
         self._pages = pages
         own = [(PREFIX, route) for route in (*compatible.routes, *pages.routes)]
         self.table = [*own, *((API, route) for route in api.routes)]

@@ -33,13 +33,17 @@ Save = Callable[[Call], Awaitable[str]]
 
 MakeForm = Callable[[Call], Form]
 
+Fetch = Callable[[str], Awaitable[str]]
+"""Fetches a configuration by its URL. Raises `InvalidRequest`."""
+
 
 class Editing:
     """The handlers. Each thing has a form to add it, one to change it, and one that asks before it goes."""
 
-    def __init__(self, repository: IRepository, html: Html) -> None:
+    def __init__(self, repository: IRepository, html: Html, fetch: Fetch) -> None:
         self._repository = repository
         self._html = html
+        self._fetch = fetch
         source = f"{SOURCES}/{{source}}"
         self.routes = (
             *self._form_routes(f"{SOURCES}/new", self._source_form, self._save_source),
@@ -289,6 +293,7 @@ class Editing:
     def _import_form(self, call: Call) -> Form:
         fields = (
             Field("conf_file", "A configuration, in JSON", "file"),
+            Field("from_url", "Or its URL", value=_kept(call, "from_url", ""), help="On a server that anybody can reach."),
             Field("mode", "Labels that exist", "choice", _kept(call, "mode", "add"), ("add", "merge", "replace")),
             Field("dry_run", "Only say what would be done", "check", "dry_run" in call.form),
         )
@@ -299,7 +304,7 @@ class Editing:
         return Form("Import", action, fields, "Import", f"{HERE}/configuration", note, upload=True)
 
     async def import_(self, call: Call) -> Response:
-        """A file as `conf_file`; a program hears in JSON, a browser on the page, what came of it. A refusal is a 400."""
+        """A file as `conf_file`, or its URL as `from_url`. A program hears in JSON what came of it; a refusal is a 400."""
         try:
             outcome = await self._imported(call)
         except Refusal as refusal:
@@ -312,9 +317,10 @@ class Editing:
         return self._html.form(call, self._import_form(call), said=said)
 
     async def _imported(self, call: Call) -> dict[str, Any]:
-        text, mode = call.sent("conf_file"), call.sent("mode", "add")
-        if not text:
-            raise InvalidRequest("a configuration file is needed, as conf_file")
+        text, url, mode = call.sent("conf_file"), call.sent("from_url"), call.sent("mode", "add")
+        if not text and not url:
+            raise InvalidRequest("a configuration file, conf_file, or its URL, from_url, is needed")
+        text = text or await self._fetch(url)
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:

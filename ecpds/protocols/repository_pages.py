@@ -15,7 +15,7 @@ from ecpds.http.message import HttpError, Response
 from ecpds.portal.operator_sources import shown_source
 from ecpds.protocols.data_html import Link, human_size
 from ecpds.protocols.repository_call import EDITORS, EVERYONE, SAFE, Call, Route, as_json, see
-from ecpds.protocols.repository_edit import Editing
+from ecpds.protocols.repository_edit import Editing, Fetch
 from ecpds.protocols.repository_html import Field, Form, Html, Row, rate_text, relations_plot, reports_plot
 
 SOURCES = "/data_sources"
@@ -43,7 +43,7 @@ class _Shown:
 class Pages:
     """The handlers that only show, with those of the forms beside them."""
 
-    def __init__(self, repository: IRepository) -> None:
+    def __init__(self, repository: IRepository, fetch: Fetch) -> None:
         self._repository = repository
         self._html = html = Html()
         one = f"{SOURCES}/{{source}}"
@@ -67,7 +67,7 @@ class Pages:
             Route("GET", "/destinations", EVERYONE, self.sites),
             Route("GET", "/configuration", EVERYONE, self.configuration),
             Route("GET", "/changes", EDITORS, self.changes),
-            *Editing(repository, html).routes,
+            *Editing(repository, html, fetch).routes,
         )
 
     def refusal(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = SAFE) -> Response:

@@ -10,14 +10,20 @@ from xml.etree import ElementTree
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.config import Limits
+from ecpds.errors import InvalidRequest, NotPermitted
+from ecpds.http.client import HttpClient
 from ecpds.http.message import Headers, Request
 from ecpds.options import EDITS_SOURCES
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.repository import RepositoryDoor
 from ecpds.protocols.repository_call import API, EDITORS, EVERYONE, PREFIX
+from ecpds.protocols.repository_fetch import ConfigurationFetcher
 from ecpds.threads import InlineThreads
+from ecpds.timeouts import Timeouts
 from ecpds.wire import metalink
 from tests.doubles import MemoryPortal, MemorySource, make_identity
 from tests.protocols.data_support import PASSWORD, Seen, _refused, basic
@@ -33,7 +39,13 @@ class DoorCase(RepositoryCase):
         editor = evolve(make_identity("ann"), options={EDITS_SOURCES: "true"})
         self.portal = MemoryPortal({"ann": (PASSWORD, editor), "bob": (PASSWORD, make_identity("bob"))})
         self.data = DataDoor(self.portal, "node-1", Limits(), self.clock.seconds, InlineThreads())
-        self.door = RepositoryDoor(self.repository, self.data.gate, Limits(source_batch=100, source_body=100_000))
+        self.door = RepositoryDoor(self.repository, self.data.gate, Limits(source_batch=100, source_body=100_000), self.fetch)
+        self.elsewhere: dict[str, str] = {}
+
+    async def fetch(self, url: str) -> str:
+        if url not in self.elsewhere:
+            raise InvalidRequest(f"{url} can't be fetched")
+        return self.elsewhere[url]
 
     def ask(self, method: str, target: str, body: bytes = b"", login: str | None = None, **fields: str) -> Seen:
         path, _, query = target.partition("?")
@@ -154,6 +166,15 @@ class AncestorsClient(DoorCase):
         for wrong in ("", "{", "7"):
             self.assertEqual(self.form("/configuration/import", conf_file=wrong).status, 400)
         self.assertEqual(self.json("/configuration/export"), again)
+
+    def test_an_import_from_a_url(self) -> None:
+        self.elsewhere["http://conf.example/a.json"] = json.dumps(ancestors())
+        found = self.form("/configuration/import", from_url="http://conf.example/a.json", mode="replace")
+        self.assertEqual(found.status, 200)
+        self.assertEqual(len(self.repository.sources()), 3)
+        found = self.form("/configuration/import", from_url="http://down.example/a.json")
+        self.assertEqual(found.status, 400)
+        self.assertIn("http://down.example/a.json", found.text)
 
     def test_an_import_as_a_file_of_a_form(self) -> None:
         parts = [
@@ -469,3 +490,31 @@ class Access(DoorCase):
 
     def test_too_long_a_form(self) -> None:
         self.assertEqual(self.form("/transfers", None, url="x" * 70_000).status, 413)
+
+
+class Dialer:
+    """Leads to no server, and remembers which were asked for, and whether they had to be the world's."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int, bool, bool]] = []
+
+    async def connect(self, host: str, port: int, secure: bool = False, public: bool = False) -> Any:
+        self.asked.append((host, port, secure, public))
+        raise NotPermitted("that address is not one of the world's")
+
+
+class Fetching(SynchronousTestCase):
+    def test_only_the_world_s_servers_are_asked_and_every_failure_names_the_url(self) -> None:
+        dialer = Dialer()
+        fetcher = ConfigurationFetcher(HttpClient(dialer, Timeouts(Clock()), Limits()), 1000)
+        for url in (
+            "http://127.0.0.1:81/a?b",
+            "https://[::1]/",
+            "file:///etc/passwd",
+            "http:///",
+            "http://h:x/",
+            "http://h/\n",
+        ):
+            failure = self.failureResultOf(Deferred.fromCoroutine(fetcher.fetch(url)), InvalidRequest)
+            self.assertIn(ascii(url)[1:-1], str(failure.value))
+        self.assertEqual(dialer.asked, [("127.0.0.1", 81, False, True), ("::1", 443, True, True), ("h", 80, False, True)])
