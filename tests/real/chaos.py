@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -66,7 +67,7 @@ class Worker:
 
     def __init__(self, door: str, connect: Callable[[], Client], names: Sequence[Name]) -> None:
         self.door, self.names = door, names
-        self.failures = 0
+        self.failures: Counter[str] = Counter()
         self._connect = connect
         self._client: Client | None = None
 
@@ -89,7 +90,7 @@ class Worker:
                 self._here().put(name.name, data)
             except BROKEN as failure:
                 name.failed.add(version)
-                self.failures += 1
+                self.failures[f"{self.door}: {failure!r:.150}"] += 1
                 self._leave()
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{self.door}: {name.name} could not be put: {failure!r}") from failure
@@ -235,7 +236,9 @@ class Chaos:
                 reader.get(name)
 
     def summary(self) -> str:
-        failures = sum(worker.failures for worker in self.workers)
+        reasons = sum((worker.failures for worker in self.workers), Counter[str]())
+        failures = reasons.total()
         looks = sum(name.seen for name in self.names)
         versions = sum(name.acknowledged for name in self.names)
-        return f"{versions} puts acknowledged, {failures} tries failed, {looks} looks, {len(self.faults.done)} faults"
+        counts = f"{versions} puts acknowledged, {failures} tries failed, {looks} looks, {len(self.faults.done)} faults"
+        return "\n".join([counts, *(f"{count} x {reason}" for reason, count in reasons.most_common(20))])

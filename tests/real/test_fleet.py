@@ -226,10 +226,11 @@ class Failing(FleetCase):
         self.goes_on(A, B)
 
     def goes_on(self, mover: str, other: str) -> None:
-        """What is drained is so until the Master is killed: it forgets that."""
+        """What is drained is so, too, after the Master was killed."""
         name = f"goes-on-{mover}"
         for each in ("master", other):
             self.fleet.master.ecpds("mover", "drain", each)
+            self.addCleanup(self.fleet.master.ecpds, "mover", "undrain", each)
         self.known = {mover: len(self.node(mover).stored_files())}
         with self.begin_upload(A, name) as connection:
             until(lambda: self.writing(mover), "the upload to begin")
