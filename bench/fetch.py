@@ -44,7 +44,7 @@ def curl(files: Sequence[Sequence[str]], folder: Path) -> list[str]:
 def aria2c(files: Sequence[Sequence[str]], folder: Path) -> list[str]:
     manifest = folder.with_suffix(".list")
     manifest.write_text("".join("\t".join(mirrors) + "\n" for mirrors in files))
-    return ["aria2c", "-q", "-j8", "-s4", "--file-allocation=none", "-d", str(folder), "-i", str(manifest)]
+    return ["aria2c", "-q", "-j8", "-s4", "-x4", "-k4M", "--file-allocation=none", "-d", str(folder), "-i", str(manifest)]
 
 
 def rclone(files: Sequence[Sequence[str]], folder: Path) -> list[str]:
