@@ -352,7 +352,6 @@ class Limits:
     """Records that one question about the history may return."""
     history_days: int = _natural(360)
     """Days of the history that are kept; 0: all."""
-
     report_days: int = _natural(360)
     """Days that transfer reports of data sources are kept."""
     source_batch: int = _natural(10000)
