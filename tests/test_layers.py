@@ -16,6 +16,7 @@ GROUND = {
     "datasources",
     "datasource_interfaces",
     "interfaces",
+    "master_interfaces",
     "keys",
     "events",
     "folders",

@@ -40,8 +40,9 @@ from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import TicketCheck, TicketOffice, ticket_key
 from ecpds.config import Cluster, Config, ConfigError
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
-from ecpds.interfaces import IChannel, IEventSink, IMaster, IMoverControl, IStore, IThreads
+from ecpds.interfaces import IChannel, IEventSink, IMoverControl, IStore, IThreads
 from ecpds.keys import HOST_KEY_FILES, keys_folder, ssh_host_keys, utc_now, write_secret
+from ecpds.master_interfaces import IMaster
 from ecpds.ports import Ports
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.listeners import Server, serve

@@ -20,7 +20,8 @@ from ecpds.cluster.calls import Asker, Remote, call
 from ecpds.cluster.tickets import Pass, TicketOffice
 from ecpds.errors import NotPermitted, Unavailable
 from ecpds.events import Event
-from ecpds.interfaces import IEventSink, IMaster, IMoverControl
+from ecpds.interfaces import IEventSink, IMoverControl
+from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     Allocation,
     AllocationRequest,

@@ -30,7 +30,8 @@ from ecpds.cluster.post import Creator, Gate, Hello, Post, Welcome, make_broker
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.tickets import TicketOffice
 from ecpds.errors import ConnectionLost, NotPermitted, NotSupported, Refusal, Unavailable
-from ecpds.interfaces import IEventSink, IMaster
+from ecpds.interfaces import IEventSink
+from ecpds.master_interfaces import IMaster
 
 
 @define

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from ecpds.cluster.calls import Remote, call
 from ecpds.errors import LoginFailed
-from ecpds.interfaces import IMaster
+from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     Allocation,
     AllocationRequest,

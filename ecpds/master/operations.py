@@ -12,13 +12,13 @@ from zope.interface import implementer
 
 from ecpds.errors import InvalidRequest, Unavailable
 from ecpds.events import Event
-from ecpds.interfaces import IOperations
 from ecpds.master import access, days, destinations, owed, policies, user_changes, users
 from ecpds.master.movers import Duty
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement
+from ecpds.master_interfaces import IOperations
 from ecpds.model import AccessKey, Destination, DestinationChange, Entry, NewUser, Policy, RecordFilter, UserChange, UserRecord
 
 _FILES = Statement(select(func.count(), func.coalesce(func.sum(data_file.c.size), 0)).select_from(data_file))

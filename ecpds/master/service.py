@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
-from ecpds.interfaces import IMaster, IMoverControl, IThreads
+from ecpds.interfaces import IMoverControl, IThreads
 from ecpds.keys import Vault
 from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
@@ -46,6 +46,7 @@ from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.master.writer import Writer
+from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     ANYTHING,
     DIGESTS,

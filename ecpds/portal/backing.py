@@ -10,7 +10,8 @@ from attrs import frozen
 
 from ecpds.config import Limits
 from ecpds.errors import Refusal, Unavailable
-from ecpds.interfaces import IEventSink, IMaster, IStore
+from ecpds.interfaces import IEventSink, IStore
+from ecpds.master_interfaces import IMaster
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.journal import Journal
 

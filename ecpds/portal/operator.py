@@ -16,7 +16,8 @@ from twisted.internet.task import deferLater
 from ecpds.datasource_interfaces import IRepository
 from ecpds.errors import IsADirectory, NotFound, Unavailable
 from ecpds.events import moment, timestamp
-from ecpds.interfaces import IMaster, IMoverControl, IOperations
+from ecpds.interfaces import IMoverControl
+from ecpds.master_interfaces import IMaster, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
 from ecpds.portal.operator_shares import SharesOperator
 from ecpds.portal.operator_sources import SourcesOperator

@@ -9,7 +9,7 @@ from attrs import asdict
 
 from ecpds.errors import InvalidRequest
 from ecpds.events import timestamp
-from ecpds.interfaces import IOperations
+from ecpds.master_interfaces import IOperations
 from ecpds.model import MODES, PERMISSIONS, AccessKey, NewUser, Policy, UserChange, UserRecord
 from ecpds.options import DESTINATION_OPTIONS, USER_OPTIONS
 

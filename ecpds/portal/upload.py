@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Unavailable
-from ecpds.interfaces import IByteSource, IMaster, IUpload, IWriteHandle
+from ecpds.interfaces import IByteSource, IUpload, IWriteHandle
+from ecpds.master_interfaces import IMaster
 from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
 from ecpds.portal.journal import TransferRecord
 

@@ -22,7 +22,7 @@ from ecpds.cluster.fleet import Leave, MasterFor
 from ecpds.cluster.post import Post, make_broker
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.tickets import TicketOffice
-from ecpds.interfaces import IMaster
+from ecpds.master_interfaces import IMaster
 
 
 class PbLink:

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 
 from ecpds.cluster.calls import calls
 from ecpds.cluster.remote import RemoteMaster
-from ecpds.interfaces import IMaster, IPortal
+from ecpds.interfaces import IPortal
+from ecpds.master_interfaces import IMaster
 from ecpds.portal.portal import Portal
 from tests.cluster.pb import PbLink, linked, seen_from
 from tests.contracts import filesystem, portal

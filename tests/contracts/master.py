@@ -29,7 +29,7 @@ from ecpds.errors import (
     PreconditionFailed,
     Unavailable,
 )
-from ecpds.interfaces import IMaster
+from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     ANYTHING,
     Allocation,

@@ -10,8 +10,9 @@ from zope.interface.verify import verifyObject
 
 from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
-from ecpds.interfaces import IEventSink, IMoverControl, IOperations
+from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.master.sql import Session
+from ecpds.master_interfaces import IOperations
 from ecpds.model import ANYTHING, Destination
 from tests.contracts.master import MasterContract
 from tests.master.support import MasterCase

@@ -1,4 +1,4 @@
-"""What only object stores' clients ask: destinations that are open to everybody, what is set of them, notes, marks of folders."""
+"""What only object stores' clients ask: destinations open to everybody, what is set of them, notes, marks of folders."""
 
 from __future__ import annotations
 
