@@ -28,6 +28,7 @@ from ecpds.model import (
     Origin,
     Page,
     Receipt,
+    Room,
     Share,
     StoredSegment,
     UploadPart,
@@ -163,6 +164,9 @@ class IFileSystem(Interface):
 
     async def list(path: str, after: str | None = None, limit: int = 1000) -> Page:
         """A page of the directory at `path`, in the byte order of names. Raises `NotADirectory`."""
+
+    async def room(path: str) -> Room:
+        """What is left for new files at `path`, which need not be there: in its destination; of `/`, in all of the user's."""
 
     async def open_read(path: str) -> IDownload:
         """Open a file. Raises `IsADirectory`."""

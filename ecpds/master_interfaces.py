@@ -31,6 +31,7 @@ from ecpds.model import (
     Policy,
     Receipt,
     RecordFilter,
+    Room,
     Share,
     StoredSegment,
     UploadPart,
@@ -103,6 +104,9 @@ class IMaster(Interface):
     ) -> Entry: ...
 
     async def unmark_directory(user: int, destination: str, path: str) -> None: ...
+
+    async def room(destinations: Sequence[str]) -> Room:
+        """What is left for new files of these destinations together. Raises `NotFound` where none of them is there."""
 
     async def visit(destination: str, login: str) -> Identity:
         """What everybody may do there; `login` is empty for who has not said who it is. Raises `NotPermitted`."""

@@ -311,6 +311,14 @@ class VolumeUse:
 
 
 @frozen
+class Room:
+    """Bytes that some volumes hold together, and those that new files may take. Every copy of a file is allowed for."""
+
+    total: int
+    free: int
+
+
+@frozen
 class UserRecord:
     """A Data User as operators see it: never the password, whether it has one."""
 

@@ -25,6 +25,7 @@ from ecpds.model import (
     Page,
     Partial,
     Receipt,
+    Room,
     Share,
     StoredSegment,
     UploadPart,
@@ -74,6 +75,9 @@ class RemoteMaster(Remote):
 
     @call(repeatable=True)
     async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage: ...
+
+    @call(repeatable=True)
+    async def room(self, destinations: Sequence[str]) -> Room: ...
 
     @call
     async def create_upload(self, request: AllocationRequest) -> int: ...

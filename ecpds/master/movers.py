@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from random import Random
 
@@ -16,7 +16,7 @@ from ecpds.errors import NoSpace, NotFound, Refusal, Unavailable
 from ecpds.interfaces import IMoverControl
 from ecpds.master.placement import DEFAULT_GROUP, NO_READS, Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
-from ecpds.model import Placement, VolumeUse
+from ecpds.model import Placement, Room, VolumeUse
 
 NAMED = 5
 """Movers that a refusal names at most."""
@@ -143,6 +143,17 @@ class Movers:
             if away:
                 raise Unavailable(f"movers are away: {', '.join(away[:NAMED])}") from None
             raise
+
+    async def room(self, groups: Collection[str | None], copies: int) -> Room:
+        """What is left for new files of these transfer groups together, each kept in that many copies."""
+        if self._clock.seconds() >= self._stale_at:
+            self._refresh()
+        found = self._placer.room(groups)
+        if not found.total:
+            await self._look.run()
+            self._refresh()
+            found = self._placer.room(groups)
+        return Room(found.total // copies, found.free // copies)
 
     def ended(self, places: Sequence[Placement]) -> None:
         """What was to be stored there is, or came to nothing."""

@@ -12,7 +12,7 @@ movers and among a thousand.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import hypot, sqrt
 from random import Random
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from attrs import frozen
 
 from ecpds.errors import NoSpace, NotFound
 from ecpds.master.least_active import LeastActive
-from ecpds.model import Placement, VolumeUse
+from ecpds.model import Placement, Room, VolumeUse
 
 EVEN = 0.03
 """Volumes whose free space varies by no more than this (standard deviation by mean) are drawn alike."""
@@ -176,6 +176,24 @@ class Placer:
             self._placed.setdefault(each.mover, Counter())[each.volume] += 1
             self._count(each, 1)
         return tuple(chosen)
+
+    def room(self, groups: Collection[str | None]) -> Room:
+        """What copies in these groups (None: the default one), and those that share their files, may take together.
+
+        Volumes that are directories of one file system are counted as if each were its own.
+        """
+        names = {name for group in groups for name in self._alike(group or self._usual())}
+        movers = [mover for name in names for mover in self._groups[name].members.values() if mover.open]
+        uses = [use for mover in movers for use in mover.volumes if use.failed is None]
+        return Room(sum(use.total for use in uses), sum(max(use.free - self._kept, 0) for use in uses))
+
+    def _alike(self, name: str) -> Collection[str]:
+        """The groups that files meant for this one may go to."""
+        if name not in self._groups:
+            return ()
+        cluster = self._groups[name].cluster
+        shared = [each for each, group in self._groups.items() if cluster and group.cluster == cluster and group.weight > 0]
+        return shared or (name,)
 
     def _count(self, place: Placement, step: int) -> None:
         mover = self._known.get(place.mover)

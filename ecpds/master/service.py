@@ -59,6 +59,7 @@ from ecpds.model import (
     Page,
     Partial,
     Receipt,
+    Room,
     StoredSegment,
 )
 
@@ -181,6 +182,12 @@ class Master(Entrance, KeyedMaster):
             return files.page(session, path, found.id, after, limit)
 
         return await self.reader.ask_on_thread(question)
+
+    async def room(self, destinations: Sequence[str]) -> Room:
+        there = [self._destinations[name] for name in destinations if name in self._destinations]
+        if not there:
+            raise NotFound
+        return await self.movers.room({each.group for each in there}, max(each.copies for each in there))
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)

@@ -123,6 +123,19 @@ class SegmentReader:
         )
 
 
+async def open_segments(segments: Sequence[Segment], stores: Callable[[str], IStore], node: str) -> Sequence[SegmentReader]:
+    """Readers of all of them, or of none."""
+    readers = [SegmentReader(segment, stores, node) for segment in segments]
+    try:
+        for reader in readers:
+            await reader.open()
+    except BaseException:
+        for reader in readers:
+            reader.close()
+        raise
+    return readers
+
+
 def spans(segments: Sequence[SegmentReader], offset: int, end: int) -> Iterator[tuple[SegmentReader, int, int]]:
     """Where the bytes from `offset` to `end` of some segments in a row are: a segment, an offset in it, and how many."""
     start = 0

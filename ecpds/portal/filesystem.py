@@ -40,12 +40,13 @@ from ecpds.model import (
     Origin,
     Page,
     Partial,
+    Room,
     Segment,
     Share,
 )
 from ecpds.options import path_allowed
 from ecpds.portal.backing import Backing, recorded
-from ecpds.portal.download import Download, SegmentReader
+from ecpds.portal.download import Download, SegmentReader, open_segments
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath, canonical
@@ -106,6 +107,13 @@ class FileSystem:
         page = await self._master.list(name.destination, name.inside, after, limit)
         return Page(tuple(self._shown(name.destination, entry) for entry in page.entries), page.after)
 
+    @recorded("stat")
+    async def room(self, path: str) -> Room:
+        name = self._visible(path)
+        names = (name.destination,) if name.segments else tuple(self._names.destinations(None))
+        found: Room = await self._master.room(names)
+        return found
+
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:
         name = self._file(path, "get")
@@ -113,7 +121,7 @@ class FileSystem:
         if entry.file is None:
             raise IsADirectory
         await self._use_share()
-        segments = await self._open_segments(entry.file.segments)
+        segments = await self._open(entry.file.segments)
         place = segments[0].place if segments else Copy(self.origin.node, 0)
         record = TransferRecord(self.journal, "download", name, entry.file.id, entry.size, place)
         return Download(entry, segments, record)
@@ -257,7 +265,7 @@ class FileSystem:
         return self._shown(name.destination, entry)
 
     async def _digests(self, segments: Sequence[Segment], names: Sequence[str], offset: int, length: int) -> Mapping[str, str]:
-        readers = await self._open_segments(segments)
+        readers = await self._open(segments)
         try:
             return await self._backing.digesting.digests(readers, names, offset, length)
         finally:
@@ -386,13 +394,5 @@ class FileSystem:
         handle: IWriteHandle = await store.write(allocation.id, place.volume, allocation.digests, size, place.ticket)
         return handle
 
-    async def _open_segments(self, segments: Sequence[Segment]) -> Sequence[SegmentReader]:
-        readers = [SegmentReader(segment, self._backing.store, self.origin.node) for segment in segments]
-        try:
-            for reader in readers:
-                await reader.open()
-        except BaseException:
-            for reader in readers:
-                reader.close()
-            raise
-        return readers
+    async def _open(self, segments: Sequence[Segment]) -> Sequence[SegmentReader]:
+        return await open_segments(segments, self._backing.store, self.origin.node)

@@ -8,7 +8,6 @@ commit beside what follows; whatever names a path waits for all of those first, 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -23,15 +22,12 @@ from ecpds.interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_answers import Answering, Scatter
-from ecpds.protocols.sftp_digests import check_file
+from ecpds.protocols.sftp_extensions import Extensions
 from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, open_file
-from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, LARGEST_PACKET, Code, Open, Type, read_attributes
+from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, Code, Open, Type, read_attributes
 from ecpds.protocols.sftp_reader import BadFrame, PacketReader
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.streams import Pool, Stream
-
-MOST_OWNERS = 1000
-"""Numbers of users and groups that one request may ask for."""
 
 AT_ONCE = frozenset({Type.READ, Type.CLOSE, Type.FSTAT, Type.FSETSTAT, Type.READDIR, Type.OPEN})
 """What need not wait until all that was closed is there. OPEN waits for its own path."""
@@ -82,18 +78,7 @@ class SftpSession:
             Type.RMDIR: self._rmdir,
             Type.REALPATH: self._realpath,
             Type.RENAME: self._rename,
-            Type.EXTENDED: self._extended,
-        }
-        self._extensions: dict[bytes, Callable[[bytes, Fields], Awaitable[bytes]]] = {
-            b"posix-rename@openssh.com": self._posix_rename,
-            b"fsync@openssh.com": self._fsync,
-            b"limits@openssh.com": self._limits,
-            b"expand-path@openssh.com": self._expand_path,
-            b"home-directory": self._home,
-            b"users-groups-by-id@openssh.com": self._owners,
-            b"check-file": self._check_handle,
-            b"check-file-handle": self._check_handle,
-            b"check-file-name": self._check_name,
+            Type.EXTENDED: Extensions(files, means.limits, self._handle).answer,
         }
 
     async def run(self) -> int:
@@ -265,11 +250,6 @@ class SftpSession:
             await body.skip()
         return packets.status(request, Code.OK)
 
-    async def _fsync(self, request: bytes, fields: Fields) -> bytes:
-        """Nothing is to be seen before the close, and the close syncs."""
-        self._handle(fields)
-        return packets.status(request, Code.OK)
-
     # Attributes
 
     async def _stat(self, request: bytes, fields: Fields) -> bytes:
@@ -344,55 +324,5 @@ class SftpSession:
         await self._files.rename(source, target, replace=False)
         return packets.status(request, Code.OK)
 
-    async def _posix_rename(self, request: bytes, fields: Fields) -> bytes:
-        source, target = (resolve("/", packets.path(fields)) for _ in range(2))
-        await self._files.rename(source, target)
-        return packets.status(request, Code.OK)
-
     async def _realpath(self, request: bytes, fields: Fields) -> bytes:
         return packets.one_name(request, resolve("/", packets.path(fields)))
-
-    # Extensions
-
-    async def _extended(self, request: bytes, fields: Fields) -> bytes:
-        handler = self._extensions.get(fields.string())
-        if handler is None:
-            raise NotSupported
-        return await handler(request, fields)
-
-    async def _limits(self, request: bytes, fields: Fields) -> bytes:
-        """OpenSSH's PROTOCOL, section 4.8."""
-        most = self._means.limits.sftp_handles
-        return packets.extended(request, struct.pack(">4Q", LARGEST_PACKET, LARGEST_DATA, LARGEST_DATA, most))
-
-    async def _expand_path(self, request: bytes, fields: Fields) -> bytes:
-        """OpenSSH's PROTOCOL, section 4.9: everybody's home is the root."""
-        path = packets.path(fields)
-        return packets.one_name(request, resolve("/", path[1:] if path == "~" or path.startswith("~/") else path))
-
-    async def _home(self, request: bytes, fields: Fields) -> bytes:
-        """OpenSSH's PROTOCOL, section 4.10."""
-        fields.string()
-        return packets.one_name(request, "/")
-
-    async def _owners(self, request: bytes, fields: Fields) -> bytes:
-        """OpenSSH's PROTOCOL, section 4.11: everything that a user sees is shown as its own."""
-        users, groups = fields.string(), fields.string()
-        fields.end()
-        name = packets.string(self._files.identity.login.encode())
-        if len(users) + len(groups) > MOST_OWNERS * 4:
-            raise InvalidRequest(f"more than {MOST_OWNERS} users and groups")
-        return packets.extended(request, *(packets.string(name * (len(each) // 4)) for each in (users, groups)))
-
-    async def _check_handle(self, request: bytes, fields: Fields) -> bytes:
-        handle = self._handle(fields)
-        if not isinstance(handle, Reading):
-            raise NotSupported("that is not open to read")
-        return await self._check(request, handle.path, fields)
-
-    async def _check_name(self, request: bytes, fields: Fields) -> bytes:
-        return await self._check(request, resolve_file("/", packets.path(fields)), fields)
-
-    async def _check(self, request: bytes, path: str, fields: Fields) -> bytes:
-        name, found = await check_file(self._files, path, fields)
-        return packets.extended(request, packets.string(b"check-file"), packets.string(name.encode()), found)

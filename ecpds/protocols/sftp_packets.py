@@ -14,11 +14,20 @@ from attrs import frozen
 
 from ecpds import errors
 from ecpds.errors import Refusal
-from ecpds.model import Entry
+from ecpds.model import Entry, Room
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.wire.listings import unix_line
 
 VERSION = 3
+
+BLOCK = 4096
+"""Bytes of a block, in which statvfs counts."""
+
+LONGEST_NAME = 255
+"""Bytes of one element of a path."""
+
+NO_SUID = 2
+"""SSH_FXE_STATVFS_ST_NOSUID."""
 
 LARGEST_PACKET = 256 * 1024
 """Bytes of a packet, without its length: OpenSSH's."""
@@ -38,6 +47,8 @@ WRITE_HEAD = 1 + 4 + (4 + HANDLE_SIZE) + 8 + 4
 
 EXTENSIONS: Mapping[str, str] = {
     "posix-rename@openssh.com": "1",
+    "statvfs@openssh.com": "2",
+    "fstatvfs@openssh.com": "2",
     "fsync@openssh.com": "1",
     "limits@openssh.com": "1",
     "expand-path@openssh.com": "1",
@@ -232,3 +243,9 @@ def one_name(request: bytes, name: str) -> bytes:
 
 def extended(request: bytes, *parts: bytes) -> bytes:
     return packet(EXTENDED_REPLY, request, *parts)
+
+
+def room(request: bytes, found: Room) -> bytes:
+    """The answer to statvfs (OpenSSH's PROTOCOL, section 4.4). The number of files has no limit, which is said by noughts."""
+    total, free = found.total // BLOCK, found.free // BLOCK
+    return extended(request, struct.pack(">11Q", BLOCK, BLOCK, total, free, free, 0, 0, 0, 0, NO_SUID, LONGEST_NAME))

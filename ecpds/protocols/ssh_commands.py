@@ -1,4 +1,4 @@
-"""The commands that an SSH client may run: scp, and the digests that sync tools ask for. There is no shell.
+"""The commands that an SSH client may run: scp, and the digests and the free space that sync tools ask for. There is no shell.
 
 A command line is split as a shell would split it, and nothing in it is expanded, redirected or run.
 """
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from ecpds.errors import Refusal
 from ecpds.interfaces import IFileSystem
-from ecpds.protocols.ftp_session import resolve_file
+from ecpds.model import Room
+from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.scp import copy
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.ssh.streams import Stream
@@ -38,7 +39,9 @@ async def run_command(files: IFileSystem, stream: Stream, line: str, means: Sftp
         return await copy(files, stream, words[1:], means)
     if name in DIGESTS:
         return await _digests(files, stream, name, words[1:])
-    await stream.complain(f"There is no shell here: only sftp, scp, {', '.join(DIGESTS)}.\n".encode())
+    if name == "df":
+        return await _room(files, stream, words[1:])
+    await stream.complain(f"There is no shell here: only sftp, scp, df, {', '.join(DIGESTS)}.\n".encode())
     return UNKNOWN
 
 
@@ -57,6 +60,31 @@ async def _digests(files: IFileSystem, stream: Stream, name: str, words: Sequenc
         else:
             await stream.write(_line(digest, path).encode())
     return status
+
+
+async def _room(files: IFileSystem, stream: Stream, words: Sequence[str]) -> int:
+    """What `df -k` or `df -P -k` prints (POSIX, df), in units of 1,024 bytes, a line for each path; rclone reads it."""
+    options, paths = [word for word in words if word.startswith("-")], [word for word in words if not word.startswith("-")]
+    if not set("".join(options)) <= set("-Pk"):
+        await stream.complain(b"df: only the options -k and -P\n")
+        return 1
+    status = 0
+    await stream.write(b"Filesystem 1024-blocks Used Available Capacity Mounted on\n")
+    for path in paths or ("/",):
+        try:
+            room = await files.room(resolve("/", path))
+        except Refusal as refusal:
+            status = 1
+            await stream.complain(f"df: {path}: {refusal.sentence}\n".encode("utf-8", "replace"))
+        else:
+            await stream.write(_room_line(room, path).encode())
+    return status
+
+
+def _room_line(room: Room, path: str) -> str:
+    total, free = room.total // 1024, room.free // 1024
+    used = total - free
+    return f"ecpds {total} {used} {free} {-(-100 * used // max(total, 1))}% {path}\n"
 
 
 def _line(digest: str, path: str) -> str:

@@ -662,7 +662,14 @@ class Keeping(FileSystemContract):
 
 
 class Facts(FileSystemContract):
-    """Digests and times of what is stored."""
+    """Digests and times of what is stored, and the room for more."""
+
+    def test_room(self) -> None:
+        for path in ("/", "/demo", "/demo/not/there"):
+            found = self.run_now(self.files.room(path))
+            self.assertTrue(0 < found.free <= found.total, found)
+        self.refuse(NotFound, self.files.room("/private"))
+        self.refuse(InvalidName, self.files.room("/demo/../private"))
 
     def test_digests(self) -> None:
         self.put("/demo/a", b"content")

@@ -79,6 +79,15 @@ class Uploading:
 class MasterContract(Uploading):
     """The tests."""
 
+    def test_room(self) -> None:
+        self.mover.uses = (VolumeUse(0, "/v", 1 << 40, 1 << 39),)
+        for names in (["demo"], ["demo", "other", "none"]):
+            found = self.now(self.master.room(names))
+            self.assertEqual(found.total, 1 << 40, names)
+            self.assertTrue(0 < (1 << 39) - found.free <= 1 << 30, found)
+        self.refused(NotFound, self.master.room(["none"]))
+        self.refused(NotFound, self.master.room([]))
+
     def test_interface(self) -> None:
         verifyObject(IMaster, self.master)
 

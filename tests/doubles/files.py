@@ -44,12 +44,16 @@ from ecpds.model import (
     NewShare,
     Origin,
     Page,
+    Room,
     Segment,
     Share,
 )
 from ecpds.portal.paths import CanonicalPath, canonical
 
 PIECE = 65536
+
+TOTAL = 1 << 40
+"""Bytes that there is room for where a test says nothing else."""
 
 
 @frozen
@@ -238,6 +242,12 @@ class MemoryFileSystem:
         left = [name for name in names if after is None or name[-1].encode() > after.encode()]
         page = tuple(self.tree.entry(name) for name in left[:limit])
         return Page(page, page[-1].name if len(left) > limit else None)
+
+    @recorded
+    async def room(self, path: str) -> Room:
+        self._find(path)
+        total = TOTAL if self.tree.space is None else self.tree.space
+        return Room(total, total - sum(map(len, self.tree.contents.values())))
 
     @recorded
     async def open_read(self, path: str) -> IDownload:

@@ -24,7 +24,7 @@ from ecpds.master.movers import LOOK, Movers
 from ecpds.master.placement import Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
 from ecpds.master.sql import Session
-from ecpds.model import Entry, VolumeUse
+from ecpds.model import Entry, Room, VolumeUse
 from tests.master.support import MasterCase, MemoryMover
 
 USES = st.builds(
@@ -237,6 +237,11 @@ class MoversTests(SynchronousTestCase):
         self.failureResultOf(self.place(50), NoSpace)
         self.mover.uses = (VolumeUse(0, "/v", 100, 90),)
         self.successResultOf(self.place(50))
+
+    def test_room_is_looked_for_where_none_is_known(self) -> None:
+        self.mover.uses = (VolumeUse(0, "/v", 101, 91),)
+        self.assertEqual(self.successResultOf(ensureDeferred(self.movers.room({None}, 2))), Room(50, 45))
+        self.assertEqual(self.mover.asked, 1)
 
     def test_a_mover_that_does_not_answer_is_left_out(self) -> None:
         self.successResultOf(self.place())

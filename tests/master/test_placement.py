@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, NotFound
 from ecpds.master.placement import Candidate, Placer, Wanted
-from ecpds.model import Placement, VolumeUse
+from ecpds.model import Placement, Room, VolumeUse
 
 ROOM = 1 << 40
 
@@ -100,6 +100,22 @@ class Placing(SynchronousTestCase):
     def test_a_named_group_that_is_full_falls_back_to_the_destination_s(self) -> None:
         movers = [mover("a", group="mine"), mover("b", volume(0, 0), group="full")]
         self.assertEqual(self.placed(movers, explicit="full", group="mine"), {"a": 1})
+
+    def test_the_room_that_groups_have(self) -> None:
+        placer = knowing(
+            Placer(Random(1), 100),
+            [
+                mover("a", volume(0, 1000), volume(1, 50), volume(2, 7000, "broken"), group="g1", cluster="c"),
+                mover("b", volume(0, 2100), group="g2", cluster="c"),
+                mover("x", volume(0, 9000), group="g3", cluster="c", weight=0),
+                mover("d", volume(0, 400)),
+                mover("e", volume(0, 5000), open=False),
+            ],
+        )
+        self.assertEqual(placer.room({"g1"}), Room(6 * ROOM, 900 + 2000))
+        self.assertEqual(placer.room({None}), Room(2 * ROOM, 300))
+        self.assertEqual(placer.room({None, "default", "g1", "g2"}), Room(8 * ROOM, 900 + 2000 + 300))
+        self.assertEqual(placer.room({"none"}), Room(0, 0))
 
     def test_a_cluster_in_turn_by_weight(self) -> None:
         movers = [

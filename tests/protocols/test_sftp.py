@@ -23,7 +23,7 @@ from tests.doubles.portal import MemoryPortal, make_identity
 from tests.doubles.streams import MemoryStream
 
 CREATE = Open.WRITE | Open.CREAT | Open.TRUNC
-STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
+STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 101, 102, 103, 104, 105, 201
 NO_ATTRIBUTES = bytes(4)
 
 
@@ -87,6 +87,28 @@ class SftpTestCase(SynchronousTestCase):
     def content(self, path: str) -> bytes | None:
         file = self.tree.files.get(tuple(path.split("/")))
         return self.tree.contents[file.id] if file is not None else None
+
+
+class Room(SftpTestCase):
+    """statvfs and fstatvfs."""
+
+    def facts(self, name: bytes, what: bytes) -> tuple[int, ...]:
+        kind, body = self.one(Type.EXTENDED, string(name), what)
+        self.assertEqual(kind, EXTENDED_REPLY)
+        return struct.unpack(">11Q", body)
+
+    def test_what_is_left(self) -> None:
+        self.tree.space = 10 << 20
+        self.tree.put("/demo/a", bytes(1 << 20))
+        handle = self.open("/demo/b", CREATE)
+        answers = [self.facts(b"statvfs@openssh.com", string(path)) for path in (b"/", b"demo", b"/demo/a/..")]
+        answers.append(self.facts(b"fstatvfs@openssh.com", handle))
+        self.assertEqual(set(answers), {(4096, 4096, 2560, 2304, 2304, 0, 0, 0, 0, 2, 255)})
+
+    def test_refusals(self) -> None:
+        self.assertEqual(self.code(Type.EXTENDED, string(b"statvfs@openssh.com"), string(b"/none")), Code.NO_SUCH_FILE)
+        self.assertEqual(self.code(Type.EXTENDED, string(b"statvfs@openssh.com")), Code.BAD_MESSAGE)
+        self.assertEqual(self.code(Type.EXTENDED, string(b"fstatvfs@openssh.com"), string(b"none")), Code.BAD_MESSAGE)
 
 
 class Writes(SftpTestCase):
@@ -221,7 +243,7 @@ class Names(SftpTestCase):
     def test_links_and_what_is_unknown(self) -> None:
         for type in (Type.SYMLINK, Type.READLINK, 99):
             self.assertEqual(self.code(type, string(b"/demo/a"), string(b"/demo/b")), Code.OP_UNSUPPORTED)
-        for name in (b"hardlink@openssh.com", b"statvfs@openssh.com", b"nonsense"):
+        for name in (b"hardlink@openssh.com", b"lsetstat@openssh.com", b"nonsense"):
             self.assertEqual(self.code(Type.EXTENDED, string(name), string(b"/demo/a")), Code.OP_UNSUPPORTED)
 
     def test_a_name_that_is_not_utf8(self) -> None:

@@ -57,6 +57,15 @@ class Commands(SynchronousTestCase):
         _, out, _ = self.run_line("md5sum '/demo/a\\b'")
         self.assertEqual(out, f"\\{hashlib.md5(b'x').hexdigest()}  /demo/a\\\\b\n")
 
+    def test_df(self) -> None:
+        """In the order in which rclone and POSIX have the columns."""
+        self.portal.tree.space = 10 << 20
+        head = "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
+        for line in ("df", "df -k /", "df -P -k /", "df -Pk '/'"):
+            self.assertEqual(self.run_line(line), (0, f"{head}ecpds 10240 1 10239 1% /\n", ""), line)
+        self.assertEqual(self.run_line("df -k /none /demo")[:2], (1, f"{head}ecpds 10240 1 10239 1% /demo\n"))
+        self.assertEqual(self.run_line("df -h")[:2], (1, ""))
+
     def test_nothing_else(self) -> None:
         for line in ("", "id", "sh -c id", "md5sum; id", "'", "scp2", "/usr/bin/scp -t /", "$(scp)", "rsync --server"):
             status, out, said = self.run_line(line)

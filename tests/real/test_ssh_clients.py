@@ -298,6 +298,19 @@ class SshClients(RealTestCase):
         Sftp(self.node).get("cut", target)
         self.assertEqual(sha256(target), digest)
 
+    def test_the_room_there_is(self) -> None:
+        """`df` of sftp, `about` of rclone by SFTP's words, and the command that it would run else."""
+        self.need("sshpass", "rclone")
+        lines = Sftp(self.node)(f"df {remote('')}").splitlines()
+        size, left = (int(lines[-1].split()[column]) for column in (0, 2))
+        about = json.loads(Rclone(self.node)("about", "node:/", "--json"))
+        free = shutil.disk_usage(self.folder).free
+        for total, available in ((size * 1024, left * 1024), (about["total"], about["free"])):
+            self.assertLess(abs(available - free), free // 10)
+            self.assertGreaterEqual(total, available)
+        done = ssh(self.node, "df -k /").splitlines()[1].split()
+        self.assertLess(abs(int(done[3]) - left), left // 10)
+
     def test_check_file(self) -> None:
         source, digest = self.random_file(MANY_SIZE)
         Sftp(self.node).put(source, "checked")
