@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A shared machine's pauses are no failures.
-settings.register_profile("house", deadline=None, print_blob=True)
+# A shared machine's pauses are no failures: neither in a test nor while its examples are drawn.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("house")
 
 REAL = Path(__file__).parent / "real"

@@ -203,6 +203,7 @@ class Chaos:
             for number in range(plan.workers)
         ]
         self._putting = threading.Event()
+        self._hurt = threading.Event()
 
     def run(self) -> None:
         """Puts, looks and faults together, until every name is there and enough was hurt. Raises what any of them met."""
@@ -210,7 +211,7 @@ class Chaos:
         self._putting.set()
         with ThreadPoolExecutor(len(self.workers) + 1 + len(self._doors)) as pool:
             puts = [pool.submit(worker.put_all, self._hurting, deadline) for worker in self.workers]
-            others = [pool.submit(self.faults.run, self._hurting_or_putting)]
+            others = [pool.submit(self._hurt_movers)]
             others += [pool.submit(self._look, door, self._chance.random()) for door in self._doors]
             failures = [failure for failure in (each.exception() for each in puts) if failure]
             self._putting.clear()
@@ -220,11 +221,15 @@ class Chaos:
         if failures:
             raise failures[0]
 
-    def _hurting(self) -> bool:
-        return len(self.faults.done) < self._plan.faults
+    def _hurt_movers(self) -> None:
+        """As long as there are puts; puts do not wait for what a fault that failed has left undone."""
+        try:
+            self.faults.run(self._putting.is_set)
+        finally:
+            self._hurt.set()
 
-    def _hurting_or_putting(self) -> bool:
-        return self._putting.is_set()
+    def _hurting(self) -> bool:
+        return len(self.faults.done) < self._plan.faults and not self._hurt.is_set()
 
     def _look(self, door: str, seed: float) -> None:
         """Get names that puts are under way of, as long as there are puts."""

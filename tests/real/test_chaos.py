@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +20,7 @@ from tests.real.balanced_clients import Client, makers
 from tests.real.balancer import MOVERS, balanced
 from tests.real.chaos import SIZES, Chaos, Plan
 from tests.real.fleet import Fleet
-from tests.real.harness import DESTINATION, LOGIN, DaemonFailed, Options, until
+from tests.real.harness import DESTINATION, LOGIN, DaemonFailed, Node, Options, until
 from tests.real.test_balancer import Shipped
 
 SEED = int(os.environ.get("ECPDS_TEST_SEED", "20261122"))
@@ -82,6 +83,44 @@ class Chaotic(SynchronousTestCase):
     @pytest.mark.long
     def test_500_files_from_20_clients(self) -> None:
         self.survive(Plan(files=500, workers=20, faults=40, seconds=600))
+
+
+class Remembering:
+    """A door that never fails."""
+
+    def __init__(self, kept: dict[str, bytes]) -> None:
+        self._kept = kept
+
+    def put(self, name: str, data: bytes) -> None:
+        self._kept[name] = data
+
+    def get(self, name: str) -> bytes | None:
+        return self._kept.get(name)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Unhurtable:
+    """A fleet whose movers can't be got at."""
+
+    names = ("node-1",)
+
+    @property
+    def members(self) -> Mapping[str, Node]:
+        raise DaemonFailed("it does not start")
+
+    master = members
+
+
+class Ending(SynchronousTestCase):
+    def test_a_fault_that_fails_ends_the_run(self) -> None:
+        """Puts that went on for faults that are not to come went on for ever."""
+        fleet: Any = Unhurtable()
+        kept: dict[str, bytes] = {}
+        chaos = Chaos(fleet, {"memory": lambda: Remembering(kept)}, Plan(files=2, workers=1, faults=2, seconds=60), SEED)
+        self.assertRaises(DaemonFailed, chaos.run)
+        self.assertEqual(sorted(kept), ["file-0", "file-1"])
 
 
 def stored(fleet: Fleet) -> dict[Path, str]:
