@@ -278,6 +278,41 @@ class SshClients(RealTestCase):
         Sftp(self.node)(f'reget "{remote("regot")}" "{target}"')
         self.assertEqual(sha256(target), digest)
 
+    def test_a_get_goes_on_with_lftp_and_curl(self) -> None:
+        self.need("lftp", "curl", "sshpass")
+        source, digest = self.random_file(MANY_SIZE)
+        Sftp(self.node).put(source, "goes-on")
+        target = self.folder / "part"
+        lftp, curl = LftpSftp(self.node), CurlSftp(self.node, "sftp")
+        for go_on in (
+            lambda: lftp(f'get -c "goes-on" -o {target}'),
+            lambda: curl("-C", "-", "-o", str(target), f"sftp://127.0.0.1:{self.node.ports['ssh']}{remote('goes-on')}"),
+        ):
+            target.write_bytes(source.read_bytes()[:1_000_000])
+            go_on()
+            self.assertEqual(sha256(target), digest)
+
+    def test_times_that_clients_set(self) -> None:
+        clients: dict[str, Any] = {
+            "sftp": Sftp,
+            "lftp": LftpSftp,
+            "rclone": Rclone,
+            "scp": Scp,
+            "scp-O": lambda node: Scp(node, "-O"),
+        }
+        self.need("lftp", "rclone", "sshpass")
+        source, _ = self.random_file(10)
+        os.utime(source, (1_600_000_000, 1_600_000_000))
+        for name, client in clients.items():
+            client(self.node).put(source, f"timed-by-{name}")
+            kept = self.node.json("file", "show", remote(f"timed-by-{name}"))["mtime"]
+            self.assertTrue(kept.startswith("2020-09-13T12:26:40"), (name, kept))
+        Rclone(self.node)("touch", "-t", "2001-02-03T04:05:06", f"node:{remote('timed-by-sftp')}")
+        with Paramiko(self.node).session() as session:
+            self.assertEqual(session.stat(remote("timed-by-sftp")).st_mtime, 981_173_106)
+            session.utime(remote("timed-by-sftp"), (5, 5))
+        self.assertEqual(self.node.json("file", "show", remote("timed-by-sftp"))["mtime"][:19], "1970-01-01T00:00:05")
+
     def test_a_cut_upload_shows_nothing_and_goes_on(self) -> None:
         """The connection ends before the handle is closed; what came is kept, and an append goes on behind it."""
         source, digest = self.random_file(MANY_SIZE)
