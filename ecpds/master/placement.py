@@ -11,7 +11,6 @@ movers and among a thousand.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from math import hypot, sqrt
 from random import Random
@@ -93,7 +92,10 @@ class _Volume:
         names = {each.mover for each in taken}
         if self._can(wanted.preferred, wanted, names):
             return wanted.preferred
-        return next((name for name in self.movers.in_order(turn) if self._can(name, wanted, names)), None)
+        for name in self.movers.in_order(turn):
+            if self._can(name, wanted, names):
+                return name
+        return None
 
     def _can(self, name: str | None, wanted: Wanted, taken: set[str]) -> bool:
         if name is None or name in taken or name in wanted.avoid:
@@ -126,7 +128,7 @@ class Placer:
         self._groups: dict[str, _Group] = {}
         self._known: dict[str, Candidate] = {}
         self._clusters: dict[str, tuple[tuple[tuple[str, int], ...], int]] = {}
-        self._placed: dict[str, Counter[int]] = {}
+        self._placed: dict[tuple[str, int], int] = {}
 
     def know(self, mover: Candidate) -> None:
         """How a mover is now."""
@@ -154,9 +156,7 @@ class Placer:
     def ended(self, places: Sequence[Placement]) -> None:
         """What was placed there is stored, or came to nothing."""
         for place in places:
-            placed = self._placed.get(place.mover, Counter())
-            if placed[place.volume]:
-                placed[place.volume] -= 1
+            if self._placed.get((place.mover, place.volume)):
                 self._count(place, -1)
 
     def place(self, wanted: Wanted) -> tuple[Placement, ...]:
@@ -173,7 +173,6 @@ class Placer:
             raise NoSpace(f"of {wanted.copies} copies, {len(chosen)} can be stored" if chosen else "")
         group.turns += 1
         for each in chosen:
-            self._placed.setdefault(each.mover, Counter())[each.volume] += 1
             self._count(each, 1)
         return tuple(chosen)
 
@@ -196,13 +195,14 @@ class Placer:
         return shared or (name,)
 
     def _count(self, place: Placement, step: int) -> None:
+        key = (place.mover, place.volume)
+        self._placed[key] = self._placed.get(key, 0) + step
         mover = self._known.get(place.mover)
         volume = None if mover is None else self._groups[mover.group].volumes.get(place.volume)
         if volume is not None and place.mover in volume.rooms:
             volume.movers.change(place.mover, step)
 
     def _index(self, group: _Group, mover: Candidate) -> None:
-        placed = self._placed.get(mover.name, Counter())
         open_to = {use.index: use.free - self._kept for use in mover.volumes if mover.open and use.failed is None}
         for index in [*group.volumes]:
             if open_to.get(index, 0) <= 0:
@@ -210,7 +210,7 @@ class Placer:
         for index, room in open_to.items():
             if room > 0:
                 volume = group.volumes.setdefault(index, _Volume())
-                volume.put(mover.name, room, mover.reads.get(index, 0) + placed[index])
+                volume.put(mover.name, room, mover.reads.get(index, 0) + self._placed.get((mover.name, index), 0))
 
     # The group
 
