@@ -1,15 +1,21 @@
 """What operators ask at a node that is no Master: the request goes to the Master, and its answer comes back whole.
 
-The node passes on the path and the JSON of the arguments; the Master answers as it would at its own socket.
+The node passes on the path and the JSON of the arguments; the Master answers as it would at its own socket. The manhole's
+verbs go the same way (`operator_elsewhere`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
 
 from zope.interface import implementer
 
-from ecpds.admin.api import JSON, JSON_LINES, line, read_all
+from ecpds.admin.api import JSON, JSON_LINES, PREFIX, line, read_all
+from ecpds.admin.verb import ARGUMENTS, Verb
+from ecpds.admin.verbs import VERBS
 from ecpds.errors import Refusal, TooLarge
 from ecpds.http.message import Handler, Headers, Request, Response
 from ecpds.http.replies import STATUS
@@ -17,6 +23,11 @@ from ecpds.interfaces import IByteSink, IByteSource
 
 ANSWER = 400 * 1024
 """Bytes of an answer that is passed on at most."""
+
+AT_THE_MASTER = "what is asked, or the answer, is too long to be passed on: ask at the Master"
+
+Operate = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
+"""Asks the Master: a path and the JSON of arguments, the status and the bytes of the answer."""
 
 
 @implementer(IByteSource)
@@ -42,7 +53,7 @@ class Kept:
 
     async def write(self, data: bytes | memoryview) -> None:
         if len(self.data) + len(data) > ANSWER:
-            raise TooLarge("the answer is too long to be passed on: ask at the Master")
+            raise TooLarge(AT_THE_MASTER)
         self.data += data
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
@@ -62,7 +73,7 @@ async def answered(handle: Handler, path: str, body: bytes) -> tuple[int, bytes]
     return response.status, bytes(kept.data)
 
 
-def passing_on(operate: Callable[[str, bytes], Awaitable[tuple[int, bytes]]]) -> Handler:
+def passing_on(operate: Operate) -> Handler:
     """A handler that asks the Master."""
 
     async def handle(request: Request) -> Response:
@@ -74,3 +85,47 @@ def passing_on(operate: Callable[[str, bytes], Awaitable[tuple[int, bytes]]]) ->
         return Response(status, [JSON_LINES if status == 200 else JSON], data)
 
     return handle
+
+
+def operator_elsewhere(operate: Operate) -> Any:
+    """The operator's façade at a node that is no Master: each method of a verb asks the Master, and raises its refusal."""
+    names: Any = _MethodNames()
+    return SimpleNamespace(**{str(verb.method(names)): _asking(operate, verb) for verb in VERBS})
+
+
+class _MethodNames:
+    """A façade whose methods are their names: a verb, asked for its method, tells what it is called."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+def _asking(operate: Operate, verb: Verb) -> Callable[..., Any]:
+    async def ask(arguments: dict[str, Any]) -> bytes:
+        body = json.dumps(arguments).encode("ascii")
+        if len(body) > ARGUMENTS:
+            raise TooLarge(AT_THE_MASTER)
+        status, data = await operate(f"{PREFIX}{'/'.join(verb.words)}", body)
+        if status != 200:
+            raise refusal_that_says(json.loads(data)["error"])
+        return data
+
+    async def ask_for_one(**arguments: Any) -> Any:
+        return json.loads(await ask(arguments))
+
+    async def ask_for_many(**arguments: Any) -> AsyncIterator[Any]:
+        for each in (await ask(arguments)).splitlines():
+            yield json.loads(each)
+
+    return ask_for_many if verb.many else ask_for_one
+
+
+def refusal_that_says(sentence: str) -> Refusal:
+    """The refusal whose sentence this is."""
+    for kind in STATUS:
+        own = kind().sentence
+        if sentence == own:
+            return kind()
+        if sentence.startswith(f"{own[:-1]}: "):
+            return kind(sentence[len(own) + 1 :])
+    return Refusal(sentence)

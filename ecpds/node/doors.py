@@ -24,7 +24,6 @@ from ecpds.interfaces import IChannel, IPortal
 from ecpds.keys import door_certificate, server_context, ssh_host_key, ssh_host_keys, utc_now
 from ecpds.model import Origin
 from ecpds.node.means import Means
-from ecpds.portal.operator import Operator
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.data_headers import strict_transport
 from ecpds.protocols.data_open import OpenDoor, led_by_host, open_hosts
@@ -47,16 +46,16 @@ LOOPBACK = ("127.0.0.1",)
 
 
 class Doors:
-    """`console` is what the manhole's users have by name, `admin` answers the operators' socket, `watch` its port.
+    """`operator` is the façade of the manhole's users, `console` what they have by name beside its verbs.
 
-    `repository` is shown at the HTTPS door, where this node has one.
+    `admin` answers the operators' socket, `watch` its port. `repository` is shown at the HTTPS door, where this node has one.
     """
 
     def __init__(
         self,
         means: Means,
         portal: IPortal,
-        operator: Operator,
+        operator: Any,
         admin: Handler,
         watch: Watch,
         console: dict[str, Any],
@@ -140,7 +139,7 @@ class Doors:
         ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.scatter, means.pool)
         return SshDoor(ssh_host_keys(config), self._portal, self._node, ways, means.timeouts, means.reactor, self._admission())
 
-    def _make_manhole(self, operator: Operator, console: dict[str, Any]) -> Manhole:
+    def _make_manhole(self, operator: Any, console: dict[str, Any]) -> Manhole:
         means, config = self._means, self._means.config
         return Manhole(
             config,

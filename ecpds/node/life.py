@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from ecpds.admin.api import Api
 from ecpds.admin.demo import demo_text
-from ecpds.admin.forward import answered, passing_on
+from ecpds.admin.forward import answered, operator_elsewhere, passing_on
 from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal
 from ecpds.config import Config
@@ -47,12 +47,18 @@ class Node:
         self.storage = storage = Storage(means, self._operate)
         self.journal = NodeRecords(config, means.threads, reactor)
         self.portal = CountedPortal(Portal(self._backing()), means.metrics.logged_in)
-        self.operator = Operator(
-            Operations(storage.master), storage.master, storage.controls, reactor, self._facts, storage.repository
-        )
+        self.operator = self._make_operator()
         admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
         watch = Watch(means.metrics, self._questions())
         self.doors = Doors(means, self.portal, self.operator, admin, watch, {"node": self}, storage.repository)
+
+    def _make_operator(self) -> Any:
+        """The operator's façade; of a node that is no Master, one that asks the Master."""
+        storage = self.storage
+        if storage.member is not None:
+            return operator_elsewhere(storage.member.admin.operate)
+        master = storage.master
+        return Operator(Operations(master), master, storage.controls, self.reactor, self._facts, storage.repository)
 
     def _backing(self) -> Backing:
         means = self.means

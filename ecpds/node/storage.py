@@ -136,8 +136,8 @@ class Storage:
 
     @property
     def controls(self) -> Any:
-        """The movers that an operator of this node sees."""
-        return self.master.movers.controls if self.member is None else {self._means.config.node.name: self.control}
+        """The movers that an operator of a Master's node sees."""
+        return self.master.movers.controls
 
     def uploads(self) -> int:
         return len(self.master.uploads) if self.member is None else self.member.streams.server.writes
