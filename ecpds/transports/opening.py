@@ -2,13 +2,18 @@
 
 `openat2` with RESOLVE_CACHED (Linux 5.12) opens a file only if the whole way to it is in the kernel's memory, and a read
 with RWF_NOWAIT gives only what is there. Where either has to wait, or isn't known, the answer is None, and a thread must do it.
+Memory file systems refuse that flag, and never wait (`pages`).
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
+from functools import lru_cache
+
+from ecpds.transports.pages import MEMORY_FILE_SYSTEMS, file_system_type
 
 AT_FDCWD = -100
 RESOLVE_CACHED = 0x20
@@ -43,10 +48,25 @@ def read_at_once(path: bytes, length: int) -> memoryview | None:
         return None
     data = bytearray(length)
     try:
-        count = os.preadv(fd, [data], 0, os.RWF_NOWAIT)
+        count = _read_now(fd, data)
     except OSError:
         # It is not in memory, or this file system can't tell: whoever may wait finds out what else there is to say.
         return None
     finally:
         os.close(fd)
     return memoryview(data) if count == length else None
+
+
+def _read_now(fd: int, data: bytearray) -> int:
+    """Raises `OSError` where it would have to wait, or might."""
+    try:
+        return os.preadv(fd, [data], 0, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP or not _is_memory(os.fstat(fd).st_dev):
+            raise
+    return os.preadv(fd, [data], 0)
+
+
+@lru_cache(64)
+def _is_memory(device: int) -> bool:
+    return file_system_type(device) in MEMORY_FILE_SYSTEMS

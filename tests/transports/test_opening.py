@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -49,3 +52,33 @@ class OpeningTests(SynchronousTestCase):
         for length in (0, 10, 11):
             read_at_once(self.path, length)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_a_memory_file_system_refuses_the_flag_and_never_waits(self) -> None:
+        self._refuse_the_flag(errno.EOPNOTSUPP)
+        self.patch(opening, "_is_memory", lambda device: device == os.stat(self.file).st_dev)
+        self.assertEqual(read_at_once(self.path, 10), b"0123456789")
+        self.assertIsNone(read_at_once(self.path, 11))
+
+    def test_any_other_that_refuses_it_might_wait(self) -> None:
+        self._refuse_the_flag(errno.EOPNOTSUPP)
+        self.patch(opening, "_is_memory", lambda device: False)
+        self.assertIsNone(read_at_once(self.path, 10))
+
+    def test_what_is_not_in_memory(self) -> None:
+        self._refuse_the_flag(errno.EAGAIN)
+        self.patch(opening, "_is_memory", lambda device: True)
+        self.assertIsNone(read_at_once(self.path, 10))
+
+    def _refuse_the_flag(self, number: int) -> None:
+        real: Callable[..., int] = os.preadv
+
+        def preadv(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+            if flags:
+                raise OSError(number, os.strerror(number))
+            return real(fd, buffers, offset)
+
+        fd = open_at_once(self.path)
+        if fd is None:
+            self.skipTest("this kernel has no openat2")
+        os.close(fd)
+        self.patch(os, "preadv", preadv)
