@@ -243,6 +243,13 @@ class Events:
 
 
 @frozen
+class Acquire:
+    """Acquisition from remote folders, on a Master's node."""
+
+    private: bool = False
+
+
+@frozen
 class Limits:
     """Every limit there is. Times are seconds, sizes bytes."""
 
@@ -358,6 +365,14 @@ class Limits:
     """URLs that one request may ask the repository of data sources about."""
     source_body: int = _natural(16777216)
     """Bytes of a request to the repository that imports a configuration or asks about many URLs."""
+    acquire_files: int = _natural(4)
+    """Files that are acquired at a time."""
+    acquire_listing: int = _natural(10000)
+    """Files of a remote folder that are looked at."""
+    acquired_files: int = _natural(100000)
+    """Files that an acquisition remembers; those that the folder no longer has go first."""
+    acquire_tries: int = _natural(8)
+    """How often a file that can't be acquired is tried, until it changes."""
 
 
 @frozen
@@ -375,6 +390,7 @@ class Config:
     manhole: Manhole = field(factory=Manhole)
     admin: Admin = field(factory=Admin)
     events: Events = field(factory=Events)
+    acquire: Acquire = field(factory=Acquire)
     limits: Limits = field(factory=Limits)
 
     @property
@@ -398,6 +414,7 @@ SECTIONS: dict[str, type] = {
     "manhole": Manhole,
     "admin": Admin,
     "events": Events,
+    "acquire": Acquire,
     "limits": Limits,
 }
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 PACKAGE = Path(__file__).parent.parent / "ecpds"
 
 GROUND = {
+    "acquisitions",
     "config",
     "errors",
     "model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecpds.admin.acquire_verbs import ACQUIRE_VERBS
 from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS
 from ecpds.admin.source_verbs import SOURCE_VERBS
 from ecpds.admin.verb import Argument, Verb, named
@@ -277,6 +278,7 @@ VERBS = (
         (named("name", "the mover's name"),),
     ),
     *SOURCE_VERBS,
+    *ACQUIRE_VERBS,
     Verb(("status",), "Show how the node is.", lambda operator: operator.status),
 )
 

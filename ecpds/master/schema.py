@@ -421,3 +421,30 @@ source_audit = Table(
     *(Column(name, Json) for name in ("before", "after")),
     sqlite_autoincrement=True,
 )
+
+# Remote folders that are watched, and what became of their files.
+acquisition = Table(
+    "acquisition",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("definition", Json, nullable=False),
+    Column("due", Double, nullable=False),
+    Column("visited", Double),
+    Column("failures", Number, nullable=False),
+    Column("message", Text, nullable=False),
+)
+acquired = Table(
+    "acquired",
+    metadata,
+    Column("acquisition", Name, ForeignKey("acquisition.name", ondelete="CASCADE"), primary_key=True),
+    Column("url", Name, primary_key=True),
+    Column("mark", Text, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("time", Double, nullable=False),
+    Column("size", Number, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("tries", Number, nullable=False),
+    Column("due", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)

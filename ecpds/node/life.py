@@ -24,6 +24,7 @@ from ecpds.events import timestamp
 from ecpds.master.operations import Operations
 from ecpds.model import Destination, NewUser
 from ecpds.mover.digests import follower
+from ecpds.node.acquiring import Acquiring
 from ecpds.node.doors import Doors, every
 from ecpds.node.means import Means
 from ecpds.node.storage import Storage
@@ -47,6 +48,7 @@ class Node:
         self.storage = storage = Storage(means, self._operate)
         self.journal = NodeRecords(config, means.threads, reactor)
         self.portal = CountedPortal(Portal(self._backing()), means.metrics.logged_in)
+        self.acquiring = Acquiring(means, storage, self.portal, self._sink()) if storage.member is None else None
         self.operator = self._make_operator()
         admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
         watch = Watch(means.metrics, self._questions())
@@ -58,18 +60,23 @@ class Node:
         if storage.member is not None:
             return operator_elsewhere(storage.member.admin.operate)
         master = storage.master
-        return Operator(Operations(master), master, storage.controls, self.reactor, self._facts, storage.repository)
+        acquirer = self.acquiring.acquirer if self.acquiring is not None else None
+        operations = Operations(master)
+        return Operator(operations, master, storage.controls, self.reactor, self._facts, storage.repository, acquirer)
 
     def _backing(self) -> Backing:
         means = self.means
         return Backing(
             self.storage.asked,
             self.storage.stores,
-            Tee([self.journal, self.storage.history, means.metrics]),
+            self._sink(),
             self.reactor.seconds,
             self.config.limits,
             Digesting(means.digest_threads, follower),
         )
+
+    def _sink(self) -> Tee:
+        return Tee([self.journal, self.storage.history, self.means.metrics])
 
     async def _operate(self, path: str, body: bytes) -> tuple[int, bytes]:
         return await answered(Api(self.operator).handle, path, body)
@@ -108,6 +115,8 @@ class Node:
         if demo and self.storage.member is None:
             await self._make_demo()
         self.serving = True
+        if self.acquiring is not None:
+            await self.acquiring.acquirer.start()
         self.means.lag.start()
         self.means.ports.write()
         self.log.info("ready: {ports}", ports=self.means.ports.numbers)
@@ -131,6 +140,8 @@ class Node:
         self.serving = False
         self.means.lag.stop()
         self.doors.stop_listening()
+        if self.acquiring is not None:
+            await self.acquiring.stop()
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
         await every(self.doors.drain(), self.storage.drain())
         if late.active():

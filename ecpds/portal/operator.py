@@ -13,12 +13,14 @@ from attrs import asdict
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from ecpds.acquisitions import IAcquirer
 from ecpds.datasource_interfaces import IRepository
 from ecpds.errors import IsADirectory, NotFound, Unavailable
 from ecpds.events import moment, timestamp
 from ecpds.interfaces import IMoverControl
 from ecpds.master_interfaces import IMaster, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
+from ecpds.portal.operator_acquisitions import AcquisitionsOperator
 from ecpds.portal.operator_shares import SharesOperator
 from ecpds.portal.operator_sources import SourcesOperator
 from ecpds.portal.operator_users import Object, UsersOperator, plain
@@ -28,10 +30,10 @@ PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
 
 
-class Operator(UsersOperator, SharesOperator, SourcesOperator):
+class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOperator):
     """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn.
 
-    `repository` is None on a node that keeps no data sources.
+    `repository` is None on a node that keeps no data sources, `acquirer` on one that acquires nothing.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator):
         clock: IReactorTime,
         facts: Callable[[], Mapping[str, Any]],
         repository: IRepository | None = None,
+        acquirer: IAcquirer | None = None,
     ) -> None:
         UsersOperator.__init__(self, operations)
         SourcesOperator.__init__(self, repository)
+        AcquisitionsOperator.__init__(self, operations, acquirer)
         self._master = master
         self._movers = movers
         self._clock = clock

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ecpds.datasources import Candidate
 from ecpds.errors import ConnectionLost, PreconditionFailed, Refusal, Unavailable
 from ecpds.sources.fetch.outcomes import Progress, Task
-from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile
+from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile, told_same
 from ecpds.sources.fetch.spans import WORTH, Span, Spans
 from ecpds.sources.fetch.stage import Stage
 from ecpds.sources.fetch.worker import Worker
@@ -73,12 +74,21 @@ class Swarm:
         self._tick()
         try:
             await self._idle
+        except CancelledError as cancelled:
+            await self._break_off(cancelled)
+            raise
         finally:
             if self._call is not None:
                 self._call.cancel()
                 self._call = None
         if self._trouble is not None:
             raise self._trouble
+
+    async def _break_off(self, reason: CancelledError) -> None:
+        """Dismiss everybody, and wait until nobody writes any more."""
+        self._idle = Deferred()
+        self._broke(Failure(reason))  # type: ignore[no-untyped-call]
+        await self._idle
 
     def open(self, source: Source, offset: int, end: int | None = None) -> Deferred[IOpened]:
         """Open a source at an offset."""
@@ -95,7 +105,7 @@ class Swarm:
             if opened.offset != begin:
                 raise PreconditionFailed("the server can't begin within the file")
             self._same_file(source, opened)
-            if not self._told_same(source):
+            if not told_same(source, self.sources):
                 await self._compare(source, opened, begin, front)
         finally:
             opened.close()
@@ -321,16 +331,6 @@ class Swarm:
             worker.marked, worker.fresh = now, 0
 
     # Who joins, and who goes
-
-    def _told_same(self, source: Source) -> bool:
-        """Whether it gives the same version or digest as one that is trusted already."""
-        about = source.about
-        proven = [each.about for each in self.sources if each.proven and each.about is not None]
-        if about is None:
-            return False
-        tags = {each.version for each in proven if each.version.startswith('"')}
-        digests = {each.digests["sha256"] for each in proven if "sha256" in each.digests}
-        return about.version in tags or about.digests.get("sha256") in digests
 
     async def _compare(self, source: Source, opened: IOpened, begin: int, end: int) -> None:
         theirs = bytearray(end - begin)
