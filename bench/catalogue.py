@@ -29,8 +29,8 @@ from twisted.internet.task import LoopingCall
 from bench.filling import fill, name
 from bench.options import Options
 from bench.tables import show
-from ecpds.config import Limits
 from ecpds.keys import Vault
+from ecpds.limits import Limits
 from ecpds.master.engine import Engine
 from ecpds.master.operations import Operations
 from ecpds.master.postgresql import PostgresqlEngine

@@ -6,16 +6,30 @@ start. `conf/ecpds.toml` shows every option with its default.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from attrs import Attribute, evolve, field, fields, frozen
+from attrs import evolve, field, fields, frozen
+
+from ecpds.checks import (
+    Check,
+    distinct,
+    interfaces,
+    is_collector,
+    is_ipv4,
+    is_network,
+    is_port_range,
+    is_way,
+    natural,
+    one_of,
+    port_number,
+    some,
+)
+from ecpds.limits import Limits
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 OPEN_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}=[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}")
@@ -25,87 +39,6 @@ ROLES = ("master", "mover", "ftp", "ssh", "https", "s3", "manhole")
 
 class ConfigError(Exception):
     """The configuration can't be used; the text is the one line that says why."""
-
-
-class Check:
-    """A validator that can say what it allows."""
-
-    def __init__(self, allowed: str, test: Callable[[Any], object]) -> None:
-        self.allowed = allowed
-        self._test = test
-
-    def __call__(self, _: Any, attribute: Attribute[Any], value: Any) -> None:
-        if value is not None and not self._test(value):
-            raise ValueError(f"{attribute.name}: allowed: {self.allowed}")
-
-
-def _one_of(default: str, *others: str) -> Any:
-    names = (default, *others)
-    return field(default=default, validator=Check(" | ".join(f'"{name}"' for name in names), names.__contains__))
-
-
-def _port(default: int | None) -> Any:
-    return field(default=default, validator=Check("a port, 0 to 65535 (0: any that is free)", range(65536).__contains__))
-
-
-def _positive(default: float) -> Any:
-    return field(default=default, validator=Check("a number above 0", lambda value: 0 < value < float("inf")))
-
-
-def _natural(default: int) -> Any:
-    return field(default=default, validator=Check("a whole number, 0 or more", lambda value: value >= 0))
-
-
-def _some(default: tuple[str, ...]) -> Any:
-    return field(default=default, validator=Check("a list with at least one string, none of them twice or empty", _distinct))
-
-
-def _distinct(values: tuple[str, ...]) -> bool:
-    return bool(values) and all(values) and len(set(values)) == len(values)
-
-
-def _interface() -> Any:
-    check = Check("a list of IP addresses", lambda those: _distinct(those) and all(map(_is_ip, those)))
-    return field(default=("127.0.0.1",), validator=check)
-
-
-def port_range(text: str) -> range:
-    """`"30000-30999"`, or one port, as a range of ports. Raises `ValueError`."""
-    first, dash, last = text.partition("-")
-    ports = range(int(first), int(last if dash else first) + 1)
-    if not ports or ports[0] < 1 or ports[-1] > 65535:
-        raise ValueError(f"{text} is not a range of ports")
-    return ports
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False
-
-
-def _is_network(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_network(text))
-    except ValueError:
-        return False
-
-
-def _is_ipv4(text: str) -> bool:
-    return _is_ip(text) and ":" not in text
-
-
-def _is_way(text: str) -> bool:
-    network, _, address = text.partition("=")
-    return _is_network(network) and _is_ipv4(address)
-
-
-def _is_port_range(text: str) -> bool:
-    try:
-        return bool(port_range(text))
-    except ValueError:
-        return False
 
 
 @frozen
@@ -119,11 +52,11 @@ class Node:
     home: str = "../var"
     roles: tuple[str, ...] = field(
         default=("master", "mover", "ftp", "https"),
-        validator=Check(f"any of {', '.join(ROLES)}, each once", lambda roles: _distinct(roles) and set(roles) <= set(ROLES)),
+        validator=Check(f"any of {', '.join(ROLES)}, each once", lambda roles: distinct(roles) and set(roles) <= set(ROLES)),
     )
-    interface: tuple[str, ...] = _interface()
+    interface: tuple[str, ...] = interfaces()
     balancers: tuple[str, ...] = field(
-        default=(), validator=Check("a list of IP addresses and networks", lambda those: all(map(_is_network, those)))
+        default=(), validator=Check("a list of IP addresses and networks", lambda those: all(map(is_network, those)))
     )
     share_ports: bool = False
 
@@ -143,8 +76,8 @@ class Cluster:
     """How this node talks to others. Without this section it is its own Master and opens no port for them."""
 
     masters: tuple[str, ...] = ()
-    listen: int = _port(7600)
-    stream: int = _port(7601)
+    listen: int = port_number(7600)
+    stream: int = port_number(7601)
     interface: str = "127.0.0.1"
     advertise: str | None = None
     secret_file: str = "cluster.secret"
@@ -157,8 +90,8 @@ class Mover:
 
     group: str = "default"
     cluster: str = ""
-    weight: int = _natural(1)
-    volumes: tuple[str, ...] = _some(("volumes/0",))
+    weight: int = natural(1)
+    volumes: tuple[str, ...] = some(("volumes/0",))
     sync: bool = True
 
 
@@ -166,17 +99,17 @@ class Mover:
 class Ftp:
     """The FTP door."""
 
-    port: int = _port(2121)
-    implicit_port: int | None = _port(None)
-    passive_ports: str | None = field(default=None, validator=Check('"FIRST-LAST", two ports from 1 to 65535', _is_port_range))
-    passive_address: str | None = field(default=None, validator=Check("an IPv4 address", _is_ipv4))
+    port: int = port_number(2121)
+    implicit_port: int | None = port_number(None)
+    passive_ports: str | None = field(default=None, validator=Check('"FIRST-LAST", two ports from 1 to 65535', is_port_range))
+    passive_address: str | None = field(default=None, validator=Check("an IPv4 address", is_ipv4))
     passive_networks: tuple[str, ...] = field(
         default=(),
-        validator=Check('a list of "NETWORK=ADDRESS", such as "10.0.0.0/8=10.0.0.5"', lambda those: all(map(_is_way, those))),
+        validator=Check('a list of "NETWORK=ADDRESS", such as "10.0.0.0/8=10.0.0.5"', lambda those: all(map(is_way, those))),
     )
-    tls: str = _one_of("optional", "required", "off")
-    tls_data: str = _one_of("optional", "required", "off")
-    tls_session_reuse: str = _one_of("preferred", "required")
+    tls: str = one_of("optional", "required", "off")
+    tls_data: str = one_of("optional", "required", "off")
+    tls_session_reuse: str = one_of("preferred", "required")
     client_certificates: bool = False
 
 
@@ -184,15 +117,15 @@ class Ftp:
 class Ssh:
     """The SSH door: SFTP and SCP."""
 
-    port: int = _port(2222)
+    port: int = port_number(2222)
 
 
 @frozen
 class Https:
     """The HTTPS door. A certificate and key are made on the first start if none are named."""
 
-    port: int = _port(8443)
-    plain_port: int | None = _port(None)
+    port: int = port_number(8443)
+    plain_port: int | None = port_number(None)
     certificate: str | None = None
     key: str | None = None
     open_hosts: tuple[str, ...] = field(
@@ -204,8 +137,8 @@ class Https:
 class S3:
     """The S3 door. Below `domain` a host's name begins with a bucket's; without it buckets are in the path only."""
 
-    port: int = _port(9000)
-    plain_port: int | None = _port(None)
+    port: int = port_number(9000)
+    plain_port: int | None = port_number(None)
     domain: str | None = None
 
 
@@ -213,7 +146,7 @@ class S3:
 class Manhole:
     """The operators' console over SSH, on loopback."""
 
-    port: int = _port(2200)
+    port: int = port_number(2200)
     authorized_keys: str = "manhole.keys"
 
 
@@ -221,16 +154,8 @@ class Manhole:
 class Admin:
     """The port that watchers ask: `/metrics` for Prometheus, `/healthz`, `/readyz`. Plain HTTP."""
 
-    port: int | None = _port(None)
-    interface: tuple[str, ...] = _interface()
-
-
-def _is_collector(text: str) -> bool:
-    kind, _, where = text.partition(":")
-    host, _, port = where.rpartition(":")
-    if kind == "udp":
-        return _is_ip(host.strip("[]")) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    return kind == "unix" and where.startswith("/")
+    port: int | None = port_number(None)
+    interface: tuple[str, ...] = interfaces()
 
 
 @frozen
@@ -239,7 +164,7 @@ class Events:
 
     json: bool = True
     lines: bool = True
-    syslog: str | None = field(default=None, validator=Check("unix:/PATH | udp:ADDRESS:PORT", _is_collector))
+    syslog: str | None = field(default=None, validator=Check("unix:/PATH | udp:ADDRESS:PORT", is_collector))
 
 
 @frozen
@@ -247,132 +172,6 @@ class Acquire:
     """Acquisition from remote folders, on a Master's node."""
 
     private: bool = False
-
-
-@frozen
-class Limits:
-    """Every limit there is. Times are seconds, sizes bytes."""
-
-    ticket_life: float = _positive(60.0)
-    """How long a ticket to read or write can be used; replaced bytes are kept at least so long."""
-    login_time: float = _positive(60.0)
-    """From connecting to being logged in."""
-    idle: float = _positive(600.0)
-    """A control connection without a command."""
-    keep_alive: float = _positive(75.0)
-    """An HTTP connection between two requests."""
-    header_time: float = _positive(20.0)
-    """From the first byte of an HTTP head to its last."""
-    linger: float = _positive(2.0)
-    """How long an HTTP client that was told of the end may be silent and not close."""
-    stall: float = _positive(60.0)
-    """A transfer that makes no progress."""
-    passive_wait: float = _positive(30.0)
-    """From PASV to the client's data connection."""
-    handshake: float = _positive(20.0)
-    """From connecting to the end of the TLS handshake."""
-    proxy_time: float = _positive(5.0)
-    """From a balancer's connecting to the end of its PROXY header."""
-    proxy_header: int = _natural(2048)
-    """Bytes of a PROXY header."""
-    shutdown: float = _positive(30.0)
-    """How long running transfers may go on after SIGTERM."""
-    partial_life: float = _positive(86400.0)
-    """How long the received part of an interrupted upload is kept."""
-    multipart_life: float = _positive(604800.0)
-    """How long the parts of an upload that nobody completes are kept."""
-    connections: int = _natural(4000)
-    """Connections of one door at a time; 0: no limit."""
-    connections_per_address: int = _natural(1000)
-    """Connections of one client address to one door; 0: no limit."""
-    login_tries: int = _natural(3)
-    """Wrong passwords before an FTP connection is closed."""
-    login_threads: int = _natural(2)
-    """Passwords that are checked at a time."""
-    login_queue: int = _natural(200)
-    """Logins that may wait for that."""
-    credential_life: float = _positive(60.0)
-    """How long a checked password is remembered."""
-    session_idle: float = _positive(3600.0)
-    """How long a browser's login lasts when it is not used."""
-    session_life: float = _positive(43200.0)
-    """How long it lasts at most."""
-    command_line: int = _natural(8192)
-    """Bytes of one FTP command line."""
-    command_queue: int = _natural(64)
-    """FTP commands that may wait for an earlier one before the connection is no longer read."""
-    unknown_commands: int = _natural(10)
-    """Unknown commands in a row before an FTP connection is closed; 0: no limit."""
-    ssh_packet: int = _natural(135168)
-    """Bytes of one packet that an SSH client may send once it is logged in, and never more than 35000 before."""
-    ssh_login_bytes: int = _natural(262144)
-    """Bytes that an SSH client may send before it is logged in."""
-    ssh_tries: int = _natural(6)
-    """Refused requests to log in before an SSH connection is closed."""
-    ssh_channels: int = _natural(8)
-    """Channels of one SSH connection."""
-    ssh_window: int = _natural(2097152)
-    """Bytes that an SSH client may send on one channel of the door before they are used."""
-    sftp_handles: int = _natural(64)
-    """Files and directories that one SFTP session may have open."""
-    ssh_rekey_bytes: int = _natural(1073741824)
-    """Bytes that cross an SSH connection before it gets new keys."""
-    ssh_rekey_time: float = _positive(3600.0)
-    """After how long it gets them anyway."""
-    consoles: int = _natural(8)
-    """Expressions of the operators' consoles that run at a time."""
-    console_idle: float = _positive(3600.0)
-    """An operators' console in which nothing is typed."""
-    console_output: int = _natural(1048576)
-    """Bytes that one expression may write to the console."""
-    console_rows: int = _natural(1000)
-    """Objects of a list that the console asks for."""
-    console_line: int = _natural(65536)
-    """Characters that may be typed for one expression, or ahead."""
-    header_bytes: int = _natural(32768)
-    """Bytes of one HTTP head."""
-    request_line: int = _natural(8192)
-    """Bytes of its first line."""
-    headers: int = _natural(100)
-    """Header fields of one HTTP request."""
-    ranges: int = _natural(100)
-    """Byte ranges that one HTTP request may ask for; who asks for more gets the whole file."""
-    file_size: int = _natural(0)
-    """Bytes of one file; 0: no limit."""
-    listing_page: int = _natural(1000)
-    """Entries read from the catalogue at a time."""
-    buffers: int = _natural(134217728)
-    """Bytes of bulk buffers in all."""
-    window: int = _natural(4)
-    """Bulk buffers that one upload may have in flight."""
-    disk_threads: int = _natural(8)
-    """Threads for files."""
-    digest_threads: int = _natural(4)
-    """Threads for digests."""
-    catalogue_threads: int = _natural(4)
-    """Threads that ask the catalogue what takes long, or is asked of a server."""
-    free_space: int = _natural(16777216)
-    """Bytes of a volume that are never used."""
-    master_wait: float = _positive(10.0)
-    """How long a node goes on asking a Master that can't be reached."""
-    history_page: int = _natural(10000)
-    """Records that one question about the history may return."""
-    history_days: int = _natural(360)
-    """Days of the history that are kept; 0: all."""
-    report_days: int = _natural(360)
-    """Days that transfer reports of data sources are kept."""
-    source_batch: int = _natural(10000)
-    """URLs that one request may ask the repository of data sources about."""
-    source_body: int = _natural(16777216)
-    """Bytes of a request to the repository that imports a configuration or asks about many URLs."""
-    acquire_files: int = _natural(4)
-    """Files that are acquired at a time."""
-    acquire_listing: int = _natural(10000)
-    """Files of a remote folder that are looked at."""
-    acquired_files: int = _natural(100000)
-    """Files that an acquisition remembers; those that the folder no longer has go first."""
-    acquire_tries: int = _natural(8)
-    """How often a file that can't be acquired is tried, until it changes."""
 
 
 @frozen

@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "ecpds"
 GROUND = {
     "acquisitions",
     "config",
+    "checks",
+    "limits",
     "errors",
     "model",
     "datasources",

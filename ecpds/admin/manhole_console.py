@@ -22,9 +22,9 @@ from ecpds.admin.manhole_interpreter import Interpreter
 from ecpds.admin.manhole_output import Output
 from ecpds.admin.manhole_runner import Runner
 from ecpds.admin.manhole_verbs import functions, secrets_of
-from ecpds.config import Limits
 from ecpds.errors import Refusal
 from ecpds.interfaces import IThreads
+from ecpds.limits import Limits
 
 PROMPTS = (">>> ", "... ")
 

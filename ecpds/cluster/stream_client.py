@@ -32,7 +32,6 @@ from ecpds.cluster.frames import (
     Write,
 )
 from ecpds.cluster.tickets import open_pass
-from ecpds.config import Limits
 from ecpds.errors import (
     ConnectionLost,
     Corrupt,
@@ -44,6 +43,7 @@ from ecpds.errors import (
     Unavailable,
 )
 from ecpds.interfaces import IByteSink, IByteSource, IChannel, IReadHandle, IStore, IWriteHandle
+from ecpds.limits import Limits
 from ecpds.model import EMPTY, Copy, Receipt
 from ecpds.transports.buffers import KIB, BufferPool, larger, smaller
 

@@ -14,13 +14,13 @@ from typing import Protocol
 from attrs import field, frozen
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, InvalidRequest, Refusal, Stalled, TooLarge
 from ecpds.http.body import WASTE, RequestBody, request_body
 from ecpds.http.inbox import Inbox
 from ecpds.http.message import Headers, HttpError
 from ecpds.http.reply_head import ReplyHead, parse_reply
 from ecpds.interfaces import IByteSource, IChannel, ITimeouts, IWatch
+from ecpds.limits import Limits
 
 KEPT = 15.0
 """Seconds that a connection is kept without use: less than most servers do, so that a request rarely meets its end."""

@@ -14,7 +14,6 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ecpds.config import Limits
 from ecpds.errors import Refusal
 from ecpds.http.body import WASTE, RequestBody, discard, request_body
 from ecpds.http.head import Head, parse_head
@@ -23,6 +22,7 @@ from ecpds.http.message import Handler, HttpError, Request, Response, text_respo
 from ecpds.http.replies import refusal_response
 from ecpds.http.reply import Reply, Terms, head_bytes
 from ecpds.interfaces import IChannel, ITimeouts
+from ecpds.limits import Limits
 
 DISCARDED = 65536
 """Bytes of a body that a handler left unread which are read away to keep the connection."""

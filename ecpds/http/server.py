@@ -7,10 +7,10 @@ from email.utils import formatdate
 
 from twisted.internet.defer import Deferred
 
-from ecpds.config import Limits
 from ecpds.http.connection import Connection
 from ecpds.http.message import Handler
 from ecpds.interfaces import IChannel, ITimeouts
+from ecpds.limits import Limits
 
 
 class HttpServer:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.config import Limits
+from ecpds.limits import Limits
 from ecpds.master import keylist, marks
 from ecpds.master.accounts import Accounts
 from ecpds.master.buckets import Buckets

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from ecpds.config import Limits
 from ecpds.errors import NoSpace, NotFound, Refusal, Unavailable
 from ecpds.interfaces import IMoverControl
+from ecpds.limits import Limits
 from ecpds.master.placement import DEFAULT_GROUP, NO_READS, Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
 from ecpds.model import Placement, Room, VolumeUse

@@ -8,8 +8,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from ecpds.config import Limits
 from ecpds.errors import InvalidRequest
+from ecpds.limits import Limits
 from ecpds.master import multipart, owed
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing

@@ -18,10 +18,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
 from ecpds.interfaces import IMoverControl, IThreads
 from ecpds.keys import Vault
+from ecpds.limits import Limits
 from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing

@@ -8,9 +8,9 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.errors import AlreadyExists, TooLarge, Unavailable
 from ecpds.interfaces import IReadHandle, IStore, IThreads, IWriteHandle
+from ecpds.limits import Limits
 from ecpds.model import Copy, Receipt
 from ecpds.mover.reading import open_to_read
 from ecpds.mover.strands import FolderSyncs

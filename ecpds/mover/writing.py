@@ -14,9 +14,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, Incomplete, Refusal, Stalled, TooLarge, Unavailable
 from ecpds.interfaces import IByteSource, IThreads, IWriteHandle
+from ecpds.limits import Limits
 from ecpds.model import EMPTY, Receipt
 from ecpds.mover.digests import check, follower
 from ecpds.mover.pipeline import Pipeline

@@ -12,8 +12,8 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from ecpds.config import Limits
 from ecpds.interfaces import IThreads, ITimeouts
+from ecpds.limits import Limits
 from ecpds.node.means import batched_timer, raise_descriptor_limit
 from ecpds.sources.fetch.command import FetchOptions
 from ecpds.sources.fetch.credentials import Ask, Wallet

@@ -8,9 +8,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from attrs import frozen
 
-from ecpds.config import Limits
 from ecpds.errors import Refusal, Unavailable
 from ecpds.interfaces import IEventSink, IStore
+from ecpds.limits import Limits
 from ecpds.master_interfaces import IMaster
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.journal import Journal

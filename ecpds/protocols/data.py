@@ -12,12 +12,12 @@ from random import Random, SystemRandom
 
 from attrs import evolve
 
-from ecpds.config import Limits
 from ecpds.errors import NotFound, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
 from ecpds.http.routing import Routes
 from ecpds.interfaces import IFileSystem, IPortal, IThreads
+from ecpds.limits import Limits
 from ecpds.protocols.data_commands import Elsewhere, Numbers
 from ecpds.protocols.data_cors import let_read, preflight
 from ecpds.protocols.data_headers import PREFIX, SCRIPT

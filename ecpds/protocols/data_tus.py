@@ -21,10 +21,10 @@ from urllib.parse import parse_qsl, urlencode
 
 from attrs import frozen
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, DigestMismatch, NotFound, Stalled
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IFileSystem, IUpload
+from ecpds.limits import Limits
 from ecpds.model import ANYTHING, EMPTY, Condition, Entry
 from ecpds.protocols.data_headers import SAFE, Header, digests, validators
 from ecpds.protocols.data_place import Place

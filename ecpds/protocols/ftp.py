@@ -25,8 +25,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.admission import Admission
-from ecpds.config import Ftp, Limits
+from ecpds.config import Ftp
 from ecpds.interfaces import IListeners, IPortal, IThreads, ITimeouts, IWatch
+from ecpds.limits import Limits
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_commands import HANDLERS, session_status
 from ecpds.protocols.ftp_data import Ends, plain_address

@@ -15,9 +15,11 @@ from attrs import frozen
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 
-from ecpds.config import Ftp, Limits, port_range
+from ecpds.checks import port_range
+from ecpds.config import Ftp
 from ecpds.errors import ConnectionLost, Refusal
 from ecpds.interfaces import IChannel, IListeners
+from ecpds.limits import Limits
 
 
 def plain_address(text: str) -> str:

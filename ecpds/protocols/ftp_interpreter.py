@@ -19,9 +19,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ecpds.config import Ftp, Limits
+from ecpds.config import Ftp
 from ecpds.errors import ConnectionLost, NotPermitted, Refusal, TooManyConnections
 from ecpds.interfaces import IChannel, IFileSystem, IListeners, IPortal, IThreads, ITimeouts
+from ecpds.limits import Limits
 from ecpds.model import Origin
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends

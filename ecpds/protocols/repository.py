@@ -7,12 +7,12 @@ are for users whose option `repository.edit` is true, and from a browser they ca
 
 from __future__ import annotations
 
-from ecpds.config import Limits
 from ecpds.datasource_interfaces import IRepository
 from ecpds.errors import NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import STATUS
 from ecpds.http.routing import Routes
+from ecpds.limits import Limits
 from ecpds.options import EDITS_SOURCES
 from ecpds.protocols.data_login import Gate
 from ecpds.protocols.repository_api import Api

@@ -12,12 +12,12 @@ from typing import Any
 
 from attrs import asdict
 
-from ecpds.config import Limits
 from ecpds.datasource_interfaces import IRepository
 from ecpds.datasources import MECHANISMS, Question, Resolution
 from ecpds.errors import InvalidRequest
 from ecpds.events import timestamp
 from ecpds.http.message import HttpError, Response
+from ecpds.limits import Limits
 from ecpds.portal.operator_sources import shown_resolution, shown_source
 from ecpds.protocols import repository_json as json_in
 from ecpds.protocols.repository_call import API, EDITORS, EVERYONE, FORM, SAFE, Call, Route, as_json, read_json

@@ -16,10 +16,10 @@ from urllib.parse import unquote_to_bytes
 from attrs import define, evolve, frozen
 from twisted.logger import Logger
 
-from ecpds.config import Limits
 from ecpds.errors import NotFound, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IFileSystem, IObjects, IPortal, IThreads
+from ecpds.limits import Limits
 from ecpds.model import Identity, Origin
 from ecpds.protocols import s3_acl, s3_buckets, s3_lists, s3_multipart, s3_post, s3_read, s3_tags, s3_write
 from ecpds.protocols.s3_call import Call

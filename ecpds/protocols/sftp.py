@@ -16,9 +16,9 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, InvalidRequest, NotSupported, Refusal, TooManyConnections
 from ecpds.interfaces import IFileSystem
+from ecpds.limits import Limits
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_answers import Answering, Scatter

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Awaitable, Callable
 
-from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NotSupported
 from ecpds.interfaces import IFileSystem
+from ecpds.limits import Limits
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_digests import check_file

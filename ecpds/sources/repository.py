@@ -18,7 +18,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.datasource_interfaces import IRepository, ISourceStore
 from ecpds.datasources import (
     AuditEntry,
@@ -36,6 +35,7 @@ from ecpds.datasources import (
 )
 from ecpds.errors import InvalidRequest, NoSpace, NotFound, Unavailable
 from ecpds.interfaces import IThreads
+from ecpds.limits import Limits
 from ecpds.sources import book as rules
 from ecpds.sources import exchange, matchers, reports, transforms
 from ecpds.sources.book import Book

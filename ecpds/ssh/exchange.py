@@ -16,8 +16,8 @@ from twisted.conch.ssh.common import MP, NS, getNS
 from twisted.conch.ssh.service import SSHService
 from twisted.conch.ssh.transport import DISCONNECT_PROTOCOL_ERROR, MSG_KEXDH_REPLY, SSHServerTransport
 
-from ecpds.config import Limits
 from ecpds.interfaces import ITimeouts, IWatch
+from ecpds.limits import Limits
 from ecpds.ssh.algorithms import CIPHERS, COMPRESSIONS, KEY_EXCHANGES, MACS, STRICT_CLIENT, STRICT_SERVER, USER_KEYS
 from ecpds.ssh.ciphers import Protections
 from ecpds.ssh.fields import Fields

@@ -12,9 +12,9 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from ecpds.admission import Admission
-from ecpds.config import Limits
 from ecpds.interfaces import ITimeouts
 from ecpds.keys import HostKey
+from ecpds.limits import Limits
 from ecpds.ssh.algorithms import HOST_KEYS
 from ecpds.ssh.channels import ChannelService, OpenChannel
 from ecpds.ssh.login import Admitted, Gate, LoginService

@@ -24,9 +24,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, Refusal, Stalled
 from ecpds.interfaces import IChannel, ITimeouts, IWatch
+from ecpds.limits import Limits
 from ecpds.transports.buffers import KIB, BufferPool
 from ecpds.transports.links import Link, Need
 from ecpds.transports.pages import Pages

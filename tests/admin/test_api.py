@@ -12,10 +12,10 @@ from zope.interface.verify import verifyObject
 from ecpds.admin.api import BLOCK, Api, Lines, line, read_all
 from ecpds.admin.verb import ARGUMENTS
 from ecpds.admin.verbs import VERBS
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, TooLarge
 from ecpds.http.message import Headers, IBody, Request, Response
 from ecpds.http.server import HttpServer
+from ecpds.limits import Limits
 from ecpds.timeouts import Timeouts
 from tests.doubles import MemoryChannel, MemorySink, MemorySource
 from tests.portal.house import House

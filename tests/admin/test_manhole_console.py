@@ -13,8 +13,8 @@ from zope.interface.verify import verifyClass
 from ecpds.admin.manhole_console import Console, columns, without_secrets
 from ecpds.admin.manhole_output import harmless
 from ecpds.admin.manhole_verbs import secrets_of
-from ecpds.config import Limits
 from ecpds.interfaces import IThreads
+from ecpds.limits import Limits
 from ecpds.threads import InlineThreads, LooseThreads
 from tests.admin.manhole_support import HandReactor, InlineReactor, MemoryTerminal, RecordingOperator
 

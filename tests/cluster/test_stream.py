@@ -31,10 +31,10 @@ from ecpds.cluster.stores import peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import Pass, TicketCheck, TicketOffice
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, NotPermitted, Unavailable
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
+from ecpds.limits import Limits
 from ecpds.model import Copy
 from ecpds.mover.store import LocalStore
 from ecpds.threads import InlineThreads

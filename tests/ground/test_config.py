@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import SECTIONS, Config, ConfigError, load, port_range
+from ecpds.checks import port_range
+from ecpds.config import SECTIONS, Config, ConfigError, load
 
 REFUSED = [
     ('[node]\nnaem = "x"', "[node] naem is not an option; allowed: name, home, roles, interface"),

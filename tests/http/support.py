@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.http.message import Handler, Headers, IBody, Request, Response
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IByteSink
+from ecpds.limits import Limits
 from ecpds.timeouts import Timeouts
 from tests.doubles import MemoryChannel
 

@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.interfaces import IMoverControl
 from ecpds.keys import Vault
+from ecpds.limits import Limits
 from ecpds.master.engine import Engine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from ecpds.interfaces import IEventSink, IMoverControl
+from ecpds.limits import Limits
 from ecpds.master.sql import Session
 from ecpds.master_interfaces import IOperations
 from ecpds.model import ANYTHING, Destination

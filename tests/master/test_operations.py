@@ -8,9 +8,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ecpds.config import Limits
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound
 from ecpds.events import Event
+from ecpds.limits import Limits
 from ecpds.master.days import DAY, question
 from ecpds.model import PERMISSIONS, Destination, NewUser, RecordFilter
 from tests.contracts.master import Uploading

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import NoSpace, Unavailable
 from ecpds.events import Event
+from ecpds.limits import Limits
 from ecpds.master import history
 from ecpds.master.cache import ResolveCache
 from ecpds.master.history import History

@@ -15,9 +15,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import AlreadyExists, ConnectionLost, Corrupt, Incomplete, NoSpace, Unavailable
 from ecpds.interfaces import IStore, IThreads
+from ecpds.limits import Limits
 from ecpds.model import Copy, Receipt
 from ecpds.mover import staging, strands, volumes
 from ecpds.mover.store import LocalStore

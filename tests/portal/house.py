@@ -10,9 +10,9 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.interfaces import IEventSink, IFileSystem, IStore
 from ecpds.keys import Vault
+from ecpds.limits import Limits
 from ecpds.master.engine import Engine
 from ecpds.master.operations import Operations
 from ecpds.master.service import Master

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, Corrupt, NoSpace, NotSupported, Refusal, Stalled, TooLarge, Unavailable
 from ecpds.interfaces import IByteSink, IByteSource, IReadHandle, IStore, IWriteHandle
+from ecpds.limits import Limits
 from ecpds.model import Copy, DataFile, Entry, Placement, Segment
 from ecpds.portal import download
 from ecpds.portal.download import CountedSink, Download, SegmentReader

@@ -7,8 +7,8 @@ from pathlib import Path
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost
+from ecpds.limits import Limits
 from ecpds.mover.sweep import Sweep
 from tests.doubles import MemorySource
 from tests.portal.house import House

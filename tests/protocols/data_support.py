@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import Refusal
 from ecpds.http.message import Headers, HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
 from ecpds.interfaces import IByteSource
+from ecpds.limits import Limits
 from ecpds.protocols.data import DataDoor
 from ecpds.threads import InlineThreads
 from tests.doubles import MemoryPortal, MemorySink, MemorySource, make_identity

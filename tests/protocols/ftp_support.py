@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admission import Admission
-from ecpds.config import Config, Ftp, Limits
+from ecpds.config import Config, Ftp
 from ecpds.keys import make_certificate, utc_now
+from ecpds.limits import Limits
 from ecpds.model import PERMISSIONS
 from ecpds.protocols.ftp import FtpFactory, FtpProtocol
 from ecpds.protocols.ftp_tls import ControlTls, Credentials

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
+from ecpds.limits import Limits
 from ecpds.protocols.data import METHODS, DataDoor, home
 from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts

@@ -16,7 +16,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from ecpds.admission import Admission
-from ecpds.config import Ftp, Limits
+from ecpds.config import Ftp
+from ecpds.limits import Limits
 from ecpds.protocols.ftp import FtpFactory
 from ecpds.protocols.ftp_tls import Credentials
 from ecpds.threads import InlineThreads

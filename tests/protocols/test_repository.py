@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NotPermitted
 from ecpds.http.client import HttpClient
 from ecpds.http.message import Headers, Request
+from ecpds.limits import Limits
 from ecpds.options import EDITS_SOURCES
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.repository import RepositoryDoor

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import InvalidName, InvalidRequest, NotSupported, Refusal
+from ecpds.limits import Limits
 from ecpds.model import Origin
 from ecpds.protocols.scp import DEEPEST, LONGEST_LINE, copy
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
 from ecpds.errors import ConnectionLost, Unavailable, refusals
+from ecpds.limits import Limits
 from ecpds.model import Origin
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER

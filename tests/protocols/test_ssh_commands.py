@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.config import Limits
+from ecpds.limits import Limits
 from ecpds.model import Origin
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_commands import UNKNOWN, run_command, words_of

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from ecpds.config import Limits
 from ecpds.interfaces import IChannel
+from ecpds.limits import Limits
 from ecpds.model import Copy, Receipt
 from ecpds.mover.store import LocalStore
 from ecpds.threads import PoolThreads

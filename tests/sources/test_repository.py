@@ -11,10 +11,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ecpds.config import Limits
 from ecpds.datasource_interfaces import IRepository
 from ecpds.datasources import DataSource, Question, Site, TestFile, TransferReport, Transform, UrlMatcher
 from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, Unavailable
+from ecpds.limits import Limits
 from ecpds.sources import reports as report_rules
 from ecpds.sources.reports import network_of
 from ecpds.sources.repository import Repository

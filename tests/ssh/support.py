@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admission import Admission
-from ecpds.config import Limits
+from ecpds.limits import Limits
 from ecpds.ssh.algorithms import CIPHERS, MACS
 from ecpds.ssh.authorized import AuthorizedKey, parse_line
 from ecpds.ssh.channels import Session, Terminal

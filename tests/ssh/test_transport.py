@@ -11,7 +11,7 @@ from twisted.conch.ssh.common import NS, getNS
 from twisted.conch.ssh.transport import SSHClientTransport
 from twisted.internet.defer import Deferred
 
-from ecpds.config import Limits
+from ecpds.limits import Limits
 from ecpds.ssh.algorithms import STRICT_CLIENT, STRICT_SERVER
 from ecpds.ssh.rules import Phase
 from ecpds.ssh.transport import SEQUENCE

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 
 from attrs import Attribute, Factory, fields
 
-from ecpds import config
+from ecpds import checks, config
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,7 +140,7 @@ def _default(attribute: Attribute[Any]) -> str:
 
 def _allowed(attribute: Attribute[Any], hints: dict[str, Any]) -> str:
     check = attribute.validator
-    return check.allowed if isinstance(check, config.Check) else config.KINDS[config._kind(hints[attribute.name])]
+    return check.allowed if isinstance(check, checks.Check) else config.KINDS[config._kind(hints[attribute.name])]
 
 
 def _cell(text: str) -> str:

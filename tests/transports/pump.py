@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.interfaces import IThreads
+from ecpds.limits import Limits
 from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool

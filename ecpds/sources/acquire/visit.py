@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from ecpds.acquisitions import Acquired, IAcquisitionStore, Plan
-from ecpds.config import Limits
 from ecpds.errors import Refusal, Unavailable
 from ecpds.events import family_event, timestamp
 from ecpds.interfaces import IEventSink
+from ecpds.limits import Limits
 from ecpds.sources.acquire import rules
 from ecpds.sources.acquire.fetcher import Remote
 from ecpds.sources.acquire.shelf import Shelf

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from ecpds.config import Limits
 from ecpds.http.client import HttpClient
 from ecpds.interfaces import IThreads, ITimeouts
+from ecpds.limits import Limits
 from ecpds.sources.fetch.pace import Paces
 from ecpds.sources.fetch.parts import Buffers, Settings, Tools
 from ecpds.sources.mechanisms.base import Credentials, IMechanism

@@ -15,10 +15,10 @@ from urllib.parse import quote
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.datasources import Candidate
 from ecpds.errors import ConnectionLost, LoginFailed, NotSupported, PreconditionFailed, Refusal, TooLarge
 from ecpds.interfaces import IChannel, ITimeouts
+from ecpds.limits import Limits
 from ecpds.sources.mechanisms.base import (
     About,
     Credentials,

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ecpds.config import Limits
 from ecpds.errors import (
     ConnectionLost,
     InvalidRequest,
@@ -26,6 +25,7 @@ from ecpds.errors import (
     Unavailable,
 )
 from ecpds.interfaces import IChannel
+from ecpds.limits import Limits
 from ecpds.sources.mechanisms.base import Place, Secret
 
 GREETING = 4.0

@@ -19,7 +19,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from zope.interface import implementer
 
-from ecpds.config import Limits
 from ecpds.datasources import Candidate
 from ecpds.errors import (
     ConnectionLost,
@@ -32,6 +31,7 @@ from ecpds.errors import (
     Stalled,
 )
 from ecpds.interfaces import ITimeouts, IWatch
+from ecpds.limits import Limits
 from ecpds.sources.mechanisms.base import About, Credentials, ILister, IMechanism, IOpened, Listed, Place, parse_url
 from ecpds.sources.mechanisms.sftp_channel import (
     ATTRS,

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface.verify import verifyObject
 
 from ecpds.acquisitions import IAcquirer, Plan
-from ecpds.config import Limits
 from ecpds.errors import InvalidRequest, NotFound, NotSupported, Unavailable
+from ecpds.limits import Limits
 from ecpds.portal.operator_acquisitions import AcquisitionsOperator
 from ecpds.sources.acquire.acquirer import Acquirer
 from ecpds.sources.acquire.fetcher import Fetcher

@@ -1,0 +1,133 @@
+"""Every limit there is: the section `limits` of the configuration."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ecpds.checks import natural, positive
+
+
+@frozen
+class Limits:
+    """Every limit there is. Times are seconds, sizes bytes."""
+
+    ticket_life: float = positive(60.0)
+    """How long a ticket to read or write can be used; replaced bytes are kept at least so long."""
+    login_time: float = positive(60.0)
+    """From connecting to being logged in."""
+    idle: float = positive(600.0)
+    """A control connection without a command."""
+    keep_alive: float = positive(75.0)
+    """An HTTP connection between two requests."""
+    header_time: float = positive(20.0)
+    """From the first byte of an HTTP head to its last."""
+    linger: float = positive(2.0)
+    """How long an HTTP client that was told of the end may be silent and not close."""
+    stall: float = positive(60.0)
+    """A transfer that makes no progress."""
+    passive_wait: float = positive(30.0)
+    """From PASV to the client's data connection."""
+    handshake: float = positive(20.0)
+    """From connecting to the end of the TLS handshake."""
+    proxy_time: float = positive(5.0)
+    """From a balancer's connecting to the end of its PROXY header."""
+    proxy_header: int = natural(2048)
+    """Bytes of a PROXY header."""
+    shutdown: float = positive(30.0)
+    """How long running transfers may go on after SIGTERM."""
+    partial_life: float = positive(86400.0)
+    """How long the received part of an interrupted upload is kept."""
+    multipart_life: float = positive(604800.0)
+    """How long the parts of an upload that nobody completes are kept."""
+    connections: int = natural(4000)
+    """Connections of one door at a time; 0: no limit."""
+    connections_per_address: int = natural(1000)
+    """Connections of one client address to one door; 0: no limit."""
+    login_tries: int = natural(3)
+    """Wrong passwords before an FTP connection is closed."""
+    login_threads: int = natural(2)
+    """Passwords that are checked at a time."""
+    login_queue: int = natural(200)
+    """Logins that may wait for that."""
+    credential_life: float = positive(60.0)
+    """How long a checked password is remembered."""
+    session_idle: float = positive(3600.0)
+    """How long a browser's login lasts when it is not used."""
+    session_life: float = positive(43200.0)
+    """How long it lasts at most."""
+    command_line: int = natural(8192)
+    """Bytes of one FTP command line."""
+    command_queue: int = natural(64)
+    """FTP commands that may wait for an earlier one before the connection is no longer read."""
+    unknown_commands: int = natural(10)
+    """Unknown commands in a row before an FTP connection is closed; 0: no limit."""
+    ssh_packet: int = natural(135168)
+    """Bytes of one packet that an SSH client may send once it is logged in, and never more than 35000 before."""
+    ssh_login_bytes: int = natural(262144)
+    """Bytes that an SSH client may send before it is logged in."""
+    ssh_tries: int = natural(6)
+    """Refused requests to log in before an SSH connection is closed."""
+    ssh_channels: int = natural(8)
+    """Channels of one SSH connection."""
+    ssh_window: int = natural(2097152)
+    """Bytes that an SSH client may send on one channel of the door before they are used."""
+    sftp_handles: int = natural(64)
+    """Files and directories that one SFTP session may have open."""
+    ssh_rekey_bytes: int = natural(1073741824)
+    """Bytes that cross an SSH connection before it gets new keys."""
+    ssh_rekey_time: float = positive(3600.0)
+    """After how long it gets them anyway."""
+    consoles: int = natural(8)
+    """Expressions of the operators' consoles that run at a time."""
+    console_idle: float = positive(3600.0)
+    """An operators' console in which nothing is typed."""
+    console_output: int = natural(1048576)
+    """Bytes that one expression may write to the console."""
+    console_rows: int = natural(1000)
+    """Objects of a list that the console asks for."""
+    console_line: int = natural(65536)
+    """Characters that may be typed for one expression, or ahead."""
+    header_bytes: int = natural(32768)
+    """Bytes of one HTTP head."""
+    request_line: int = natural(8192)
+    """Bytes of its first line."""
+    headers: int = natural(100)
+    """Header fields of one HTTP request."""
+    ranges: int = natural(100)
+    """Byte ranges that one HTTP request may ask for; who asks for more gets the whole file."""
+    file_size: int = natural(0)
+    """Bytes of one file; 0: no limit."""
+    listing_page: int = natural(1000)
+    """Entries read from the catalogue at a time."""
+    buffers: int = natural(134217728)
+    """Bytes of bulk buffers in all."""
+    window: int = natural(4)
+    """Bulk buffers that one upload may have in flight."""
+    disk_threads: int = natural(8)
+    """Threads for files."""
+    digest_threads: int = natural(4)
+    """Threads for digests."""
+    catalogue_threads: int = natural(4)
+    """Threads that ask the catalogue what takes long, or is asked of a server."""
+    free_space: int = natural(16777216)
+    """Bytes of a volume that are never used."""
+    master_wait: float = positive(10.0)
+    """How long a node goes on asking a Master that can't be reached."""
+    history_page: int = natural(10000)
+    """Records that one question about the history may return."""
+    history_days: int = natural(360)
+    """Days of the history that are kept; 0: all."""
+    report_days: int = natural(360)
+    """Days that transfer reports of data sources are kept."""
+    source_batch: int = natural(10000)
+    """URLs that one request may ask the repository of data sources about."""
+    source_body: int = natural(16777216)
+    """Bytes of a request to the repository that imports a configuration or asks about many URLs."""
+    acquire_files: int = natural(4)
+    """Files that are acquired at a time."""
+    acquire_listing: int = natural(10000)
+    """Files of a remote folder that are looked at."""
+    acquired_files: int = natural(100000)
+    """Files that an acquisition remembers; those that the folder no longer has go first."""
+    acquire_tries: int = natural(8)
+    """How often a file that can't be acquired is tried, until it changes."""
