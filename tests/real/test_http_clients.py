@@ -103,13 +103,14 @@ class HttpClients(RealTestCase):
         self.aria("-o", "target", "-x", "8", "-s", "8", "-k", "1M", self.base + "file.bin")
         self.assertEqual(sha256(self.target), self.digest)
 
-    @pytest.mark.long  # it hangs since something that came late: see docs/testing.md
     def test_aria2c_by_a_metalink(self) -> None:
+        """It may not keep its FTP connections: aria2 1.36 waits a minute for a 226 that came in one piece with the 150."""
         metalink = self.folder / "file.meta4"
         metalink.write_bytes(self.curl("-f", name="file.bin?meta4"))
         self.assertIn(self.digest.encode(), metalink.read_bytes())
         (self.folder / "file.bin").unlink(missing_ok=True)
-        self.aria(f"--ftp-user={LOGIN}", f"--ftp-passwd={PASSWORD}", "-V", "-x", "8", "-k", "1M", "-M", str(metalink))
+        ftp = (f"--ftp-user={LOGIN}", f"--ftp-passwd={PASSWORD}", "--ftp-reuse-connection=false")
+        self.aria(*ftp, "-V", "-x", "8", "-k", "1M", "-M", str(metalink))
         found = self.folder / "file.bin"
         self.assertEqual(sha256(found if found.exists() else self.target), self.digest)
 
