@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecpds.admin.cli import build, fail, find_config, node_client, subgroup
-from ecpds.config import Config, ConfigError, load
+
+if TYPE_CHECKING:
+    from ecpds.config import Config
 
 
 def configuration() -> Config:
     """The one that `-c` names."""
+    from ecpds.config import ConfigError, load
+
     try:
         return load(find_config(click.get_current_context().find_root().params["config"]))
     except ConfigError as error:
@@ -27,6 +31,7 @@ def configuration() -> Config:
 
 def offline(work: Callable[[Config], str]) -> None:
     """Run `work` on what the configuration names, say what it says, or why it could not be done."""
+    from ecpds.config import ConfigError
     from ecpds.errors import Refusal
     from ecpds.master.engine import CatalogueError
 

@@ -14,13 +14,11 @@ from twisted.internet.defer import Deferred
 
 from ecpds.interfaces import IThreads, ITimeouts
 from ecpds.limits import Limits
-from ecpds.node.means import batched_timer, raise_descriptor_limit
+from ecpds.node.process import batched_timer, raise_descriptor_limit
 from ecpds.sources.fetch.command import FetchOptions
 from ecpds.sources.fetch.credentials import Ask, Wallet
 from ecpds.sources.fetch.means import Means
 from ecpds.sources.mechanisms.base import Credentials
-from ecpds.sources.mechanisms.sftp import ssh_folder
-from ecpds.ssh.client import KnownHosts
 from ecpds.threads import PoolThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
@@ -62,9 +60,9 @@ def make_means(
         credentials,
         SystemRandom(),
         time.time,
-        KnownHosts(ssh_folder() / "known_hosts", anybody=not verify),
         private,
         programs,
+        strangers=not verify,
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from typing import Any
 
-import txaio
-
 from ecpds.admin.metrics import Lag, Metrics
 from ecpds.config import Config
 from ecpds.folders import make_folder
+from ecpds.node.process import batched_timer, raise_descriptor_limit
 from ecpds.ports import Ports
 from ecpds.threads import PoolThreads
 from ecpds.timeouts import Timeouts
@@ -55,18 +53,3 @@ class Means:
         """Waits for what the threads are doing."""
         for pool in self._pools:
             pool.stop()
-
-
-def batched_timer(reactor: Any) -> Any:
-    """txaio's timer, which calls the reactor once for all that fall due in one second."""
-    api: Any = txaio
-    api.use_twisted()
-    api.config.loop = reactor
-    return api.make_batched_timer(1.0)
-
-
-def raise_descriptor_limit() -> None:
-    """As many open files as the system lets us have: each connection and each running transfer is one or two."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

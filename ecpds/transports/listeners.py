@@ -26,7 +26,7 @@ from ecpds.interfaces import IChannel, IListener, IListeners
 from ecpds.transports.arrivals import NOBODY, Arrivals, Balancers
 from ecpds.transports.channel import Channel, Surroundings
 from ecpds.transports.dialing import connected
-from ecpds.transports.links import Link, PlainLink, TlsLink
+from ecpds.transports.making import make_channel
 from ecpds.transports.sockets import Acceptor, bind, bind_path, host
 
 BACKLOG = 1024
@@ -34,23 +34,6 @@ FEW = 64
 
 READY = 4
 """Connections that a listener keeps for `accept`; while there are so many it takes no more."""
-
-
-def make_channel(
-    around: Surroundings,
-    sock: socket.socket,
-    peer: str,
-    context: SSL.Context | None = None,
-    *,
-    server_side: bool = True,
-    ragged_eof_ok: bool = False,
-    closed: Callable[[Channel], None] | None = None,
-) -> Channel:
-    """A channel on a connected, non-blocking socket, which is the channel's from then on."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    link: Link = TlsLink(context, sock, server_side=server_side, ragged_eof_ok=ragged_eof_ok) if context else PlainLink(sock)
-    return Channel(around, sock, link, peer, closed)
 
 
 @implementer(IListener)

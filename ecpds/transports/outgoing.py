@@ -25,7 +25,7 @@ from ecpds.interfaces import IThreads
 from ecpds.transports.channel import Channel, Surroundings
 from ecpds.transports.dialing import connected
 from ecpds.transports.links import TlsLink
-from ecpds.transports.listeners import make_channel
+from ecpds.transports.making import make_channel
 
 ANY = {4: "0.0.0.0", 6: "::"}
 """The address that a connection of ours begins at: the system picks one that reaches the other end."""

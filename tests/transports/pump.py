@@ -26,7 +26,7 @@ from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
 from ecpds.transports.channel import Channel, Surroundings
-from ecpds.transports.listeners import make_channel
+from ecpds.transports.making import make_channel
 from ecpds.transports.pages import Pages
 
 

@@ -15,7 +15,8 @@ from ecpds.admission import Admission
 from ecpds.interfaces import IChannel
 from ecpds.transports.arrivals import Balancers
 from ecpds.transports.factories import NamedPeer, PromptPeer, serve_factory
-from ecpds.transports.listeners import Listeners, make_channel, serve
+from ecpds.transports.listeners import Listeners, serve
+from ecpds.transports.making import make_channel
 from tests.transports.pump import server_context
 from tests.transports.test_listeners import LoopbackCase
 

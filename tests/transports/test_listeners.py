@@ -18,7 +18,8 @@ from ecpds.admission import Admission
 from ecpds.errors import ConnectionLost, Stalled, Unavailable
 from ecpds.interfaces import IChannel, IListener, IListeners
 from ecpds.transports import sockets
-from ecpds.transports.listeners import READY, Listeners, make_channel, serve, serve_path
+from ecpds.transports.listeners import READY, Listeners, serve, serve_path
+from ecpds.transports.making import make_channel
 from ecpds.transports.sockets import host
 from tests.transports.pump import ChannelCase, server_context
 

@@ -15,9 +15,8 @@ from ecpds.errors import Refusal
 from ecpds.sources.fetch.credentials import Ask
 from ecpds.sources.fetch.manifest import Wish, named, parse_manifest
 from ecpds.sources.fetch.means import Means
-from ecpds.sources.fetch.outcomes import Outcome, Silent, Task
+from ecpds.sources.fetch.outcomes import Outcome, Progress, Silent, Task
 from ecpds.sources.fetch.parts import Settings
-from ecpds.sources.fetch.progress import TerminalProgress
 from ecpds.sources.fetch.repository import HttpRepository
 from ecpds.sources.fetch.run import NoRepository, Run, plain_candidate
 from ecpds.sources.fetch.wanted import Right, Wanted
@@ -138,8 +137,9 @@ async def work(options: FetchOptions, means: Means, clock: Any) -> int:
     tools = means.tools(options.settings)
     tasks, refused = tasks_of(options, tools.mechanisms)
     http = HttpRepository(means.http, clock, options.repository) if options.repository else None
-    progress = bars(len(tasks)) if not options.as_json and not options.dry and sys.stderr.isatty() else None
-    run = Run(tools, http or NoRepository(), options.at_once, progress or Silent())
+    has_bars = not options.as_json and not options.dry and sys.stderr.isatty()
+    progress: Progress = bars(len(tasks)) if has_bars else Silent()
+    run = Run(tools, http or NoRepository(), options.at_once, progress)
     await run.plan(tasks, options.site)
     for warning in run.warnings:
         click.echo(f"ecpds: {warning}", err=True)
@@ -150,17 +150,15 @@ async def work(options: FetchOptions, means: Means, clock: Any) -> int:
     def ended(outcome: Outcome) -> None:
         nonlocal failed
         failed += not outcome.done
-        show(options, outcome, progress is not None)
+        show(options, outcome, has_bars)
 
     for outcome in refused:
         ended(outcome)
-    if progress is not None:
-        progress.start()
+    progress.start()
     try:
         await run.fetch(tasks, ended)
     finally:
-        if progress is not None:
-            progress.stop()
+        progress.stop()
     if http is not None:
         await http.flush()
         if http.dropped:
@@ -168,8 +166,11 @@ async def work(options: FetchOptions, means: Means, clock: Any) -> int:
     return 1 if failed else 0
 
 
-def bars(files: int) -> TerminalProgress:
+def bars(files: int) -> Progress:
+    """Drawn on standard error; what draws is imported for them only."""
     from rich.console import Console
+
+    from ecpds.sources.fetch.progress import TerminalProgress
 
     return TerminalProgress(Console(stderr=True), files)
 

@@ -73,7 +73,11 @@ class Outcome:
 
 
 class Progress(Protocol):
-    """Who is told how far a fetch is."""
+    """Who is told how far a fetch is, between `start` and `stop`."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
     def began(self, task: Task, size: int | None) -> None: ...
 
@@ -85,6 +89,12 @@ class Progress(Protocol):
 
 class Silent:
     """Tells nobody."""
+
+    def start(self) -> None:
+        return None
+
+    def stop(self) -> None:
+        return None
 
     def began(self, task: Task, size: int | None) -> None:
         return None

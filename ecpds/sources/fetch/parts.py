@@ -23,8 +23,7 @@ from ecpds.errors import (
 )
 from ecpds.interfaces import IThreads
 from ecpds.sources.fetch.pace import Paces
-from ecpds.sources.mechanisms.base import About, IMechanism
-from ecpds.sources.mechanisms.external import IExternal
+from ecpds.sources.mechanisms.base import About, IExternal, IMechanism
 
 FINAL = (NotFound, NotPermitted, LoginFailed, InvalidRequest, NotSupported, TooLarge, PreconditionFailed)
 """Refusals that asking again does not change."""

@@ -8,6 +8,7 @@ ends what is under way. Secrets come from `Credentials` when a server asks for t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -59,6 +60,15 @@ class IMechanism(Interface):
         With a `version` the file must still be the one that had it: `PreconditionFailed` if not, where the server can say.
         The stream may go on past `end`; its reader stops there.
         """
+
+
+class IExternal(Interface):
+    """A mechanism that fetches whole files by itself."""
+
+    program: str = Attribute("the program's name")
+
+    async def fetch(candidate: Candidate, path: Path) -> None:
+        """Write the file to `path`, which does not exist. Raises `Unavailable` with the program's last words, `Stalled`."""
 
 
 @frozen

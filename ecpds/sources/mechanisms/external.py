@@ -20,27 +20,18 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
-from zope.interface import Attribute, Interface, implementer
+from zope.interface import implementer
 
 from ecpds.datasources import Candidate
 from ecpds.errors import InvalidRequest, LoginFailed, Stalled, Unavailable
 from ecpds.interfaces import ITimeouts, IWatch
-from ecpds.sources.mechanisms.base import Credentials, Place, Secret, parse_url
+from ecpds.sources.mechanisms.base import Credentials, IExternal, Place, Secret, parse_url
 
 OUTPUT = 4096
 """Bytes of a program's last words that are kept."""
 
 KEPT_NAMES = ("PATH", "HOME", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "USER", "LOGNAME", "TMPDIR", "X509_USER_PROXY")
 """What a program gets of our environment."""
-
-
-class IExternal(Interface):
-    """A mechanism that fetches whole files by itself."""
-
-    program: str = Attribute("the program's name")
-
-    async def fetch(candidate: Candidate, path: Path) -> None:
-        """Write the file to `path`, which does not exist. Raises `Unavailable` with the program's last words, `Stalled`."""
 
 
 @frozen
