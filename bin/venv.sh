@@ -54,6 +54,8 @@ venv_make() {
 
 venv_ready() {
     # $1: an extra of setup.cfg that must be there too, or nothing.
+    # Somebody else's environment need not know where this checkout is.
+    [ ! -L "$venv" ] || export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
     venv_is_ready "${1:-}" && return
     (
         flock 9

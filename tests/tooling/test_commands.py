@@ -95,7 +95,7 @@ class Started(Checkout):
             self.assertEqual(self.run_command("run", *words), ["-n", "--pidfile=", "ecpds", "--demo", *words])
 
     def test_ecpds_hands_its_words_on(self) -> None:
-        self.assertEqual(self.run_command("ecpds", "file", "ls", "/a b/"), ["python -m ecpds file ls /a b/"])
+        self.assertEqual(self.run_command("ecpds", "file", "ls", "/a b/"), ["python -P -m ecpds file ls /a b/"])
 
     def test_a_link_to_a_command_finds_its_checkout(self) -> None:
         (self.root / "elsewhere").mkdir()
@@ -103,4 +103,4 @@ class Started(Checkout):
         link.symlink_to(self.root / "bin" / "ecpds")
         self.make_mark()
         said = subprocess.run([link, "status"], capture_output=True, text=True, timeout=60, check=True).stdout
-        self.assertEqual(said, "python -m ecpds status\n")
+        self.assertEqual(said, "python -P -m ecpds status\n")
