@@ -2,6 +2,8 @@
 
 With 1, 8 and 64 clients at once, on connections that stay open; their requests are made and signed before the clock runs.
 All of it over http, in memory, without syncs unless asked. What moto and rclone can't do in reasonable time is left out.
+`--only` names the works that are wanted by a piece of their names, such as `1 KiB` or `put x8`; servers that none of them is
+for are not started.
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 from rich.console import Console
 
 from bench.cpu import CpuMeter
 from bench.options import Options
-from bench.s3_client import Connection, exchange, prepared
-from bench.s3_peers import Server, all_of_them
+from bench.s3_client import Connection, Prepared, exchange, exchange_small, prepared
+from bench.s3_peers import MAKERS, MOTO, OPAQUE, OURS, RCLONE, TWO, WEED, Server, started
 from bench.tables import show
 from bench.works import Goal, Samples, Work, measure, rows
 
@@ -28,17 +30,25 @@ PAGE = 1000
 PART = 64 * MIB
 LARGE, PARTS = 256 * MIB, GIB
 
-OURS, TWO, WEED, RCLONE, MOTO = "ecpds", "ecpds x 2", "SeaweedFS", "rclone", "moto"
 PEERS = (WEED, RCLONE, MOTO)
-SLOW = {MOTO: ("256 MiB", "1 GiB", "list"), RCLONE: ("1 GiB",), TWO: ("list",)}
-"""What is not asked of whom: moto would hold it all in memory, rclone's parts are in memory too, a list is one question."""
+LEFT_OUT = {
+    MOTO: ("256 MiB", "1 GiB", "list"),
+    RCLONE: ("1 GiB put", "1 GiB get"),
+    TWO: ("256 MiB", "1 GiB", "list"),
+    OPAQUE: ("get", "list"),
+}
+"""What is not asked of whom: moto would hold it all in memory, rclone's parts are in memory too; the rest is no question."""
 
-COLUMNS = ("server", "what", "rate", *(f"/{peer}" for peer in PEERS), "CPU", *(f"/{peer}" for peer in PEERS), "seconds")
+RATIOS = ("/weed", "/rclone", "/moto")
+COLUMNS = ("server", "rate", *RATIOS, "CPU", *RATIOS, "seconds")
 
 AMOUNTS = {KIB: {1: 300, 8: 800, 64: 800}, MIB: {1: 40, 8: 64, 64: 64}}
 """How many objects, by their size and the number of clients."""
 
-NAMES = {KIB: "1 KiB", MIB: "1 MiB", LARGE: "256 MiB"}
+NAMES = {KIB: "1 KiB", MIB: "1 MiB"}
+WAYS = ("put", "get")
+LIST = "list of 10^5 keys"
+FIRST = "work-0"
 
 
 @frozen
@@ -60,36 +70,44 @@ class Target:
 
 
 def goals() -> list[Goal]:
-    found = [Goal(f"256 MiB {way}, 1 client", OURS, WEED, 1.0) for way in ("put", "get")]
-    found += [Goal(f"1 GiB in parts, {way}, 4 clients", OURS, WEED, 1.0) for way in ("put", "get")]
+    found = [Goal(f"{what} {way}", OURS, WEED, 1.0) for what in ("256 MiB", "1 GiB in parts") for way in WAYS]
     for clients in (1, 8, 64):
-        for way in ("put", "get"):
-            who = f"{clients} client{'s' if clients > 1 else ''}"
-            found.append(Goal(f"1 MiB {way}, {who}", OURS, WEED, 0.8))
-            found.append(Goal(f"1 KiB {way}, {who}", OURS, WEED, 0.5))
-            found.append(Goal(f"1 KiB {way}, {who}", TWO, WEED, 1.0))
-    found.append(Goal("list of 10^5 keys", OURS, WEED, 1.0))
+        for way in WAYS:
+            found.append(Goal(f"1 MiB {way} x{clients}", OURS, WEED, 0.8))
+            found.append(Goal(f"1 KiB {way} x{clients}", OURS, WEED, 0.5))
+            found.append(Goal(f"1 KiB {way} x{clients}", TWO, WEED, 1.0))
+    found.append(Goal(LIST, OURS, WEED, 1.0))
     return [*found, *(Goal(goal.work, OURS, RCLONE, 2.0) for goal in found if goal.server == OURS)]
 
 
 def run(options: Options, console: Console) -> None:
-    with tempfile.TemporaryDirectory(prefix="ecpds-bench-", dir=options.volume) as name:
-        with all_of_them(Path(name), options.sync) as servers:
+    chosen = works(options)
+    wanted = [name for name in MAKERS if any(is_for(work, name) for work in chosen)]
+    with tempfile.TemporaryDirectory(prefix="ecpds-bench-", dir=options.volume) as folder:
+        with started(wanted, Path(folder), options.sync) as servers:
             targets = [Target(server) for server in servers]
             for target in targets:
                 make_bucket(target)
             results: dict[str, dict[str, Samples]] = {}
-            for work, kind in works(bytes(options.size if options.size < LARGE else LARGE), options):
-                taking = [target for target in targets if kind not in SLOW.get(target.server, ())]
-                if kind == "list":
+            for work in chosen:
+                taking = [target for target in targets if is_for(work, target.server)]
+                if work.name == LIST:
                     for target in taking:
                         populate(target, console)
                 results[work.name] = measure(work, taking, options.rounds)
-                title = f"s3: {work.name}, rate in {work.unit}, n={options.rounds}, sync {'on' if options.sync else 'off'}"
-                show(console, title, COLUMNS, rows(work, results[work.name], PEERS))
+                cost = "µs a piece" if work.per > 1 else "seconds"
+                sync = "on" if options.sync else "off"
+                title = f"{work.name}: rate in {work.unit}, CPU in {cost}, n={options.rounds}, sync {sync}"
+                lines = [[server, *figures] for server, _, *figures in rows(work, results[work.name], PEERS)]
+                show(console, title, COLUMNS, lines)
             for goal in goals():
                 if verdict := goal.judged(results):
                     console.print(verdict)
+
+
+def is_for(work: Work[Target], server: str) -> bool:
+    """Whether a server is asked to do a work."""
+    return not any(word in work.name for word in LEFT_OUT.get(server, ()))
 
 
 def make_bucket(target: Target) -> None:
@@ -97,8 +115,8 @@ def make_bucket(target: Target) -> None:
     deadline = time.monotonic() + 60
     while target.server in (WEED, MOTO):
         try:
-            exchange([prepared(target.own, 0, "PUT", f"/{target.own.bucket}")], 1)
-            exchange([prepared(target.own, 0, "PUT", target.path("ready"), b"x")], 1)
+            exchange(target.own, [prepared(target.own, "PUT", f"/{target.own.bucket}")], 1)
+            exchange(target.own, [prepared(target.own, "PUT", target.path("ready"), b"x")], 1)
             return
         except (RuntimeError, OSError):
             if time.monotonic() > deadline:
@@ -106,70 +124,80 @@ def make_bucket(target: Target) -> None:
             time.sleep(0.5)
 
 
-def works(large: bytes, options: Options) -> list[tuple[Work[Target], str]]:
-    """Each with a word that says what kind it is."""
-    found: list[tuple[Work[Target], str]] = []
+def works(options: Options) -> list[Work[Target]]:
+    """What is to be measured."""
+    found: list[Work[Target]] = []
     for size, amounts in AMOUNTS.items():
         for clients, amount in amounts.items():
-            who = f"{clients} client{'s' if clients > 1 else ''}"
-            for way in ("put", "get"):
-                do = many(way, size, amount, clients)
-                found.append((Work(f"{NAMES[size]} {way}, {who}", "objects/s", amount, 1e6 / amount, do), NAMES[size]))
-    found += [(Work(f"256 MiB {way}, 1 client", "MiB/s", len(large) / MIB, 1.0, one(way, large)), "256 MiB") for way in WAYS]
-    found += [(Work(f"1 GiB in parts, {way}, 4 clients", "MiB/s", PARTS / MIB, 1.0, in_parts(way)), "1 GiB") for way in WAYS]
-    found.append((Work("list of 10^5 keys", "keys/s", LISTED, 1.0, lambda target, name: listing(target)), "list"))
-    return [each for each in found if any(word in each[0].name for word in options.only)]
+            found += [Many(way, size, amount, clients).work() for way in WAYS]
+    large = bytes(LARGE)
+    found += [Work(f"256 MiB {way}", "MiB/s", LARGE / MIB, 1.0, one(way, large)) for way in WAYS]
+    found += [Work(f"1 GiB in parts {way}", "MiB/s", PARTS / MIB, 1.0, in_parts(way)) for way in WAYS]
+    found.append(Work(LIST, "keys/s", LISTED, 1.0, lambda target, name: listing(target)))
+    return [each for each in found if any(word in each.name for word in options.only)]
 
 
-WAYS = ("put", "get")
+@frozen
+class Many:
+    """Small objects: puts of new names in each round; gets of those that the first put."""
 
+    way: str
+    size: int
+    amount: int
+    clients: int
+    made: dict[str, list[Prepared]] = field(factory=dict)
 
-def many(way: str, size: int, amount: int, clients: int) -> Callable[[Target, str], None]:
-    """Small objects: puts of new names; gets of the same ones again and again."""
-    body = bytes(size)
+    def work(self) -> Work[Target]:
+        name = f"{NAMES[self.size]} {self.way} x{self.clients}"
+        return Work(name, "objects/s", self.amount, 1e6 / self.amount, self.do, before=self.before)
 
-    def do(target: Target, name: str) -> None:
-        folder = f"{size}-{clients}"
-        if way == "put":
-            asked = [prepared(target.own, n, "PUT", target.path(f"{folder}/{name}/{n}"), body) for n in range(amount)]
-        else:
-            asked = [prepared(target.own, n, "GET", target.path(f"{folder}/work-0/{n}")) for n in range(amount)]
-        exchange(asked, clients)
+    def before(self, target: Target, name: str) -> None:
+        """Make the requests; for the first gets, what they get too."""
+        puts = self.requests(target, name, "put")
+        if self.way == "get" and name == FIRST:
+            exchange(target.own, puts, 8)
+        self.made[target.server] = puts if self.way == "put" else self.requests(target, FIRST, "get")
 
-    return do
+    def requests(self, target: Target, name: str, way: str) -> list[Prepared]:
+        body = bytes(self.size) if way == "put" else b""
+        paths = (target.path(f"{self.way}-{self.size}-{self.clients}/{name}/{number}") for number in range(self.amount))
+        return [prepared(target.own, way.upper(), path, body) for path in paths]
+
+    def do(self, target: Target, name: str) -> None:
+        send = exchange_small if self.size == KIB else exchange
+        send(target.own, self.made.pop(target.server), self.clients)
 
 
 def one(way: str, body: bytes) -> Callable[[Target, str], None]:
     def do(target: Target, name: str) -> None:
-        exchange([prepared(target.own, 0, way.upper(), target.path("large"), body if way == "put" else b"")], 1)
+        exchange(target.own, [prepared(target.own, way.upper(), target.path("large"), body if way == "put" else b"")], 1)
 
     return do
 
 
 def in_parts(way: str) -> Callable[[Target, str], None]:
-    """Put as parts by four clients, got as ranges by four."""
+    """Put as parts by four clients; got by one, as a whole."""
     body = memoryview(bytes(PART))
 
     def put(target: Target, name: str) -> None:
         path, asking = target.path("parts"), Connection(target.own.ports[0])
-        asking(prepared(target.own, 0, "POST", path, uploads=""))
+        asking(prepared(target.own, "POST", path, uploads=""))
         found = re.search(rb"<UploadId>(.*?)</UploadId>", asking.content)
         assert found is not None
         upload, numbers = found[1].decode(), range(1, PARTS // PART + 1)
-        parts = [prepared(target.own, n, "PUT", path, body, partNumber=str(n), uploadId=upload) for n in numbers]
-        exchange(parts, 4)
-        asking(prepared(target.own, 0, "GET", path, uploadId=upload))
+        parts = [prepared(target.own, "PUT", path, body, partNumber=str(n), uploadId=upload) for n in numbers]
+        exchange(target.own, parts, 4)
+        asking(prepared(target.own, "GET", path, uploadId=upload))
         tags = re.findall(rb"<ETag>(.*?)</ETag>", asking.content)
         named = b"".join(
             b"<Part><PartNumber>%d</PartNumber><ETag>%b</ETag></Part>" % pair for pair in zip(numbers, tags, strict=True)
         )
         document = b"<CompleteMultipartUpload>" + named + b"</CompleteMultipartUpload>"
-        asking(prepared(target.own, 0, "POST", path, document, uploadId=upload))
+        asking(prepared(target.own, "POST", path, document, uploadId=upload))
         asking.close()
 
     def get(target: Target, name: str) -> None:
-        whole = prepared(target.own, 0, "GET", target.path("parts"))
-        exchange([whole] * 4, 4)
+        exchange(target.own, [prepared(target.own, "GET", target.path("parts"))], 1)
 
     return put if way == "put" else get
 
@@ -180,7 +208,7 @@ def listing(target: Target) -> None:
     while True:
         more = {"continuation-token": token} if token else {}
         query = {"list-type": "2", "prefix": "listed/", "max-keys": str(PAGE), **more}
-        asking(prepared(target.own, 0, "GET", f"/{target.own.bucket}", **dict(sorted(query.items()))))
+        asking(prepared(target.own, "GET", f"/{target.own.bucket}", b"", **dict(sorted(query.items()))))
         found += asking.content.count(b"<Key>")
         match = re.search(rb"<NextContinuationToken>(.*?)</NextContinuationToken>", asking.content)
         if match is None:
@@ -203,5 +231,5 @@ def populate(target: Target, console: Console) -> None:
     else:
         for start in range(0, LISTED, 10_000):
             names = (target.path(f"listed/key-{number:06}") for number in range(start, start + 10_000))
-            exchange([prepared(target.own, 0, "PUT", name, b"x") for name in names], 16)
+            exchange_small(target.own, [prepared(target.own, "PUT", name, b"x") for name in names], 16)
     console.print(f"{target.server} has {LISTED} keys after {time.monotonic() - started:.0f} s")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -22,8 +22,9 @@ from tests.real.fleet import Fleet
 from tests.real.harness import DESTINATION, LOGIN, ROOT, Node, environment
 
 ACCESS_KEY, SECRET = "AKBENCHBENCHBENCH123", "benchbenchbenchbenchbenchbenchbenchbench"
+OURS, OPAQUE, TWO, WEED, RCLONE, MOTO = "ecpds", "ecpds, opaque ETag", "ecpds x 2", "SeaweedFS", "rclone", "moto"
 ROLES = ["master", "mover", "s3"]
-OURS: dict[str, dict[str, object]] = {"node": {"roles": ROLES}, "s3": {"port": 0, "plain_port": 0}}
+DOORS: dict[str, dict[str, object]] = {"node": {"roles": ROLES}, "s3": {"port": 0, "plain_port": 0}}
 LIMITS = {"ticket_life": 1.0, "connections_per_address": 200}
 
 
@@ -46,16 +47,26 @@ def program(name: str) -> str | None:
     return str(found) if found.exists() else None
 
 
+def ecpds(folder: Path, sync: bool) -> AbstractContextManager[Server]:
+    """Ours, with one process and its defaults."""
+    return _one_daemon(OURS, folder, sync)
+
+
+def with_opaque_tags(folder: Path, sync: bool) -> AbstractContextManager[Server]:
+    """Ours, with a destination that keeps no MD5."""
+    return _one_daemon(OPAQUE, folder, sync, "--option", "s3.etag=opaque")
+
+
 @contextmanager
-def ecpds(folder: Path, sync: bool) -> Iterator[Server]:
-    """Ours, with one process."""
-    meter = CpuMeter("ecpds-s3")
-    node = Node(folder, {**OURS, "mover": {"sync": sync}, "limits": LIMITS}, wrap=meter.wrap)
+def _one_daemon(name: str, folder: Path, sync: bool, *destination_options: str) -> Iterator[Server]:
+    meter = CpuMeter(folder.name)
+    node = Node(folder, {**DOORS, "mover": {"sync": sync}, "limits": LIMITS}, wrap=meter.wrap)
     try:
         node.start()
-        node.populate()
+        node.ecpds("destination", "add", DESTINATION, *destination_options)
+        node.add_user()
         meter.watch(node.pid)
-        yield _ours("ecpds", node, [node], meter, folder)
+        yield _ours(name, node, [node], meter, folder)
     finally:
         if node.process is not None:
             node.kill()
@@ -66,7 +77,7 @@ def ecpds(folder: Path, sync: bool) -> Iterator[Server]:
 def two_daemons(folder: Path, sync: bool) -> Iterator[Server]:
     """Ours, with two: a Master that is a mover too, and a second mover; both have the door."""
     meter = CpuMeter("ecpds-two")
-    options = {**OURS, "mover": {"sync": sync}, "limits": LIMITS}
+    options: dict[str, Mapping[str, object]] = {**DOORS, "mover": {"sync": sync}, "limits": LIMITS}
     wraps = {name: meter.wrap for name in ("master", "second")}
     own = {"second": {"node": {"roles": ["mover", "s3"]}}}
     fleet = Fleet(folder, ("second",), options, wraps, own)
@@ -74,7 +85,7 @@ def two_daemons(folder: Path, sync: bool) -> Iterator[Server]:
         fleet.start()
         fleet.master.populate()
         meter.watch(fleet.master.pid)
-        yield _ours("ecpds x 2", fleet.master, [fleet.master, *fleet.members.values()], meter, folder)
+        yield _ours(TWO, fleet.master, [fleet.master, *fleet.members.values()], meter, folder)
     finally:
         fleet.end()
         meter.close()
@@ -87,7 +98,7 @@ def _ours(name: str, master: Node, nodes: Sequence[Node], meter: CpuMeter, folde
 
 
 @contextmanager
-def seaweedfs(folder: Path) -> Iterator[Server]:
+def seaweedfs(folder: Path, sync: bool) -> Iterator[Server]:
     """`weed server -s3`: master, volume server, filer and gateway in one process."""
     weed = program("weed")
     assert weed is not None
@@ -100,11 +111,11 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
     command = [weed, "-logdir", str(folder), "server", "-s3", f"-s3.config={folder / 's3.json'}", f"-dir={folder / 'data'}"]
     command += ["-ip=127.0.0.1", "-volume.max=0", "-master.volumeSizeLimitMB=2048", *(f"-{k}={v}" for k, v in ports.items())]
     with running("weed", quiet(command, folder), ports["s3.port"], _home(folder)) as meter:
-        yield Server("SeaweedFS", (ports["s3.port"],), meter)
+        yield Server(WEED, (ports["s3.port"],), meter)
 
 
 @contextmanager
-def rclone(folder: Path) -> Iterator[Server]:
+def rclone(folder: Path, sync: bool) -> Iterator[Server]:
     """`rclone serve s3` of a folder."""
     binary = program("rclone") or shutil.which("rclone")
     assert binary is not None
@@ -113,11 +124,11 @@ def rclone(folder: Path) -> Iterator[Server]:
     command = [binary, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET}"]
     command += ["--vfs-cache-mode=off", str(folder / "root")]
     with running("rclone", quiet(command, folder), port, _home(folder)) as meter:
-        yield Server("rclone", (port,), meter, folder=folder / "root" / DESTINATION)
+        yield Server(RCLONE, (port,), meter, folder=folder / "root" / DESTINATION)
 
 
 @contextmanager
-def moto(folder: Path) -> Iterator[Server]:
+def moto(folder: Path, sync: bool) -> Iterator[Server]:
     """moto's server."""
     binary = program("moto_server")
     assert binary is not None
@@ -125,7 +136,7 @@ def moto(folder: Path) -> Iterator[Server]:
     folder.mkdir(parents=True)
     command = [binary, "-H", "127.0.0.1", "-p", str(port)]
     with running("moto", quiet(command, folder), port, _home(folder)) as meter:
-        yield Server("moto", (port,), meter)
+        yield Server(MOTO, (port,), meter)
 
 
 def quiet(command: Sequence[str], folder: Path) -> list[str]:
@@ -137,15 +148,20 @@ def _home(folder: Path) -> dict[str, str]:
     return {**environment(), "HOME": str(folder), "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
 
 
-PEERS = {"weed": seaweedfs, "rclone": rclone, "moto_server": moto}
+MAKERS: dict[str, Callable[[Path, bool], AbstractContextManager[Server]]] = {
+    OURS: ecpds,
+    OPAQUE: with_opaque_tags,
+    TWO: two_daemons,
+    WEED: seaweedfs,
+    RCLONE: rclone,
+    MOTO: moto,
+}
+PROGRAMS = {WEED: "weed", RCLONE: "rclone", MOTO: "moto_server"}
 
 
 @contextmanager
-def all_of_them(folder: Path, sync: bool) -> Iterator[list[Server]]:
-    """Every server that can run here, ours first."""
+def started(names: Sequence[str], folder: Path, sync: bool) -> Iterator[list[Server]]:
+    """Those of the servers that can run here."""
     with ExitStack() as stack:
-        found = [stack.enter_context(ecpds(folder / "one", sync)), stack.enter_context(two_daemons(folder / "two", sync))]
-        for name, peer in PEERS.items():
-            if program(name):
-                found.append(stack.enter_context(peer(folder / name)))
-        yield found
+        able = [name for name in names if name not in PROGRAMS or program(PROGRAMS[name])]
+        yield [stack.enter_context(MAKERS[name](folder / name.replace(" ", "-"), sync)) for name in able]

@@ -38,7 +38,7 @@ class Samples:
 class Work(Generic[T]):
     """One thing to measure: `do(target, name)` does `amount` of `unit`, and `per` of the CPU seconds are told.
 
-    `after` is not timed. `name` is another one in each round.
+    `before` and `after` are not timed. `name` is another one in each round.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Work(Generic[T]):
     per: float
     do: Callable[[T, str], None]
     after: Callable[[T, str], None] = lambda target, name: None
+    before: Callable[[T, str], None] = lambda target, name: None
 
 
 def measure(work: Work[T], targets: Sequence[T], rounds: int) -> dict[str, Samples]:
@@ -55,6 +56,7 @@ def measure(work: Work[T], targets: Sequence[T], rounds: int) -> dict[str, Sampl
     for number in range(rounds):
         first = number % len(targets)
         for target in (*targets[first:], *targets[:first]):
+            work.before(target, f"work-{number}")
             before, start = target.meter.settled(), time.perf_counter()
             work.do(target, f"work-{number}")
             wall = time.perf_counter() - start
