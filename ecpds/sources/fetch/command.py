@@ -178,7 +178,7 @@ def bars(files: int) -> Progress:
 def show(options: FetchOptions, outcome: Outcome, has_bars: bool) -> None:
     """One line for each file, or one object."""
     if options.as_json:
-        click.echo(json.dumps(outcome.as_json()))
+        sys.stdout.write(json.dumps(outcome.as_json()) + "\n")
         sys.stdout.flush()
     elif outcome.done:
         click.echo(f"{outcome.path}  {outcome.size} bytes, {outcome.seconds:.2f} s, sha256 {outcome.sha256}")

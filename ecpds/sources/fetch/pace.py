@@ -9,7 +9,9 @@ time; one that gave a wrong file is not asked again.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from attrs import Factory, define
 
@@ -27,11 +29,20 @@ MUCH_FASTER = 3.0
 """How many times as fast another must be known to be before work is taken from who has it."""
 
 
+_BEHIND = re.compile(r"[/?#]")
+"""Where the server's part of a URL ends."""
+
+
 def host_of(candidate: Candidate) -> str:
     """What shares a pace: the server and the way to it."""
-    scheme = candidate.url.partition("://")[0]
-    place = parse_url(candidate.url, (scheme,))
-    return f"{candidate.mechanism}:{place.host}:{place.port or scheme}"
+    scheme, _, rest = candidate.url.partition("://")
+    return _name(candidate.mechanism, scheme, _BEHIND.split(rest, 1)[0])
+
+
+@lru_cache(maxsize=1024)
+def _name(mechanism: str, scheme: str, authority: str) -> str:
+    place = parse_url(f"{scheme}://{authority}", (scheme,))
+    return f"{mechanism}:{place.host}:{place.port or scheme}"
 
 
 @define(eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
@@ -132,5 +131,5 @@ class Run:
             outcome = await Job(self._tools, task, self._sidecars, self._progress, explore).run()
         self._progress.ended(task, outcome)
         for report in outcome.reports:
-            self._repository.report(evolve(report, site=task.site or report.site))
+            self._repository.report(report)
         return outcome

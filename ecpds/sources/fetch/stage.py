@@ -34,6 +34,9 @@ BLOCK = 1 << 20
 STRETCH = 16 << 20
 """Bytes that one call on a thread hashes at most."""
 
+TINY = 64 << 10
+"""Bytes of a file that is hashed sooner than a thread could be asked to."""
+
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 Hash = Any
@@ -66,6 +69,7 @@ class Stage:
         self._following = False
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._trouble: Refusal | None = None
+        self._held = b""
 
     # Beginning
 
@@ -78,13 +82,13 @@ class Stage:
     def _open(self) -> tuple[int, Kept | None]:
         if self.target.is_dir():
             raise IsADirectory(str(self.target))
-        self.target.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            fd = self._create()
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_ino == os.stat(self._part).st_ino:
-                    return fd, self._read_state(os.fstat(fd).st_size)
+                found = os.fstat(fd)
+                if found.st_ino == os.stat(self._part).st_ino:
+                    return fd, self._read_state(found.st_size) if found.st_size else None
             except BlockingIOError:
                 os.close(fd)
                 raise AlreadyExists(f"another process is fetching {self.target.name}") from None
@@ -92,10 +96,18 @@ class Stage:
                 pass  # Another process has just finished with it: make our own.
             os.close(fd)
 
+    def _create(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(self._part, flags, 0o666)
+        except FileNotFoundError:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._part, flags, 0o666)
+
     def _read_state(self, length: int) -> Kept | None:
         try:
             said = json.loads(self._state.read_text("utf-8"))
-            if said["boot"] != boot() or not length:
+            if said["boot"] != boot():
                 return None
             done = tuple((int(begin), int(end)) for begin, end in said["done"])
             if any(not 0 <= begin < end <= length for begin, end in done):
@@ -112,7 +124,7 @@ class Stage:
     async def clear(self) -> None:
         """Forget what is here."""
         await self.settled()
-        self.done, self._hashed, self._trouble = [], 0, None
+        self.done, self._hashed, self._trouble, self._held = [], 0, None, b""
         self._hashes = {name: hashlib.new(name) for name in self._hashes}
         await self._run(os.ftruncate, self._fd, 0)
 
@@ -129,11 +141,21 @@ class Stage:
         self.done = merged(self.done, offset, offset + len(view))
         self._follow()
 
-    async def write_whole(self, view: memoryview) -> dict[str, str]:
-        """Write a small file in one go; its digests."""
-        await self._run(_write_and_hash, self._fd, view, list(self._hashes.values()))
+    async def write_whole(self, view: memoryview) -> None:
+        """Write a small file in one go. A tiny one is hashed here, and written when it gets its name: one call on a thread."""
+        if len(view) <= TINY:
+            self._held = bytes(view)
+            for each in self._hashes.values():
+                each.update(self._held)
+        else:
+            await self._run(_write_and_hash, self._fd, view, list(self._hashes.values()))
         self.done, self._hashed = [(0, len(view))] if view else [], len(view)
-        return {name: each.hexdigest() for name, each in self._hashes.items()}
+
+    async def _spill(self) -> None:
+        """Have in the part what is only in memory, to be read again."""
+        held, self._held = self._held, b""
+        if held:
+            await self._run(_write_all, self._fd, 0, memoryview(held))
 
     async def adopt(self, path: Path) -> int:
         """Take what another program has written to `path` as the whole file; its size."""
@@ -202,6 +224,7 @@ class Stage:
 
     async def digest(self, algorithm: str, size: int, offset: int = 0) -> str:
         """The digest of `size` bytes from `offset`, read again."""
+        await self._spill()
         made = hashlib.new(algorithm)
         for begin in range(offset, offset + size, STRETCH):
             await self._run(_hash_span, self._fd, begin, min(begin + STRETCH, offset + size), [made])
@@ -209,6 +232,7 @@ class Stage:
 
     async def read(self, offset: int, length: int) -> bytes:
         """Bytes that are here already."""
+        await self._spill()
         data: bytes = await self._run(os.pread, self._fd, length, offset)
         return data
 
@@ -219,20 +243,19 @@ class Stage:
         await self._run(self._publish, size, mtime)
 
     def _publish(self, size: int, mtime: float | None) -> None:
-        try:
-            if os.fstat(self._fd).st_size != size:
-                os.ftruncate(self._fd, size)
-            if mtime is not None:
-                os.utime(self._fd, (mtime, mtime))
-            if self._sync:
-                os.fsync(self._fd)
-            os.rename(self._part, self.target)
-            with suppress(FileNotFoundError):
-                os.unlink(self._state)
-            if self._sync:
-                sync_folder(self.target.parent)
-        finally:
-            self._close()
+        _write_all(self._fd, 0, memoryview(self._held))
+        if os.fstat(self._fd).st_size != size:
+            os.ftruncate(self._fd, size)
+        if mtime is not None:
+            os.utime(self._fd, (mtime, mtime))
+        if self._sync:
+            os.fsync(self._fd)
+        os.rename(self._part, self.target)
+        with suppress(FileNotFoundError):
+            os.unlink(self._state)
+        self._close()
+        if self._sync:
+            sync_folder(self.target.parent)
 
     async def note(self, size: int, versions: Mapping[str, str], digests: Mapping[str, str]) -> None:
         """Write down what is here, for a later run."""
@@ -247,6 +270,7 @@ class Stage:
     async def keep(self) -> None:
         """Stop, and leave what is here to a later run."""
         await self.settled()
+        await self._spill()
         self._close()
 
     async def discard(self) -> None:

@@ -154,6 +154,8 @@ def parse_url(url: str, schemes: Sequence[str]) -> Place:
 
 def shown(url: str) -> str:
     """A URL as it may be shown and reported: without a password, and without the signature of a presigned one."""
+    if "@" not in url and "?" not in url:
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:
