@@ -115,9 +115,11 @@ class Ftp:
 
 @frozen
 class Ssh:
-    """The SSH door: SFTP and SCP."""
+    """The SSH door: SFTP and SCP. Files: authorities whose certificates log users in, and what of those and of keys is revoked."""
 
     port: int = port_number(2222)
+    trusted_user_ca_keys: str | None = None
+    revoked_keys: str | None = None
 
 
 @frozen

@@ -52,6 +52,12 @@ class IMaster(Interface):
         Raises as `login` does.
         """
 
+    async def login_with_certificate(login: str, origin: Origin) -> Identity:
+        """Log in whom a certificate names, of an authority that the door trusts. The door has checked it, and the signature.
+
+        Raises as `login` does.
+        """
+
     async def login_with_signature(
         access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[Identity, bytes]:

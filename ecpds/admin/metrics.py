@@ -171,6 +171,9 @@ class CountedPortal:
         self._portal.refused(login, message, origin)
 
     async def _count(self, login: Awaitable[T], origin: Origin) -> T:
+    async def login_with_certificate(self, login: str, origin: Origin) -> IFileSystem:
+        return await self._count(self._portal.login_with_certificate(login, origin), origin)
+
         try:
             answer = await login
         except Refusal:

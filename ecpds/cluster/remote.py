@@ -45,6 +45,9 @@ class RemoteMaster(Remote):
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity: ...
 
     @call(repeatable=True, unsendable=LoginFailed)
+    async def login_with_certificate(self, login: str, origin: Origin) -> Identity: ...
+
+    @call(repeatable=True, unsendable=LoginFailed)
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[Identity, bytes]: ...

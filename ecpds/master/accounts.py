@@ -94,6 +94,13 @@ class Accounts:
             credential = mark(blob)
         return self._logged_in(account, origin, credential)
 
+    async def login_with_certificate(self, login: str, origin: Origin) -> Identity:
+        """Raises as `login` does. Nothing that is listed here can be taken back from such a session, but the account itself."""
+        account = await self._named(login)
+        if account is None or account.mode not in ("open", "standard"):
+            raise LoginFailed(reason="Not found" if account is None else "Certificate authentication failed")
+        return self._logged_in(account, origin, "")
+
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[Identity, bytes]:

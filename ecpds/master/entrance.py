@@ -24,6 +24,9 @@ class Entrance:
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
         return await self.accounts.login_with_key(login, key, origin)
 
+    async def login_with_certificate(self, login: str, origin: Origin) -> Identity:
+        return await self.accounts.login_with_certificate(login, origin)
+
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[Identity, bytes]:

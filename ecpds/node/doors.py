@@ -35,6 +35,7 @@ from ecpds.protocols.repository_fetch import ConfigurationFetcher
 from ecpds.protocols.s3 import S3Door
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_door import SshDoor
+from ecpds.ssh.trust import Trust
 from ecpds.threads import LooseThreads
 from ecpds.transports.arrivals import NOBODY, Balancers
 from ecpds.transports.bulk import BulkPeer
@@ -137,7 +138,12 @@ class Doors:
     def _make_ssh(self) -> SshDoor:
         means, config = self._means, self._means.config
         ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.scatter, means.pool)
-        return SshDoor(ssh_host_keys(config), self._portal, self._node, ways, means.timeouts, means.reactor, self._admission())
+        authorities, revoked = (
+            config.path(name) if name else None for name in (config.ssh.trusted_user_ca_keys, config.ssh.revoked_keys)
+        )
+        trust = Trust(authorities, revoked, means.threads, means.reactor.seconds)
+        keys = ssh_host_keys(config)
+        return SshDoor(keys, self._portal, self._node, trust, ways, means.timeouts, means.reactor, self._admission())
 
     def _make_manhole(self, operator: Any, console: dict[str, Any]) -> Manhole:
         means, config = self._means, self._means.config

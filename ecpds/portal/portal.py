@@ -37,6 +37,14 @@ class Portal:
             raise
         return FileSystem(self._backing, identity, origin)
 
+    async def login_with_certificate(self, login: str, origin: Origin) -> IFileSystem:
+        try:
+            identity = await self._backing.master.login_with_certificate(login, origin)
+        except Refusal as refusal:
+            self.refused(login, _reason(refusal), origin)
+            raise
+        return FileSystem(self._backing, identity, origin)
+
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[IFileSystem, bytes]:

@@ -16,10 +16,11 @@ from ecpds.options import SSH_NEEDS_BOTH
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.ssh_commands import run_command
 from ecpds.ssh.authorized import shown
+from ecpds.ssh.certificates import Certificate
 from ecpds.ssh.login import INTERACTIVE, PASSWORD, PUBLICKEY
 from ecpds.ssh.server import SshServer
 from ecpds.ssh.streams import Asked, Stream, StreamChannel
-from ecpds.ssh.userkeys import UserKey
+from ecpds.ssh.trust import Offered, Trust
 
 
 @frozen
@@ -38,22 +39,37 @@ class Visitor:
 
 
 class PortalGate:
-    """Lets in the portal's users. Any key may be offered: only a signature finds out whether it is somebody's."""
+    """Lets in the portal's users. Any key may be offered: only a signature finds out whether it is somebody's.
+
+    What a certificate says is no secret, so that one will not do is told at once.
+    """
 
     methods = b",".join((PUBLICKEY, PASSWORD, INTERACTIVE))
 
-    def __init__(self, portal: IPortal, node: str) -> None:
+    def __init__(self, portal: IPortal, node: str, trust: Trust) -> None:
         self._portal = portal
         self._node = node
+        self._trust = trust
 
-    async def knows(self, user: str, key: UserKey) -> bool:
-        return True
+    async def knows(self, user: str, key: Offered, address: str) -> bool:
+        return not isinstance(key, Certificate) or await self._trusts(user, key, address)
 
-    async def with_key(self, user: str, key: UserKey, address: str) -> Visitor | None:
+    async def with_key(self, user: str, key: Offered, address: str) -> Visitor | None:
+        if not await self._trusts(user, key, address):
+            return None
+        origin = self._origin(address)
         try:
-            return Visitor(await self._portal.login_with_key(user, key.blob, self._origin(address)))
+            if isinstance(key, Certificate):
+                return Visitor(await self._portal.login_with_certificate(user, origin))
+            return Visitor(await self._portal.login_with_key(user, key.blob, origin))
         except Refusal:
             return None  # The portal has recorded it.
+
+    async def _trusts(self, user: str, key: Offered, address: str) -> bool:
+        reason = await self._trust.refusal(key, user, address)
+        if reason is not None:
+            self._portal.refused(user, reason, self._origin(address))
+        return reason is None
 
     async def with_password(self, user: str, password: str, address: str) -> Visitor | None:
         try:
@@ -73,13 +89,14 @@ class SshDoor:
         host_keys: Sequence[HostKey],
         portal: IPortal,
         node: str,
+        trust: Trust,
         means: SftpMeans,
         timeouts: ITimeouts,
         clock: Any,
         admission: Admission,
     ) -> None:
         self._means = means
-        limits, gate = means.limits, PortalGate(portal, node)
+        limits, gate = means.limits, PortalGate(portal, node, trust)
         self.server = SshServer(host_keys, gate, self._open_channel, limits, timeouts, clock, admission, limits.idle)
 
     def _open_channel(self, visitor: Visitor, window: int, packet: int) -> StreamChannel:

@@ -98,12 +98,17 @@ def parse_lines(text: str) -> Iterator[tuple[int, AuthorizedKey | BadLine]]:
                 yield number, found
 
 
-def read_file(path: Path) -> str:
-    """The text of the file; none if it is missing. Raises `Unsafe` when others than its owner may write it, and `OSError`."""
+def read_file(path: Path, missing: str | None = "") -> str:
+    """The text of the file, `missing` where there is none.
+
+    Raises `Unsafe` when others than its owner may write it, and `OSError`: also where it is missing and `missing` is None.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        return ""
+        if missing is None:
+            raise
+        return missing
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

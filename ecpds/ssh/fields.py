@@ -28,6 +28,10 @@ class Fields:
         """A uint32."""
         return int.from_bytes(self.take(4), "big")
 
+    def long(self) -> int:
+        """A uint64."""
+        return int.from_bytes(self.take(8), "big")
+
     def string(self) -> bytes:
         return self.take(self.number())
 
@@ -44,6 +48,11 @@ class Fields:
         if data[:1] >= b"\x80":
             raise Malformed("a number is negative")
         return int.from_bytes(data, "big")
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not taken yet."""
+        return len(self._data) - self._at
 
     def rest(self) -> bytes:
         return self.take(len(self._data) - self._at)

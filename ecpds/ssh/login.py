@@ -1,7 +1,8 @@
 """Logging in with a public key, a password (RFC 4252), or the answer to a question for it (RFC 4256), as a gate allows.
 
 The client names a user, the service it wants (ssh-connection) and a method. For `publickey` it may first ask whether a
-key would do, and is told; then it signs, with that key, the session's identity and its request, and is in. Where the gate
+key, or a certificate of one, would do, and is told; then it signs, with that key, the session's identity and its request,
+and is in. Where the gate
 wants a key and a password, who has shown one of them is told to go on with the other. Every other method is answered with
 those that there are. Requests are answered one at a time, in their order.
 """
@@ -23,10 +24,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ecpds.ssh.authorized import AuthorizedKey, shown
+from ecpds.ssh.certificates import Certificate, offered_key
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.quiet import UNHEARD
 from ecpds.ssh.rules import USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST
-from ecpds.ssh.userkeys import BadKey, UserKey, wire_key
+from ecpds.ssh.trust import Offered
+from ecpds.ssh.userkeys import BadKey, UserKey
 
 FAILURE, SUCCESS, PK_OK, INFO_REQUEST = 51, 52, 60, 60
 
@@ -57,11 +60,11 @@ class Gate(Protocol):
 
     methods: bytes
 
-    async def knows(self, user: str, key: UserKey) -> bool:
+    async def knows(self, user: str, key: Offered, address: str) -> bool:
         """Whether a signature by `key` is worth sending; whoever asks has proved nothing."""
 
-    async def with_key(self, user: str, key: UserKey, address: str) -> Admitted | None:
-        """Log in somebody who holds `key`."""
+    async def with_key(self, user: str, key: Offered, address: str) -> Admitted | None:
+        """Log in somebody who holds `key`, or the key that it is a certificate of."""
 
     async def with_password(self, user: str, password: str, address: str) -> Admitted | None:
         """Log in somebody who knows `password`."""
@@ -90,11 +93,11 @@ class KeyGate:
     def __init__(self, find: FindKey) -> None:
         self._find = find
 
-    async def knows(self, user: str, key: UserKey) -> bool:
-        return await self._find(key) is not None
+    async def knows(self, user: str, key: Offered, address: str) -> bool:
+        return await self.with_key(user, key, address) is not None
 
-    async def with_key(self, user: str, key: UserKey, address: str) -> Admitted | None:
-        found = await self._find(key)
+    async def with_key(self, user: str, key: Offered, address: str) -> Admitted | None:
+        found = await self._find(key) if not isinstance(key, Certificate) else None
         return Login(user, found, address) if found is not None else None
 
     async def with_password(self, user: str, password: str, address: str) -> Admitted | None:
@@ -107,7 +110,7 @@ class Attempt:
 
     user: str
     algorithm: str
-    key: UserKey
+    key: Offered
     signed: bytes
     signature: bytes | None
 
@@ -166,7 +169,7 @@ def _read_key(user: str, fields: Fields, session: bytes) -> Attempt:
     signature = fields.string() if has_signature else None
     fields.end()
     head = (NS(session), bytes([USERAUTH_REQUEST]), NS(user), NS(CONNECTION), NS(PUBLICKEY))
-    return Attempt(user, algorithm, wire_key(blob), b"".join((*head, b"\1", NS(algorithm), NS(blob))), signature)
+    return Attempt(user, algorithm, offered_key(blob), b"".join((*head, b"\1", NS(algorithm), NS(blob))), signature)
 
 
 class WrongService(Exception):
@@ -249,7 +252,7 @@ class LoginService(SSHService):
     async def _try_key(self, attempt: Attempt) -> None:
         offered = f"user {shown(attempt.user)!r}, key {attempt.key.fingerprint}"
         if attempt.signature is None:
-            known = await self._gate.knows(attempt.user, attempt.key)
+            known = await self._gate.knows(attempt.user, attempt.key, self.transport.address)
             if self._over:
                 return
             if known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
@@ -18,8 +19,10 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from ecpds.admission import Admission
+from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
 from ecpds.ssh.algorithms import CIPHERS, MACS
 from ecpds.ssh.authorized import AuthorizedKey, parse_line
@@ -212,6 +215,17 @@ class SshTestCase(SynchronousTestCase):
 
     def lose(self) -> None:
         self.connection.connectionLost(Failure(ConnectionAborted() if self.wire.aborted else ConnectionDone()))
+
+
+@implementer(IThreads)
+class Here:
+    """No thread: work is done where it is asked for."""
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+
+AT_ONCE = Here()
 
 
 def key_blob(key: Ed25519PrivateKey) -> bytes:

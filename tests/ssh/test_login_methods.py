@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.ssh.login import INTERACTIVE, PASSWORD, PUBLICKEY, Gate
 from ecpds.ssh.rules import Phase
-from ecpds.ssh.userkeys import BadKey, UserKey, wire_key
+from ecpds.ssh.trust import Offered
+from ecpds.ssh.userkeys import BadKey, wire_key
 from tests.ssh.support import SERVICE_REQUEST, USERAUTH_REQUEST, SshTestCase, key_blob
 
 FAILURE, SUCCESS, INFO_REQUEST, INFO_RESPONSE = 51, 52, 60, 61
@@ -37,10 +38,10 @@ class House:
         self._key = key
         self._needs_both = needs_both
 
-    async def knows(self, user: str, key: UserKey) -> bool:
+    async def knows(self, user: str, key: Offered, address: str) -> bool:
         return True
 
-    async def with_key(self, user: str, key: UserKey, address: str) -> Somebody | None:
+    async def with_key(self, user: str, key: Offered, address: str) -> Somebody | None:
         return Somebody(user, self._needs_both) if key.blob == self._key else None
 
     async def with_password(self, user: str, password: str, address: str) -> Somebody | None:
