@@ -7,6 +7,7 @@ first byte can still be answered with an honest status; one that fails later mus
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
 
 from attrs import define
@@ -54,8 +55,7 @@ def head_bytes(response: Response, terms: Terms) -> bytes:
     if not _FIELDS.fullmatch(given) or given.count("\r\n") != len(response.headers):
         raise ValueError("a header of the reply has a character that is not allowed")
     for name, _ in response.headers:
-        if ":" in name or name.lower() in FRAMING:
-            raise ValueError(f"{name} is no header of a handler's")
+        _check_name(name)
     length = len(body) if isinstance(body, bytes) else body.length
     framing = "" if has_no_body(status) else _framing(length, terms.modern)
     if not terms.keep_alive:
@@ -63,6 +63,12 @@ def head_bytes(response: Response, terms: Terms) -> bytes:
     elif not terms.modern:
         framing += "Connection: keep-alive\r\n"
     return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{terms.own}{given}{framing}\r\n".encode("latin-1")
+
+
+@lru_cache(256)
+def _check_name(name: str) -> None:
+    if ":" in name or name.lower() in FRAMING:
+        raise ValueError(f"{name} is no header of a handler's")
 
 
 def _framing(length: int | None, modern: bool) -> str:

@@ -36,7 +36,8 @@ class Routes:
 
     def __init__(self) -> None:
         self._table: dict[str, dict[str, Handler]] = {}
-        self._prefixes: list[str] = []
+        self._wide: list[str] = []
+        self._by_first: dict[str, list[str]] = {}
         self._methods: set[str] = set()
 
     def add(self, methods: Iterable[str], prefix: str, handler: Handler) -> None:
@@ -47,20 +48,31 @@ class Routes:
                 raise ValueError(f"{method} {prefix} has a handler already")
             row[method] = handler
         self._methods.update(row)
-        self._prefixes = sorted(self._table, key=len, reverse=True)
+        prefixes = sorted(self._table, key=len, reverse=True)
+        self._wide = [prefix for prefix in prefixes if not _first(prefix)]
+        firsts = {first for prefix in prefixes if (first := _first(prefix))}
+        self._by_first = {first: [prefix for prefix in prefixes if _first(prefix) in ("", first)] for first in firsts}
 
     async def __call__(self, request: Request) -> Response:
         """Answer, or raise `HttpError`: 501 for a method that is used nowhere, 404, 405 with `Allow`."""
         if request.method not in self._methods:
             raise HttpError(501, "That method is not supported.")
-        prefix = next((prefix for prefix in self._prefixes if _covers(prefix, request.path)), None)
-        if prefix is None:
-            raise HttpError(404, "There is nothing of that name here.")
-        row = self._table[prefix]
+        row = self._row(request.path)
         handler = row.get(request.method)
         if handler is None:
             raise HttpError(405, "That method is not allowed here.", [("Allow", ", ".join(sorted(row)))])
         return await handler(request)
+
+    def _row(self, path: str) -> dict[str, Handler]:
+        for prefix in self._by_first.get(_first(path), self._wide):
+            if _covers(prefix, path):
+                return self._table[prefix]
+        raise HttpError(404, "There is nothing of that name here.")
+
+
+def _first(path: str) -> str:
+    """The first element of a path, by which most prefixes need not be looked at."""
+    return path[1:].partition("/")[0]
 
 
 def _covers(prefix: str, path: str) -> bool:

@@ -161,10 +161,12 @@ class Channel:
                 watch.cancel()
 
     async def read_into(self, view: memoryview) -> int:
-        await self.handshake()
+        if not self._link.established:
+            await self.handshake()
         with Use(self, self._reading, writing=False) as activity:
             while True:
-                await self._take_turns(activity, Need.READABLE)
+                if activity.room <= 0:
+                    await self._take_turns(activity, Need.READABLE)
                 count = self._live.receive(view[: activity.room])
                 if not isinstance(count, Need):
                     activity.room -= count
@@ -172,22 +174,26 @@ class Channel:
                 await self._wait(activity, count)
 
     async def write(self, data: bytes | memoryview) -> None:
-        await self.handshake()
+        if not self._link.established:
+            await self.handshake()
         with Use(self, self._writing, writing=True) as activity, memoryview(data).cast("B") as whole:
             done = 0
             while done < len(whole):
-                await self._take_turns(activity, Need.WRITABLE)
+                if activity.room <= 0:
+                    await self._take_turns(activity, Need.WRITABLE)
                 with whole[done : done + activity.room] as piece:
                     count = self._live.send(piece)
                 done += await self._note(activity, count)
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
-        await self.handshake()
+        if not self._link.established:
+            await self.handshake()
         send = self._send_span if self._link.direct else self._send_copy
         with Use(self, self._writing, writing=True) as activity:
             done = 0
             while done < length:
-                await self._take_turns(activity, Need.WRITABLE)
+                if activity.room <= 0:
+                    await self._take_turns(activity, Need.WRITABLE)
                 count = await send(fd, offset + done, min(length - done, activity.room))
                 done += await self._note(activity, count)
 
@@ -242,9 +248,7 @@ class Channel:
     # Waiting
 
     async def _take_turns(self, activity: Activity, need: Need) -> None:
-        """When its share of this turn is used up, go on in another."""
-        if activity.room > 0:
-            return
+        """Its share of this turn is used up: go on in another."""
         if need is Need.READABLE and self._live.pending():
             await self._pause()
             self._begin_turn(activity)

@@ -89,6 +89,11 @@ def _modified(file: Represented) -> int:
     return int(min(file.mtime, file.created))
 
 
+def _date(fields: Fields, name: str) -> int | None:
+    field = fields.get(name)
+    return None if field is None else parse_http_date(field)
+
+
 def verdict(fields: Fields, file: Represented | None) -> Verdict:
     """Decide a GET or HEAD, in the order of RFC 9110 section 13.2.2. Raises `ValueError` for a malformed list of tags."""
     if not _may_go_on(fields, file):
@@ -96,7 +101,7 @@ def verdict(fields: Fields, file: Represented | None) -> Verdict:
     none_match = fields.get("if-none-match")
     if none_match is not None:
         return Verdict.NOT_MODIFIED if parse_tags(none_match).match_weakly(file) else Verdict.PROCEED
-    since = parse_http_date(fields.get("if-modified-since") or "")
+    since = _date(fields, "if-modified-since")
     unchanged = file is not None and since is not None and _modified(file) <= since
     return Verdict.NOT_MODIFIED if unchanged else Verdict.PROCEED
 
@@ -106,7 +111,7 @@ def _may_go_on(fields: Fields, file: Represented | None) -> bool:
     match = fields.get("if-match")
     if match is not None:
         return parse_tags(match).match_strongly(file)
-    until = parse_http_date(fields.get("if-unmodified-since") or "")
+    until = _date(fields, "if-unmodified-since")
     return until is None or file is None or _modified(file) <= until
 
 
@@ -127,7 +132,7 @@ def needs_current(fields: Fields) -> bool:
     none_match = fields.get("if-none-match")
     if none_match is not None and not parse_tags(none_match).any:
         return True
-    return fields.get("if-match") is None and parse_http_date(fields.get("if-unmodified-since") or "") is not None
+    return fields.get("if-match") is None and _date(fields, "if-unmodified-since") is not None
 
 
 def asked_condition(fields: Fields) -> Condition:

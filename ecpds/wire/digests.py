@@ -34,7 +34,9 @@ def digest_field(digests: Mapping[str, str], want: str | None = None) -> str | N
     `want` is a Want-Repr-Digest: the algorithms that it names and we know are sent, the most wanted first. Where there
     are none, and where the field is missing or not well formed, it is SHA-256, unless just that is not wanted.
     """
-    weights = _weights(want or "")
+    if want is None:
+        return f"sha-256=:{encode(digests['sha256'])}:" if "sha256" in digests else None
+    weights = _weights(want)
     wanted = sorted((name for name in ALGORITHMS if weights.get(name)), key=lambda name: -weights[name])
     chosen = [name for name in wanted if ALGORITHMS[name] in digests]
     if not chosen and weights.get("sha-256") != 0 and "sha256" in digests:
@@ -59,7 +61,7 @@ def old_digest_field(digests: Mapping[str, str], want: str) -> str | None:
 
 def encode(digest: str) -> str:
     """A digest in base64."""
-    return base64.b64encode(bytes.fromhex(digest)).decode("ascii")
+    return binascii.b2a_base64(bytes.fromhex(digest), newline=False).decode("ascii")
 
 
 def announced(fields: Fields) -> dict[str, str]:
