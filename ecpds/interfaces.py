@@ -312,12 +312,12 @@ class IPortal(Interface):
     async def login_with_key(login: str, key: bytes, origin: Origin) -> IFileSystem:
         """As `IMaster.login_with_key`; a refusal is recorded."""
 
-    async def login_with_signature(
-        access_key_id: str, date: str, region: str, service: str, origin: Origin
-    ) -> tuple[IFileSystem, bytes]:
     async def login_with_certificate(login: str, origin: Origin) -> IFileSystem:
         """As `IMaster.login_with_certificate`; a refusal is recorded."""
 
+    async def login_with_signature(
+        access_key_id: str, date: str, region: str, service: str, origin: Origin
+    ) -> tuple[IFileSystem, bytes]:
         """As `IMaster.login_with_signature`; a refusal is recorded, but not that of a signature that is wrong."""
 
     async def visit(destination: str, origin: Origin, login: str = "") -> IFileSystem:

@@ -153,6 +153,9 @@ class CountedPortal:
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> IFileSystem:
         return await self._count(self._portal.login_with_key(login, key, origin), origin)
 
+    async def login_with_certificate(self, login: str, origin: Origin) -> IFileSystem:
+        return await self._count(self._portal.login_with_certificate(login, origin), origin)
+
     async def login_with_signature(
         self, access_key_id: str, date: str, region: str, service: str, origin: Origin
     ) -> tuple[IFileSystem, bytes]:
@@ -171,9 +174,6 @@ class CountedPortal:
         self._portal.refused(login, message, origin)
 
     async def _count(self, login: Awaitable[T], origin: Origin) -> T:
-    async def login_with_certificate(self, login: str, origin: Origin) -> IFileSystem:
-        return await self._count(self._portal.login_with_certificate(login, origin), origin)
-
         try:
             answer = await login
         except Refusal:
