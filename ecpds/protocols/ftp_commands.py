@@ -6,9 +6,9 @@ the table in `ftp_replies`. What a verb needs beforehand was checked by the verb
 
 from __future__ import annotations
 
-from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotPermitted, TooLarge
+from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotFound, NotPermitted, TooLarge
 from ecpds.interfaces import IFileSystem
-from ecpds.model import DataFile, Entry
+from ecpds.model import Entry
 from ecpds.protocols import ftp_digests, ftp_ports, ftp_security, ftp_times, ftp_transfers
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_digests import HASHES, choose
@@ -255,7 +255,7 @@ async def rename_to(pi: Interpreter, argument: str) -> Reply:
 async def facts(pi: Interpreter, argument: str) -> Reply:
     """MLST (RFC 3659 section 7): one entry, over the control connection."""
     path = pi.session.resolve(argument)
-    entry = await pi.files.stat(path)
+    entry = await _looked_at(pi, path)
     line = f"{mlsd_facts(entry, pi.files.identity.permissions, pi.session.facts)} {path}"
     return reply(250, "Facts:", line, "End.")
 
@@ -266,23 +266,29 @@ async def size(pi: Interpreter, argument: str) -> Reply:
     Where there is no file, and a part of one is kept for this user, how much that is: clients that resume ask so.
     """
     path = pi.session.resolve_file(argument)
-    if await pi.files.find(path, "size") is None and pi.files.identity.may("put"):
+    entry = await pi.files.find(path, "size")
+    if entry is None and pi.files.identity.may("put"):
         if kept := await pi.files.kept(path):
             return reply(213, str(kept))
-    return reply(213, str((await _file(pi, argument, "size")).size))
+    if entry is None:
+        raise NotFound
+    if entry.file is None:
+        raise IsADirectory
+    return reply(213, str(entry.file.size))
 
 
 async def modified(pi: Interpreter, argument: str) -> Reply:
     """MDTM (RFC 3659 section 3), in UTC."""
-    entry: Entry = await pi.files.stat(pi.session.resolve(argument), "mtime")
+    entry = await _looked_at(pi, pi.session.resolve(argument), "mtime")
     return reply(213, time_value(entry.mtime))
 
 
-async def _file(pi: Interpreter, argument: str, permission: str) -> DataFile:
-    entry: Entry = await pi.files.stat(pi.session.resolve_file(argument), permission)
-    if entry.file is None:
-        raise IsADirectory
-    return entry.file
+async def _looked_at(pi: Interpreter, path: str, permission: str | None = None) -> Entry:
+    """Clients look before they put: what is not there is no refusal to record."""
+    entry: Entry | None = await pi.files.find(path, permission)
+    if entry is None:
+        raise NotFound
+    return entry
 
 
 HANDLERS: dict[str, Handler] = {

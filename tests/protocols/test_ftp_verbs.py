@@ -65,8 +65,10 @@ class Resuming(FtpTestCase):
         self.client.say("SIZE /demo/a", "SIZE /demo/b")
         for verb in ("LIST", "NLST"):
             self.assertEqual(codes(self.client.download(f"{verb} /demo/b")[0]), ["150", "226"])
+        for verb in ("SIZE", "MDTM", "MLST"):
+            self.assertEqual(codes(self.client.say(f"{verb} /demo/c")), ["550"])
         self.assertEqual(self.house.portal.sink.of("DEA"), [])
-        self.assertEqual(codes(self.client.say("SIZE /demo/c")), ["550"])
+        self.assertEqual(codes(self.client.say("CWD /demo/c")), ["550"])
         self.assertEqual(len(self.house.portal.sink.of("DEA")), 1)
 
     def test_another_offset(self) -> None:
