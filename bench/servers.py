@@ -21,6 +21,9 @@ from bench.cpu import CpuMeter
 from bench.options import Options
 from tests.real.harness import LOGIN, PASSWORD, Node, not_without_us, until
 
+PATIENCE = 5.0
+"""Seconds that a peer has to end by itself: what it holds is thrown away."""
+
 NGINX = """
 daemon off; worker_processes 1; {user} pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -118,7 +121,11 @@ def running(name: str, command: Sequence[str], port: int, environment: Mapping[s
         yield meter
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         meter.close()
 
 

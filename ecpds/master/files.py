@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import delete, insert, null, select, union_all, update
 
 from ecpds.errors import Unavailable
@@ -60,6 +61,7 @@ _PAGE = Statement(
     ),
 )
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
+_decoded = msgspec.json.Decoder(dict[str, str]).decode
 
 _ADD_FILE = Statement(insert_into(data_file))
 _SET_MTIME = Statement(update(data_file).where(data_file.c.id == value("file")).values(mtime=value("modified")))
@@ -189,7 +191,7 @@ def packed(values: Mapping[str, str]) -> str:
 
 
 def unpacked(text: str) -> Mapping[str, str]:
-    return EMPTY if text == "{}" else json.loads(text)
+    return EMPTY if text == "{}" else _decoded(text)
 
 
 def from_row(row: Sequence[Any], segments: tuple[Segment, ...] = ()) -> DataFile:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from attrs import frozen
 from zope.interface import implementer
 
-from ecpds.errors import Incomplete, NotADirectory, NotFound
+from ecpds.errors import Incomplete, IsADirectory, NotADirectory, NotFound
 from ecpds.http.message import IBody, Response
 from ecpds.interfaces import IByteSink, IDownload
-from ecpds.model import DataFile, Entry, Segment
+from ecpds.model import VISITOR, DataFile, Entry, Segment
 from ecpds.protocols import s3_acl, s3_headers
 from ecpds.protocols.s3_acl import check_visitor
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
@@ -23,6 +23,8 @@ from ecpds.wire.ranges import Span, spans, unsatisfied_range
 
 OVERRIDES = {f"response-{name}": name for name in s3_headers.CONTENT}
 FOLDER_TYPE = "application/x-directory"
+DECISIVE = ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+"""The header fields by which a request may be answered with something else than the whole file."""
 
 
 @frozen
@@ -58,6 +60,8 @@ async def get_object(call: Call) -> Response:
     _check_version(call)
     if call.key.endswith("/"):
         return await _folder_mark(call)
+    if _asks_for_all(call):
+        return await _whole(call)
     entry = await found(call)
     assert entry.file is not None
     check_visitor(call, entry.file)
@@ -75,6 +79,25 @@ async def get_object(call: Call) -> Response:
         download.close(failure)
         raise
     return Response(reply.status, reply.headers, ObjectBody(reply.span, download))
+
+
+def _asks_for_all(call: Call) -> bool:
+    """Whether a GET is for all of a file in whatever state it is, so that one look at it, as it is opened, is enough."""
+    plain = call.request.method == "GET" and not call.query and call.files.identity.user_id != VISITOR
+    return plain and not any(name in call.request.headers for name in DECISIVE)
+
+
+async def _whole(call: Call) -> Response:
+    try:
+        download = await call.files.open_read(call.path)
+    except (IsADirectory, NotADirectory):
+        raise NotFound from None
+    file = download.entry.file
+    assert file is not None
+    headers = s3_headers.object_headers(file)
+    if _checksums_wanted(call):
+        headers += s3_headers.checksum_headers(file)
+    return Response(200, headers, ObjectBody(Span(0, file.size), download))
 
 
 async def object_acl(call: Call) -> Response:
@@ -117,7 +140,7 @@ def decide(call: Call, file: DataFile) -> Reply:
     headers = _overridden(call, s3_headers.object_headers(file))
     span = _span(call, file)
     if span is None:
-        if (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
+        if _checksums_wanted(call):
             headers += s3_headers.checksum_headers(file)
         return Reply(200, headers, Span(0, file.size))
     if s3_headers.PARTS in file.metadata and "partNumber" in call.query:
@@ -125,6 +148,10 @@ def decide(call: Call, file: DataFile) -> Reply:
     if not span.length:
         return Reply(200, headers, span)
     return Reply(206, [*headers, ("Content-Range", span.content_range(file.size))], span)
+
+
+def _checksums_wanted(call: Call) -> bool:
+    return (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED"
 
 
 def _overridden(call: Call, headers: list[Header]) -> list[Header]:

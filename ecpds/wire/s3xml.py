@@ -21,8 +21,15 @@ TYPE = ("Content-Type", "application/xml")
 
 _MARKUP = re.compile("[&<>\r]")
 
-Node = tuple[str, Union[str, int, bool, "Sequence[Node]", None]]
-"""An element: its name, and its text, a number, or its children. None: the element is left out."""
+
+class Written(str):
+    """Elements that are XML already, their text escaped."""
+
+    __slots__ = ()
+
+
+Node = Written | tuple[str, Union[str, int, bool, "Sequence[Node]", None]]
+"""An element: its name, and its text, a number, or its children. None: the element is left out. Or some that are ready."""
 
 
 def document(name: str, children: Sequence[Node], namespace: str = NAMESPACE) -> bytes:
@@ -35,14 +42,25 @@ def document(name: str, children: Sequence[Node], namespace: str = NAMESPACE) ->
 
 def text_document(name: str, text: str) -> bytes:
     """A document whose root holds text alone."""
-    return _encoded(f'{DECLARATION}<{name} xmlns="{NAMESPACE}">{_escaped(text)}</{name}>')
+    return _encoded(f'{DECLARATION}<{name} xmlns="{NAMESPACE}">{escaped(text)}</{name}>')
+
+
+def written(children: Sequence[Node]) -> Written:
+    """Some elements as text."""
+    out: list[str] = []
+    _add(out, children)
+    return Written("".join(out))
 
 
 def _add(out: list[str], children: Sequence[Node]) -> None:
     """Written by hand: a page of a list has thousands of elements, and ElementTree takes three times as long for them."""
-    for name, content in children:
+    for child in children:
+        if isinstance(child, Written):
+            out.append(child)
+            continue
+        name, content = child
         if isinstance(content, str):
-            out.append(f"<{name}>{_escaped(content)}</{name}>")
+            out.append(f"<{name}>{escaped(content)}</{name}>")
         elif isinstance(content, bool):
             out.append(f"<{name}>{'true' if content else 'false'}</{name}>")
         elif isinstance(content, int):
@@ -53,8 +71,8 @@ def _add(out: list[str], children: Sequence[Node]) -> None:
             out.append(f"</{name}>")
 
 
-def _escaped(text: str) -> str:
-    """A carriage return that stands as it is is read as a line feed (XML 1.0 section 2.11)."""
+def escaped(text: str) -> str:
+    """Text as it stands in an element. A carriage return that stands as it is is read as a line feed (XML 1.0 section 2.11)."""
     return escape(text, {"\r": "&#13;"}) if _MARKUP.search(text) else text
 
 

@@ -42,6 +42,9 @@ _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _CREDENTIAL = re.compile(r"([A-Za-z0-9_.=+@-]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,32})/aws4_request")
 _SIGNED_HEADERS = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]+)*")
 _FIELD = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]*)")
+_USUAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([^,\s]*), ?SignedHeaders=([^,\s]*), ?Signature=([^,\s]*)")
+"""How clients write the three; any other order and space is understood too."""
+
 _SPACES = re.compile(r" +")
 _PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")
 
@@ -119,6 +122,23 @@ def signed_by(fields: Fields, query: Query) -> Signed | None:
 def _in_header(header: str, fields: Fields) -> Signed:
     if not header:
         raise SignatureError("AccessDenied", "The Authorization is empty.")
+    credential, names, proof = _authorization(header)
+    access_key, scope = credential_of(credential, "AuthorizationHeaderMalformed")
+    stamp = fields.get("x-amz-date")
+    if stamp is None or not _STAMP.fullmatch(stamp):
+        raise SignatureError("AccessDenied", "The request needs a valid X-Amz-Date header.")
+    payload = fields.get(PAYLOAD)
+    if payload is None:
+        raise SignatureError("InvalidRequest", "The request lacks the header x-amz-content-sha256.")
+    headers = _names(names, "AuthorizationHeaderMalformed")
+    return Signed(access_key, scope, stamp, headers, proof, _payload(payload))
+
+
+def _authorization(header: str) -> tuple[str, str, str]:
+    """The credential, the names of the signed headers, and the signature."""
+    usual = _USUAL.fullmatch(header)
+    if usual is not None:
+        return usual[1], usual[2], usual[3]
     algorithm, _, rest = header.partition(" ")
     if algorithm != ALGORITHM:
         raise SignatureError("InvalidArgument", "The Authorization is of a kind that is not known here.")
@@ -126,15 +146,7 @@ def _in_header(header: str, fields: Fields) -> Signed:
     found = {part[1]: part[2] for part in parts if part}
     if None in parts or len(parts) != 3 or len(found) != 3:
         raise SignatureError("AuthorizationHeaderMalformed", "The Authorization header is malformed.")
-    access_key, scope = credential_of(found["Credential"], "AuthorizationHeaderMalformed")
-    stamp = fields.get("x-amz-date")
-    if stamp is None or not _STAMP.fullmatch(stamp):
-        raise SignatureError("AccessDenied", "The request needs a valid X-Amz-Date header.")
-    payload = fields.get(PAYLOAD)
-    if payload is None:
-        raise SignatureError("InvalidRequest", "The request lacks the header x-amz-content-sha256.")
-    headers = _names(found["SignedHeaders"], "AuthorizationHeaderMalformed")
-    return Signed(access_key, scope, stamp, headers, found["Signature"], _payload(payload))
+    return found["Credential"], found["SignedHeaders"], found["Signature"]
 
 
 def _in_query(found: Mapping[str, str], count: int, fields: Fields) -> Signed:
@@ -155,6 +167,7 @@ def _in_query(found: Mapping[str, str], count: int, fields: Fields) -> Signed:
     return Signed(access_key, scope, found["X-Amz-Date"], headers, found["X-Amz-Signature"], _payload(payload), int(expires))
 
 
+@lru_cache(256)
 def credential_of(text: str, code: str) -> tuple[str, Scope]:
     """The access key and the scope of a Credential. Raises `SignatureError` with that code."""
     match = _CREDENTIAL.fullmatch(text)
@@ -165,6 +178,7 @@ def credential_of(text: str, code: str) -> tuple[str, Scope]:
     return match[1], Scope(match[2], match[3], match[4])
 
 
+@lru_cache(256)
 def _names(text: str, code: str) -> tuple[str, ...]:
     if not _SIGNED_HEADERS.fullmatch(text):
         raise SignatureError(code, "The list of signed headers is malformed.")

@@ -27,6 +27,12 @@ class Written(SynchronousTestCase):
         self.assertEqual(root.tag, f"{{{s3xml.NAMESPACE}}}Root")
 
     @given(TEXT)
+    def test_what_is_written_already_stands_as_it_is(self, text: str) -> None:
+        ready = s3xml.written([("Text", text), ("Flag", True)])
+        plain = s3xml.document("Root", [("Before", 1), ("Text", text), ("Flag", True)])
+        self.assertEqual(s3xml.document("Root", [("Before", 1), ready]), plain)
+
+    @given(TEXT)
     def test_a_root_of_text(self, text: str) -> None:
         self.assertEqual(ElementTree.fromstring(s3xml.text_document("Place", text)).text or "", text)
 

@@ -174,6 +174,16 @@ class Refused(SynchronousTestCase):
                 "AuthorizationHeaderMalformed",
             )
 
+    def test_the_three_fields_in_any_order_and_with_any_space(self) -> None:
+        algorithm, _, rest = authorization("host").partition(" ")
+        one, two, three = rest.replace(" ", "").split(",")
+        usual = sigv4.signed_by({**self.fields, "authorization": f"{algorithm} {rest}"}, ())
+        for other in (f"{three}, {one},{two}", f" {two} ,\t{one},  {three}", f"{one},{two},{three}"):
+            self.assertEqual(sigv4.signed_by({**self.fields, "authorization": f"{algorithm} {other}"}, ()), usual, other)
+        for bad in (f"{one}, {two}", f"{one}, {two}, {two}", f"{one}, {two}, {three}, {three}", f"{one}, {two}, {three} x"):
+            self.assertEqual(self.code(authorization=f"{algorithm} {bad}"), "AuthorizationHeaderMalformed", bad)
+        self.assertEqual(self.code(authorization=f"AWS4-ECDSA-P256-SHA256 {rest}"), "InvalidArgument")
+
     @given(st.text(max_size=300))
     def test_any_authorization_is_nothing_or_a_refusal(self, text: str) -> None:
         with self.assertRaises(SignatureError):
