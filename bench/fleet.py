@@ -3,17 +3,20 @@
 A Master and two movers, each a process, in memory, sync off. The client is curl, always at the first mover. What is relayed
 goes through that one to or from the second; the Master has control bytes only. `plain` and `tls` are the stream between
 the movers; `http`, `https` and `ftp` the client's door. Local and relayed take turns in every round; CPU is each process's
-own. Once for each case the content is compared by SHA-256, outside of the timed part.
+own, and the client's stands beside it: all of them share the machine, so that what they spend together, divided by the
+cores, is the least time that a transfer can take there. Once for each case the content is compared by SHA-256, outside of
+the timed part. `--only` chooses of plain, tls, put and get.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,16 +32,18 @@ from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node
 
 NEAR, FAR, MASTER = "mover-near", "mover-far", "master"
 NODES = (NEAR, FAR, MASTER)
+CLIENT = "client"
 PORTS = {"ftp": "ftp", "http": "https_plain", "https": "https"}
-COLUMNS = ("door", "what", "MB/s", "/local", "near CPU s/GiB", "far", "Master")
+STREAMS, DIRECTIONS = ("plain", "tls"), ("put", "get")
+COLUMNS = ("door", "what", "MB/s", "/local", "near CPU s/GiB", "far", "Master", "client", "all/cores")
 
 
 @define
 class Samples:
-    """One value a round: seconds, and seconds of CPU by node."""
+    """One value a round: seconds, and seconds of CPU by node and of the client."""
 
     wall: list[float] = field(factory=list)
-    cpu: dict[str, list[float]] = field(factory=lambda: {name: [] for name in NODES})
+    cpu: dict[str, list[float]] = field(factory=lambda: {name: [] for name in (*NODES, CLIENT)})
 
 
 @frozen
@@ -89,24 +94,32 @@ class Measured:
         return mover
 
     def settled(self) -> dict[str, float]:
-        """The seconds of CPU of each node, when it has nothing left to do."""
+        """The seconds of CPU of each node, when it has nothing left to do, and of the clients that have ended."""
         for meter in self._meters.values():
             meter.settled(5.0)
-        return {name: meter.seconds() for name, meter in self._meters.items()}
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        client = ended.ru_utime + ended.ru_stime
+        return {**{name: meter.seconds() for name, meter in self._meters.items()}, CLIENT: client}
 
 
 def run(options: Options, console: Console) -> None:
     doors = [door for door in options.doors if door in PORTS]
+    directions = chosen(DIRECTIONS, options.only)
     with tempfile.TemporaryDirectory(prefix="ecpds-bench-", dir=options.volume) as name:
         folder = Path(name)
         source, digest = make_source(folder, options.size)
-        for stream in ("plain", "tls"):
+        for stream in chosen(STREAMS, options.only):
             with running(folder / stream, stream == "plain") as measured:
                 for door in doors:
                     check(measured, door, source, digest)
-                results = measure(measured, doors, source, options.rounds)
+                results = measure(measured, doors, directions, source, options.rounds)
             title = f"fleet, {stream} stream: {options.size / (1 << 20):,.0f} MiB, n={options.rounds}"
             show(console, title, COLUMNS, rows(results, options.size), [f"load average {os.getloadavg()[0]:.1f}"])
+
+
+def chosen(known: Sequence[str], only: Sequence[str]) -> Sequence[str]:
+    """Those that are asked for; all where none is."""
+    return [word for word in known if word in only] or known
 
 
 @contextmanager
@@ -144,9 +157,11 @@ def check(measured: Measured, door: str, source: Path, digest: str) -> None:
             raise ValueError(f"{name} came back as something else")
 
 
-def measure(measured: Measured, doors: list[str], source: Path, rounds: int) -> dict[Case, Samples]:
+def measure(
+    measured: Measured, doors: Sequence[str], directions: Sequence[str], source: Path, rounds: int
+) -> dict[Case, Samples]:
     """Samples by case; local before relayed."""
-    cases = [Case(door, direction, target) for door in doors for direction in ("put", "get") for target in (NEAR, FAR)]
+    cases = [Case(door, direction, target) for door in doors for direction in directions for target in (NEAR, FAR)]
     results = {case: Samples() for case in cases}
     for _ in range(rounds):
         for case, samples in results.items():
@@ -165,7 +180,7 @@ def transfer(measured: Measured, case: Case, source: Path, samples: Samples) -> 
         measured.get(case.door, f"kept-{case.door}-{case.target}")
     samples.wall.append(time.perf_counter() - start)
     after = measured.settled()
-    for name in NODES:
+    for name in (*NODES, CLIENT):
         samples.cpu[name].append(after[name] - before[name])
     if case.direction == "put":
         measured.remove("put")
@@ -178,8 +193,11 @@ def rows(results: dict[Case, Samples], size: int) -> list[list[str]]:
     for case, samples in results.items():
         local = results[Case(case.door, case.direction, NEAR)]
         peer = [size / wall for wall in local.wall] if case.target == FAR else None
-        cost = [spread([value / gibibytes for value in samples.cpu[name]], 2) for name in NODES]
+        cost = [spread([value / gibibytes for value in samples.cpu[name]], 2) for name in (*NODES, CLIENT)]
+        together = [sum(values) / gibibytes / (os.cpu_count() or 1) for values in zip(*samples.cpu.values(), strict=True)]
         what = f"{case.direction}, {'relayed' if case.target == FAR else 'local'}"
         speed = [size / wall for wall in samples.wall]
-        found.append([case.door, what, spread([value / 1e6 for value in speed]), ratio(speed, peer), *cost])
+        found.append(
+            [case.door, what, spread([value / 1e6 for value in speed]), ratio(speed, peer), *cost, spread(together, 2)]
+        )
     return found

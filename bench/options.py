@@ -55,7 +55,9 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
     parser.add_argument("--doors", default="ftp,https", help="of ftp, https, http (default ftp,https)")
     parser.add_argument("--peers", default="sshd,asyncssh,conch", help="of the ssh bench (default sshd,asyncssh,conch)")
     parser.add_argument(
-        "--only", default="", help="the ftp and ssh benches measure what has one of these words in its name, such as TLS,small"
+        "--only",
+        default="",
+        help="the ftp and ssh benches measure what has one of these words in its name, such as TLS,small; fleet: plain,get",
     )
     found = parser.parse_args(words)
     unknown = set(found.names) - set(benches)
