@@ -10,20 +10,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import define, field, frozen
 from rich.console import Console
 
 from bench.options import Options
 from bench.roundtrip import PIECE, make_source
 from bench.servers import free_port, running
 from bench.ssh_peers import SshTarget, all_of_them
-from bench.tables import ratio, show, spread
+from bench.tables import show
+from bench.works import Goal, Work, measure, rows
 from tests.real.harness import ROOT, environment
 
 GCM = "Ciphers=aes128-gcm@openssh.com"
@@ -33,31 +32,20 @@ FAR = 16
 """The far path carries so many times less."""
 ONE_WAY = 0.05
 
-COLUMNS = ("server", "rate", "/sshd", "CPU", "/sshd", "wall s")
+OURS, LATER, SSHD = "ecpds", "ecpds, digest after", "sshd"
 
+COLUMNS = ("server", "what", "rate", "/sshd", "CPU", "/sshd", "wall s")
 
-@define
-class Samples:
-    """Of one server and one kind of work: seconds and CPU seconds, one value a round."""
-
-    wall: list[float] = field(factory=list)
-    cpu: list[float] = field(factory=list)
-
-
-@frozen
-class Work:
-    """One thing to measure. `amount` of `unit` is done by `do`; `per` of them cost the CPU seconds that are told.
-
-    `before` and `after` are not timed.
-    """
-
-    name: str
-    unit: str
-    amount: float
-    per: float
-    do: Callable[[SshTarget, str], None]
-    before: Callable[[SshTarget, str], None] = lambda target, name: None
-    after: Callable[[SshTarget, str], None] = lambda target, name: None
+GOALS = (
+    Goal("get, aes128-gcm", OURS, SSHD, 1.5),
+    Goal("put, aes128-gcm", LATER, SSHD, 1.1),
+    Goal("put, aes128-gcm", OURS, SSHD, 0.9),
+    Goal("get, default cipher", OURS, SSHD, 1.2),
+    Goal("put, default cipher", LATER, SSHD, 1.0),
+    *(Goal(f"scp {mode} {way}", OURS, SSHD, 1.0) for mode in ("-s", "-O") for way in ("get", "put")),
+    *(Goal(f"{way} small{more}", OURS, SSHD, 0.8) for more in ("", f", {SESSIONS} sessions") for way in ("get", "put")),
+    *(Goal(f"{way} over 100 ms", OURS, SSHD, 0.9) for way in ("get", "put")),
+)
 
 
 def run(options: Options, console: Console) -> None:
@@ -67,48 +55,20 @@ def run(options: Options, console: Console) -> None:
             files = Files(folder, options)
             for target in targets:
                 files.check(target)
-            works = [work for work in files.works() if any(word in work.name for word in options.only)]
-            for work in works:
-                results = measure(work, [each for each in targets if files.can(each, work)], options.rounds)
-                show(console, f"{work.name}, n={options.rounds}", COLUMNS, rows(work, results))
+            results = {}
+            for work in files.works():
+                if any(word in work.name for word in options.only):
+                    found = measure(work, [each for each in targets if files.can(each, work)], options.rounds)
+                    results[work.name] = found
+                    show(console, title(work, options), COLUMNS, rows(work, found, (SSHD,)))
+        for goal in GOALS:
+            if verdict := goal.judged(results):
+                console.print(verdict)
 
 
-def measure(work: Work, targets: Sequence[SshTarget], rounds: int) -> dict[str, Samples]:
-    results: dict[str, Samples] = {}
-    for number in range(rounds):
-        for target in targets[number % len(targets) :] + targets[: number % len(targets)]:
-            name = f"work-{number}"
-            work.before(target, name)
-            before, start = target.meter.settled(), time.perf_counter()
-            work.do(target, name)
-            wall = time.perf_counter() - start
-            samples = results.setdefault(target.server, Samples())
-            samples.wall.append(wall)
-            samples.cpu.append(target.meter.settled() - before)
-            work.after(target, name)
-    return results
-
-
-def rows(work: Work, results: dict[str, Samples]) -> list[list[str]]:
-    """One line a server; ours with ratios to sshd (rate: more is better, CPU: less)."""
-    found: list[list[str]] = []
-    peer = results.get("sshd")
-    for server, samples in results.items():
-        rates = [work.amount / wall for wall in samples.wall]
-        theirs = [work.amount / wall for wall in peer.wall] if peer else None
-        cost = [cpu * work.per for cpu in samples.cpu]
-        compared = server != "sshd"
-        found.append(
-            [
-                server,
-                f"{spread(rates, 0 if max(rates) > 100 else 1)} {work.unit}",
-                ratio(rates, theirs if compared else None),
-                spread(cost, 2),
-                ratio(samples.cpu, peer.cpu if peer and compared else None),
-                spread(samples.wall, 2),
-            ]
-        )
-    return found
+def title(work: Work[SshTarget], options: Options) -> str:
+    costs = "s/GiB" if work.unit == "MB/s" else "ms each"
+    return f"ssh on {options.volume}: {work.name}, rate in {work.unit}, CPU {costs}, n={options.rounds}"
 
 
 class Files:
@@ -150,15 +110,15 @@ class Files:
         target.sftp([f"put -R {self._small} {target.folder}small"])
         target.sftp([f"put -R {part} {target.folder}{part.name}" for part in self._parts])
 
-    def can(self, target: SshTarget, work: Work) -> bool:
+    def can(self, target: SshTarget, work: Work[SshTarget]) -> bool:
         """Stock conch has no AEAD cipher and no scp, and asyncssh ends `scp -s` without a status."""
         lacks = {"conch": ("gcm", "scp"), "asyncssh": ("scp -s",)}.get(target.server, ())
         return not any(word in work.name for word in lacks)
 
-    def works(self) -> list[Work]:
+    def works(self) -> list[Work[SshTarget]]:
         return [*self._large(), *self._scp(), *self._many(), *self._far_away(), *self._logins()]
 
-    def _large(self) -> list[Work]:
+    def _large(self) -> list[Work[SshTarget]]:
         size = self._options.size
         found = []
         for name, options in (("default cipher", ()), ("aes128-gcm", (GCM,))):
@@ -168,20 +128,20 @@ class Files:
 
     def _work(
         self, name: str, size: float, do: Callable[[SshTarget, str], None], **more: Callable[[SshTarget, str], None]
-    ) -> Work:
+    ) -> Work[SshTarget]:
         return Work(name, "MB/s", size / 1e6, (1 << 30) / size, do, **more)
 
-    def _get(self, name: str, size: int, options: tuple[str, ...]) -> Work:
+    def _get(self, name: str, size: int, options: tuple[str, ...]) -> Work[SshTarget]:
         back = self._folder / "back"
         return self._work(name, size, lambda target, _: target.sftp([f"get {target.folder}kept {back}"], *options))
 
-    def _put(self, name: str, size: int, options: tuple[str, ...]) -> Work:
+    def _put(self, name: str, size: int, options: tuple[str, ...]) -> Work[SshTarget]:
         def put(target: SshTarget, new: str) -> None:
             target.sftp([f"put {self.source} {target.folder}{new}"], *options)
 
         return self._work(name, size, put, after=remove)
 
-    def _at_once(self, work: Work, size: int) -> Work:
+    def _at_once(self, work: Work[SshTarget], size: int) -> Work[SshTarget]:
         """The same amount in eight sessions."""
 
         def one(target: SshTarget, name: str, number: int) -> None:
@@ -197,7 +157,7 @@ class Files:
         name = f"{work.name}, aes128-gcm, {SESSIONS} sessions"
         return self._work(name, size, lambda target, new: at_once(SESSIONS, lambda n: one(target, new, n)), after=after)
 
-    def _scp(self) -> list[Work]:
+    def _scp(self) -> list[Work[SshTarget]]:
         back = str(self._folder / "back")
         found = []
         for mode in ("-s", "-O"):
@@ -212,7 +172,7 @@ class Files:
             found += [self._work(f"scp {mode} get", size, get), self._work(f"scp {mode} put", size, put, after=remove)]
         return found
 
-    def _many(self) -> list[Work]:
+    def _many(self) -> list[Work[SshTarget]]:
         count, small, parts = self._options.files, self._small, self._parts
         back = self._folder / "small-back"
 
@@ -231,19 +191,17 @@ class Files:
         def remove_together(target: SshTarget, name: str) -> None:
             at_once(SESSIONS, lambda n: remove_folder(target, f"{name}-{n}"))
 
-        one, together = f"{count} x 1 KiB", f"{count} x 1 KiB, {SESSIONS} sessions"
         kinds = [
-            (f"get {one}", get, None),
-            (f"put {one}", put, remove_folder),
-            (f"get {together}", get_together, None),
-            (f"put {together}", put_together, remove_together),
+            ("get small", get, None),
+            ("put small", put, remove_folder),
+            (f"get small, {SESSIONS} sessions", get_together, None),
+            (f"put small, {SESSIONS} sessions", put_together, remove_together),
         ]
         return [
-            Work(name, "files/s", count, 1000 / count, do, after=after or (lambda target, name: None))
-            for name, do, after in kinds
+            Work(name, "files/s", count, 1000 / count, do, after or (lambda target, name: None)) for name, do, after in kinds
         ]
 
-    def _far_away(self) -> list[Work]:
+    def _far_away(self) -> list[Work[SshTarget]]:
         size, back = self._options.size // FAR, self._folder / "back"
 
         def get(target: SshTarget, name: str) -> None:
@@ -259,7 +217,7 @@ class Files:
             self._work("put over 100 ms", size, put, after=remove),
         ]
 
-    def _logins(self) -> list[Work]:
+    def _logins(self) -> list[Work[SshTarget]]:
         def one_by_one(target: SshTarget, name: str) -> None:
             for _ in range(LOGINS):
                 target.sftp(["pwd"])

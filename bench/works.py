@@ -76,7 +76,7 @@ def rows(work: Work[T], results: Mapping[str, Samples], peers: Sequence[str]) ->
             [
                 server,
                 work.name,
-                spread(rates),
+                spread(rates, 0 if max(rates) > 100 else 1),
                 *(ratio(rates, _rates(work, peer) if peer else None) for peer in compared),
                 spread([cpu * work.per for cpu in samples.cpu], 2 if work.per < 10 else 0),
                 *(ratio(samples.cpu, peer.cpu if peer else None) for peer in compared),
