@@ -36,6 +36,9 @@ AES_SLACK = 15
 
 TAG = 16
 
+FIRST_BLOCK = bytes(64)
+"""What the first block of a ChaCha20 key stream encrypts, to become the key of the packet's tag."""
+
 MORE = 4 + 64
 """Bytes that a packet may be longer than its body: a length, and the largest MAC."""
 
@@ -221,20 +224,20 @@ class ChaCha:
         nonce = sequence.to_bytes(16, "big")
         self._length.reset_nonce(nonce)
         length = self._length.update(struct.pack(">L", len(body)))
-        tag = self._tag(nonce)
-        packet = length + self._body.update(body)
-        tag.update(packet)
-        return packet + tag.finalize()
+        self._body.reset_nonce(nonce)
+        stream = self._body.update(FIRST_BLOCK + body)
+        packet = length + stream[64:]
+        return packet + Poly1305.generate_tag(stream[:32], packet)
 
     def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
         nonce = sequence.to_bytes(16, "big")
         self._length.reset_nonce(nonce)
         end = 4 + len(body)
         out[:4] = self._length.update(struct.pack(">L", len(body)))
-        tag = self._tag(nonce)
+        self._body.reset_nonce(nonce)
+        key = self._body.update(FIRST_BLOCK)[:32]
         self._body.update_into(body, out[4:end])
-        tag.update(out[:end])
-        out[end : end + TAG] = tag.finalize()
+        out[end : end + TAG] = Poly1305.generate_tag(key, out[:end])
         return end + TAG
 
     def length(self, sequence: int, head: memoryview) -> int:
@@ -242,18 +245,12 @@ class ChaCha:
         return int.from_bytes(self._length.update(head), "big")
 
     def open(self, sequence: int, packet: memoryview) -> bytes:
-        tag = self._tag(sequence.to_bytes(16, "big"))
-        tag.update(packet[:-TAG])
+        self._body.reset_nonce(sequence.to_bytes(16, "big"))
         try:
-            tag.verify(bytes(packet[-TAG:]))
+            Poly1305.verify_tag(self._body.update(FIRST_BLOCK)[:32], packet[:-TAG], bytes(packet[-TAG:]))
         except InvalidSignature as error:
             raise BadPacket("bad tag") from error
         return self._body.update(packet[4:-TAG])
-
-    def _tag(self, nonce: bytes) -> Poly1305:
-        """Poly1305 with the key of this packet; the key stream of the body then stands at block 1."""
-        self._body.reset_nonce(nonce)
-        return Poly1305(self._body.update(bytes(64))[:32])
 
 
 def protection(

@@ -10,6 +10,7 @@ a client that doesn't read its replies isn't read either. What is said to all th
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,6 @@ from twisted.conch.ssh.transport import (
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.randbytes import secureRandom
 from zope.interface import implementer
 
 from ecpds.interfaces import IWatch
@@ -279,7 +279,7 @@ class SshConnection(KeyExchange):
             return
         sealing: Sealing = self.currentEncryptions.sealing
         count = padding(len(payload) + 2, sealing)
-        body = b"".join((bytes((count, messageType)), payload, secureRandom(count)))
+        body = b"".join((bytes((count, messageType)), payload, os.urandom(count)))
         self._outgoing.append(sealing.seal(self.outgoingPacketSequence, body))
         self._count(1, len(payload))
         if messageType == MSG_NEWKEYS and self.rules.strict:
