@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from ecpds.errors import Unavailable
 from ecpds.protocols import ftp_replies as replies
@@ -16,6 +16,8 @@ EXTENDED = re.compile(r"([!-~])([0-9]{1,5})\1([0-9A-Fa-f:.]{1,45})\1([0-9]{1,5})
 
 FIRST_PORT = 1024
 """Those below belong to services that a client may not have us connect to (RFC 2577 section 3)."""
+
+UNSPECIFIED = IPv6Address("::")
 
 
 async def passive(pi: Interpreter, argument: str) -> Reply:
@@ -73,7 +75,10 @@ async def port(pi: Interpreter, argument: str) -> Reply:
 
 
 async def extended_port(pi: Interpreter, argument: str) -> Reply:
-    """EPRT (RFC 2428 section 2), with the protocol that the control connection has."""
+    """EPRT (RFC 2428 section 2), with the protocol that the control connection has.
+
+    lftp 4.9 names `::`, which is no host's address: the control connection's peer is meant, the only one that we connect to.
+    """
     if pi.session.epsv_only:
         return replies.EPSV_ONLY
     found = EXTENDED.fullmatch(argument.strip())
@@ -83,10 +88,11 @@ async def extended_port(pi: Interpreter, argument: str) -> Reply:
     if found[2] != ours:
         return reply(522, f"Use ({ours}).")
     try:
-        address = str(ip_address(found[3]))
+        address = ip_address(found[3])
     except ValueError:
         return reply(501, "That is no address.")
-    return _aim(pi, plain_address(address), int(found[4]))
+    named = pi.ends.peer if address == UNSPECIFIED else plain_address(str(address))
+    return _aim(pi, named, int(found[4]))
 
 
 def _aim(pi: Interpreter, address: str, number: int) -> Reply:

@@ -1,6 +1,7 @@
 """FTP clients as people run them, told how to connect: over IPv4 or IPv6, passive or active, in clear text or under TLS.
 
-Each puts, gets, lists, renames and deletes by its own words, in the harness's destination.
+Each puts, gets, lists, renames and deletes by its own words, in the harness's destination, and goes on with what broke off
+(`get_rest`, `put_rest`; of an upload, `kept` bytes are there).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import asyncio
 import ftplib
 import json
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aioftp
@@ -52,6 +55,12 @@ class Curl:
     def get(self, name: str, target: Path) -> None:
         self("-o", str(target), self.url + quote(name))
 
+    def get_rest(self, name: str, target: Path) -> None:
+        self("-C", "-", "-o", str(target), self.url + quote(name))
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        self("-C", "-", "-T", str(source), self.url + quote(name))
+
     def list(self) -> str:
         return self(self.url)
 
@@ -83,6 +92,12 @@ class Lftp:
     def get(self, name: str, target: Path) -> None:
         self(f'get "{name}" -o {target}')
 
+    def get_rest(self, name: str, target: Path) -> None:
+        self(f'get -c "{name}" -o {target}')
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        self(f'put -c {source} -o "{name}"')
+
     def list(self) -> str:
         return self("cls -1")
 
@@ -110,6 +125,12 @@ class Tnftp:
     def get(self, name: str, target: Path) -> None:
         self(f'get "{name}" {target}')
 
+    def get_rest(self, name: str, target: Path) -> None:
+        self(f'reget "{name}" {target}')
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        self(f"restart {kept}", f'put {source} "{name}"')
+
     def list(self) -> str:
         return self("ls")
 
@@ -135,6 +156,14 @@ class Ncftp:
     def get(self, name: str, target: Path) -> None:
         run(["ncftpget", *self._words, "-C", self._host, f"/{DESTINATION}/{name}", str(target)])
 
+    def get_rest(self, name: str, target: Path) -> None:
+        run(["ncftpget", *self._words, "-z", "-C", self._host, f"/{DESTINATION}/{name}", str(target)])
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        rest = source.with_name("rest")  # it appends a file; what is there already, it would have to have sent itself
+        rest.write_bytes(source.read_bytes()[kept:])
+        run(["ncftpput", *self._words, "-A", "-C", self._host, str(rest), f"/{DESTINATION}/{name}"])
+
     def list(self) -> str:
         return run(["ncftpls", *self._words, f"ftp://{self._host}/{DESTINATION}/"])
 
@@ -144,6 +173,31 @@ class Ncftp:
 
     def delete(self, name: str) -> None:
         run(["ncftpls", *self._words, "-X", f"DELE /{DESTINATION}/{name}", f"ftp://{self._host}/{DESTINATION}/"])
+
+
+class Wget:
+    """It only gets; over IPv6 it is passive, and its data connections don't resume the control connection's TLS session."""
+
+    program = "wget"
+
+    def __init__(self, node: Node, way: Way) -> None:
+        scheme = "ftps" if way.tls else "ftp"
+        self.url = f"{scheme}://{way.literal}:{way.port(node)}/{DESTINATION}/"
+        implicit = ["--ftps-implicit"] if way.tls == "implicit" else []
+        self._words = [*implicit, *(["--no-passive-ftp"] if way.active else [])]
+
+    def __call__(self, *words: str) -> str:
+        login = [f"--user={LOGIN}", f"--password={PASSWORD}", "--no-check-certificate", "--timeout=30"]
+        return run(["wget", "-q", "--tries=1", *login, *self._words, *words])
+
+    def get(self, name: str, target: Path) -> None:
+        self("-O", str(target), self.url + quote(name))
+
+    def get_rest(self, name: str, target: Path) -> None:
+        self("-c", "-O", str(target), self.url + quote(name))
+
+    def list(self) -> str:
+        return self("-O", "-", self.url)
 
 
 class Ftplib:
@@ -170,6 +224,15 @@ class Ftplib:
     def get(self, name: str, target: Path) -> None:
         with self._client() as client, target.open("wb") as file:
             client.retrbinary(f"RETR {name}", file.write)
+
+    def get_rest(self, name: str, target: Path) -> None:
+        with self._client() as client, target.open("ab") as file:
+            client.retrbinary(f"RETR {name}", file.write, rest=file.tell())
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        with self._client() as client, source.open("rb") as file:
+            file.seek(client.size(name) or 0)
+            client.storbinary(f"STOR {name}", file, rest=file.tell())
 
     def list(self) -> str:
         with self._client() as client:
@@ -205,6 +268,15 @@ class Aioftp:
         await client.change_directory(f"/{DESTINATION}")
         return client
 
+    def _stream(self, method: str, name: str, offset: int, move: Callable[[Any], Awaitable[None]]) -> None:
+        async def work() -> None:
+            client = await self._connected()
+            async with getattr(client, method)(name, offset=offset) as stream:
+                await move(stream)
+            await client.quit()
+
+        asyncio.run(work())
+
     def _do(self, method: str, *words: object, **named: object) -> object:
         async def work() -> object:
             client = await self._connected()
@@ -220,6 +292,22 @@ class Aioftp:
 
     def get(self, name: str, target: Path) -> None:
         self._do("download", name, target, write_into=True)
+
+    def get_rest(self, name: str, target: Path) -> None:
+        async def move(stream: Any) -> None:
+            with target.open("ab") as file:
+                async for block in stream.iter_by_block():
+                    file.write(block)
+
+        self._stream("download_stream", name, target.stat().st_size, move)
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        rest = source.read_bytes()[kept:]
+
+        async def move(stream: Any) -> None:
+            await stream.write(rest)
+
+        self._stream("upload_stream", name, kept, move)
 
     def list(self) -> str:
         found = self._do("list")
@@ -257,6 +345,14 @@ class BasicFtp:
 
     def get(self, name: str, target: Path) -> None:
         self("get", name, str(target))
+
+    def get_rest(self, name: str, target: Path) -> None:
+        self("resume", name, str(target), str(target.stat().st_size))
+
+    def put_rest(self, source: Path, name: str, kept: int) -> None:
+        if int(self("size", name)) != kept:
+            raise ValueError(f"SIZE of {name} is not {kept}")
+        self("append", str(source), name, str(kept))
 
     def list(self) -> str:
         return self("list")

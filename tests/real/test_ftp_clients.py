@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.real.case import RealTestCase, sha256
-from tests.real.clients import ClientFailed, Wget, ftp, missing, run, vanish
-from tests.real.ftp_clients import Aioftp, BasicFtp, Curl, Ftplib, Lftp, Ncftp, Tnftp, Way
-from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options
+from tests.real.clients import ClientFailed, ftp, missing, run, vanish
+from tests.real.ftp_clients import Aioftp, BasicFtp, Curl, Ftplib, Lftp, Ncftp, Tnftp, Way, Wget
+from tests.real.harness import DESTINATION, LOGIN, Options
 
 SIZE = 3_000_017
 """Some buffers and a rest."""
@@ -59,36 +59,15 @@ class ClientsWithReuse(FtpTestCase):
         self.round_trip(Curl, *ways(""), *ways("explicit", "implicit", active=(False,)))
 
     def test_lftp(self) -> None:
-        # Active over IPv6, lftp 4.9 waits 15 s before each transfer.
-        over_ipv6 = ways("", "explicit", hosts=(V6,), active=(False,))
-        self.round_trip(Lftp, *ways("", "explicit", hosts=(V4,)), *over_ipv6, Way(V4, False, "implicit"))
+        self.round_trip(Lftp, *ways("", "explicit", "implicit"))
 
     def test_basic_ftp(self) -> None:
         if reason := BasicFtp.missing():
             self.skipTest(reason)
-        self.round_trip(BasicFtp, Way(V4, tls="explicit"), Way(V6), Way(V6, tls="implicit"))
+        self.round_trip(BasicFtp, *ways("", "explicit", "implicit", active=(False,)))
 
 
 class Clients(FtpTestCase):
-    def test_basic_ftp_goes_on(self) -> None:
-        """Downloads behind what is there, and uploads behind what is kept."""
-        if reason := missing("node") or BasicFtp.missing():
-            self.skipTest(reason)
-        source, digest = self.random_file(SIZE)
-        client, target = BasicFtp(self.node, Way()), self.folder / "half"
-        client.put(source, "resumed")
-        target.write_bytes(source.read_bytes()[: SIZE // 3])
-        client("resume", "resumed", str(target), str(SIZE // 3))
-        self.assertEqual(sha256(target), digest)
-        with ftp(self.node) as cutting:
-            connection = cutting.transfercmd("STOR kept")
-            connection.sendall(source.read_bytes()[: SIZE // 2])
-            vanish(connection)
-            self.assertRaises(ftplib.error_temp, cutting.voidresp)
-        kept = client("size", "kept").strip()
-        client("append", str(source), "kept", kept)
-        self.assertEqual(self.node.json("file", "show", f"/{DESTINATION}/kept")["digests"]["sha256"], digest)
-
     def test_a_certificate_logs_in_by_the_user_s_key(self) -> None:
         key, certificate = self.folder / "key.pem", self.folder / "cert.pem"
         made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
@@ -117,29 +96,18 @@ class Clients(FtpTestCase):
         if reason := missing("wget"):
             self.skipTest(reason)
         source, digest = self.random_file(SIZE)
-        Curl(self.node, Way()).put(source, "wget ä")
-        for number, words in enumerate(([], ["--no-passive-ftp"])):
-            target = self.folder / f"target-{number}"
-            wget = Wget(self.node, "ftp")
-            wget("-O", str(target), *words, self.node.url("ftp", "wget%20%C3%A4"))
-            self.assertEqual(sha256(target), digest, words)
-
-    def test_wget_under_tls(self) -> None:
-        if reason := missing("wget"):
-            self.skipTest(reason)
-        source, digest = self.random_file(SIZE)
-        Curl(self.node, Way()).put(source, "wget-tls")
-        for scheme, door, words in (("ftps", "ftp", []), ("ftps", "ftps", ["--ftps-implicit"])):
-            target = self.folder / f"target-{door}"
-            url = f"{scheme}://{V4}:{self.node.ports[door]}/{DESTINATION}/wget-tls"
-            Wget(self.node, "ftp")("-O", str(target), *words, url)
-            self.assertEqual(sha256(target), digest, door)
+        name = "wget ä"
+        Curl(self.node, Way()).put(source, name)
+        tls = ways("explicit", "implicit", active=(False,))
+        for number, way in enumerate([*ways(""), *tls]):
+            target, wget = self.folder / f"target-{number}", Wget(self.node, way)
+            wget.get(name, target)
+            self.assertEqual(sha256(target), digest, way)
+            self.assertIn("wget", wget.list(), way)
 
 
 class Resuming(FtpTestCase):
     """A download goes on from what is here, an upload from what is kept there."""
-
-    options: ClassVar[Options] = {"node": {"interface": [V4]}}
 
     def break_off(self, source: Path, name: str) -> int:
         """Send half of a file, and vanish; returns how much of it has come, and is kept."""
@@ -158,7 +126,7 @@ class Resuming(FtpTestCase):
     def check(self, name: str, digest: str) -> None:
         shown = self.node.json("file", "show", f"/{DESTINATION}/{name}")
         self.assertEqual((shown["size"], shown["digests"]["sha256"]), (SIZE, digest))
-        target = self.folder / f"check-{name}"
+        target = self.folder / "check"
         Curl(self.node, Way()).get(name, target)
         self.assertEqual(sha256(target), digest)
 
@@ -167,43 +135,61 @@ class Resuming(FtpTestCase):
         records = [record for record in self.node.json_lines("events", "--type", "INH") if record["Action"] == "upload"]
         return int(max(records, key=lambda record: record["TimeStamp"])["BytesSent"])
 
-    def test_put(self) -> None:
+    def put_the_rest(self, kind: Any, *ways: Way) -> None:
+        if reason := missing(kind.program):
+            self.skipTest(reason)
         source, digest = self.random_file(SIZE)
-        lftp, curl = Lftp(self.node, Way()), Curl(self.node, Way(V4, False, "explicit"))
-        rest = self.folder / "rest"
-        password = ["-u", LOGIN, "-p", PASSWORD, "-P", str(self.node.ports["ftp"])]
-        attempts = {
-            "lftp": lambda: lftp(f"put -c {source} -o lftp"),
-            "curl": lambda: curl("-C", "-", "-T", str(source), f"{curl.url}curl"),
-            "ncftp": lambda: run(["ncftpput", *password, "-A", "-C", V4, str(rest), f"/{DESTINATION}/ncftp"]),
-            "ftplib": lambda: self.with_ftplib(source, "ftplib"),
-        }
-        for name, attempt in attempts.items():
+        for number, way in enumerate(ways):
+            name = f"{kind.__name__} ü {number}"
             kept = self.break_off(source, name)
-            rest.write_bytes(source.read_bytes()[kept:])
-            attempt()
+            kind(self.node, way).put_rest(source, name, kept)
             self.check(name, digest)
-            self.assertEqual(self.sent_last(), SIZE - kept, name)
+            self.assertEqual(self.sent_last(), SIZE - kept, way)
 
-    def with_ftplib(self, source: Path, name: str) -> None:
-        with ftp(self.node) as client, source.open("rb") as file:
-            kept = client.size(name)
-            file.seek(kept or 0)
-            client.storbinary(f"STOR {name}", file, rest=kept)
-
-    def test_get(self) -> None:
+    def get_the_rest(self, kind: Any, *ways: Way) -> None:
+        if reason := missing(kind.program):
+            self.skipTest(reason)
         source, digest = self.random_file(SIZE)
-        Curl(self.node, Way()).put(source, "whole")
-        for number, way in enumerate((Way(), Way(V4, False, "explicit"))):
-            for program in ("lftp", "curl"):
-                target = self.folder / f"{program}-{number}"
-                target.write_bytes(source.read_bytes()[: SIZE // 3])
-                if program == "lftp":
-                    Lftp(self.node, way)(f"get -c whole -o {target}")
-                else:
-                    curl = Curl(self.node, way)
-                    curl("-C", "-", "-o", str(target), f"{curl.url}whole")
-                self.assertEqual(sha256(target), digest, (program, way))
+        name = f"{kind.__name__} ö whole"
+        Curl(self.node, Way()).put(source, name)
+        for number, way in enumerate(ways):
+            target = self.folder / f"rest-{number}"
+            target.write_bytes(source.read_bytes()[: SIZE // 3])
+            kind(self.node, way).get_rest(name, target)
+            self.assertEqual(sha256(target), digest, way)
+            records = self.node.json_lines("events", "--type", "INH")
+            sent = [int(record["BytesSent"]) for record in records if record["Action"] == "download"]
+            self.assertIn(SIZE - SIZE // 3, sent, way)
+
+    def both(self, kind: Any, *ways: Way) -> None:
+        self.put_the_rest(kind, *ways)
+        self.get_the_rest(kind, *ways)
+
+    def test_curl(self) -> None:
+        self.both(Curl, Way(), Way(V6, True), Way(tls="explicit"), Way(V6, tls="implicit"))
+
+    def test_lftp(self) -> None:
+        self.both(Lftp, Way(), Way(V6, True), Way(active=True, tls="explicit"), Way(V6, tls="implicit"))
+
+    def test_tnftp(self) -> None:
+        self.both(Tnftp, *ways(""))
+
+    def test_ncftp(self) -> None:
+        self.both(Ncftp, *ways("", hosts=(V4,)))
+
+    def test_ftplib(self) -> None:
+        self.both(Ftplib, Way(), Way(V6, True), Way(active=True, tls="explicit"))
+
+    def test_aioftp(self) -> None:
+        self.both(Aioftp, Way(), Way(V6), Way(tls="explicit"), Way(V6, tls="implicit"))
+
+    def test_basic_ftp(self) -> None:
+        if reason := BasicFtp.missing():
+            self.skipTest(reason)
+        self.both(BasicFtp, Way(), Way(V6, tls="explicit"))
+
+    def test_wget(self) -> None:
+        self.get_the_rest(Wget, Way(), Way(active=True), Way(V6), Way(tls="explicit"))
 
     def test_what_is_kept_outlives_the_daemon(self) -> None:
         source, digest = self.random_file(SIZE)
@@ -221,7 +207,9 @@ class Mirrors(FtpTestCase):
             folder = tree / f"ordner ü {number % 4}" / str(number % 2)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"file é {number}").write_bytes(b"%d" % number * 1000)
-        for number, way in enumerate((Way(), Way(V4, False, "explicit"))):
+        for number, way in enumerate(
+            (Way(), Way(V6, True), Way(tls="explicit"), Way(V6, True, "explicit"), Way(tls="implicit"))
+        ):
             lftp, back = Lftp(self.node, way), self.folder / f"back-{number}"
             lftp(f"mirror -R --parallel=4 {tree} mirrored-{number}")
             lftp(f"mirror --parallel=4 mirrored-{number} {back}")
