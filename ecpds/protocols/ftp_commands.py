@@ -15,7 +15,7 @@ from ecpds.protocols.ftp_digests import HASHES, choose
 from ecpds.protocols.ftp_interpreter import Handler, Interpreter
 from ecpds.protocols.ftp_listings import any_listing, without_options
 from ecpds.protocols.ftp_replies import Reply, quoted, refusal_reply, reply
-from ecpds.protocols.ftp_session import DIGEST_VERBS, SYNONYMS, VERBS, State
+from ecpds.protocols.ftp_session import DIGEST_VERBS, SYNONYMS, VERBS, Session, State
 from ecpds.protocols.ftp_tls import is_named
 from ecpds.wire.listings import MLSD_FACTS, mlsd_facts, time_value, unix_line
 
@@ -57,6 +57,15 @@ async def account(pi: Interpreter, argument: str) -> Reply:
     return reply(202, "No account is needed here.")
 
 
+async def reinitialize(pi: Interpreter, argument: str) -> Reply:
+    """REIN (RFC 959 section 4.1.1). Under TLS the connection would have to leave it in the middle, so there it is refused."""
+    if pi.session.secure:
+        return replies.SECURE_FOR_GOOD
+    pi.leave()
+    pi.session = Session(failures=pi.session.failures)
+    return reply(220, "The session begins anew.")
+
+
 async def goodbye(pi: Interpreter, argument: str) -> Reply:
     return reply(221, "Goodbye.")
 
@@ -75,7 +84,18 @@ async def features(pi: Interpreter, argument: str) -> Reply:
     protection = ["PBSZ", "PROT"] if pi.door.credentials is not None else []
     hashes = "".join(f"{shown}{'*' if name == pi.session.digest else ''};" for shown, name in HASHES.items())
     times = ["MDTM", "MFF modify;", "MFMT"]
-    others = ["CLNT", "EPRT", "EPSV", f"HASH {hashes}", "HOST", "LANG EN*", f"MLST {facts}", "RANG STREAM", "REST STREAM"]
+    others = [
+        "AVBL",
+        "CLNT",
+        "EPRT",
+        "EPSV",
+        f"HASH {hashes}",
+        "HOST",
+        "LANG EN*",
+        f"MLST {facts}",
+        "RANG STREAM",
+        "REST STREAM",
+    ]
     found = [*tls, *protection, *times, *others, *DIGEST_VERBS, "SIZE", "TVFS", "UTF8"]
     return reply(211, "Extensions:", *sorted(found), "End.")
 
@@ -181,6 +201,12 @@ async def allocate(pi: Interpreter, argument: str) -> Reply:
     if 0 < pi.door.limits.file_size < int(words[0]):
         raise TooLarge
     return reply(200, "There is no need to; go on.")
+
+
+async def available(pi: Interpreter, argument: str) -> Reply:
+    """AVBL (draft-peterson-streamlined-ftp-command-extensions-09): bytes that new files may take, if they do now."""
+    room = await pi.files.room(pi.session.resolve(argument))
+    return reply(213, str(room.free))
 
 
 async def restart(pi: Interpreter, argument: str) -> Reply:
@@ -303,6 +329,7 @@ HANDLERS: dict[str, Handler] = {
     "USER": user,
     "PASS": password,
     "ACCT": account,
+    "REIN": reinitialize,
     "QUIT": goodbye,
     "SYST": system,
     "FEAT": features,
@@ -313,6 +340,7 @@ HANDLERS: dict[str, Handler] = {
     "MODE": set_mode,
     "STRU": set_structure,
     "ALLO": allocate,
+    "AVBL": available,
     "ABOR": abort,
     "STAT": status,
     "PWD": print_directory,

@@ -54,6 +54,7 @@ def _verbs() -> list[Verb]:
         Verb("USER", anytime, required, "USER name: begin to log in."),
         Verb("PASS", name, optional, "PASS password: log in."),
         Verb("ACCT", anytime, required, "ACCT name: needed nowhere here."),
+        Verb("REIN", anytime, none, "REIN: begin the session anew, in clear text."),
         Verb("QUIT", anytime, none, "QUIT: end the session."),
         Verb("CLNT", anytime, required, "CLNT name: what the client is called."),
         Verb("HOST", anytime, required, "HOST name: which host is meant."),
@@ -67,6 +68,7 @@ def _verbs() -> list[Verb]:
         Verb("MODE", login, required, "MODE S: only stream mode."),
         Verb("STRU", login, required, "STRU F: only file structure."),
         Verb("ALLO", login, required, "ALLO size: whether so large a file may be stored."),
+        Verb("AVBL", login, optional, "AVBL [path]: how many bytes fit there."),
         Verb("AUTH", anytime, required, "AUTH TLS: protect the control connection."),
         Verb("PBSZ", secure, required, "PBSZ 0: comes before PROT."),
         Verb("PROT", secure, required, "PROT P | C: protect data connections, or not."),
@@ -105,7 +107,7 @@ def _verbs() -> list[Verb]:
     ]
 
 
-UNIMPLEMENTED = ("REIN", "SMNT", "AVBL", "CCC", "MIC", "CONF", "ENC", "ADAT")
+UNIMPLEMENTED = ("SMNT", "CCC", "MIC", "CONF", "ENC", "ADAT")
 
 DIGEST_VERBS = {"XCRC": "crc32", "XMD5": "md5", "XSHA1": "sha1", "XSHA256": "sha256", "XSHA512": "sha512"}
 """The verbs that older clients have for digests, and the catalogue's names of those."""

@@ -94,6 +94,8 @@ class VerbWalk(FtpTestCase):
             code = codes(client.say(self.line(verb)))[0]
             if not verb.implemented:
                 self.assertEqual(code, "502", verb.name)
+            elif verb.name == "REIN":
+                self.assertEqual(code, "502")
             elif verb.need is Need.NAME or verb.name in ("AUTH", "PROT"):
                 self.assertEqual(code, "503", verb.name)
             elif verb.need in (Need.NOTHING, Need.SECURE):
@@ -405,6 +407,16 @@ class Active(FtpTestCase):
             codes(client.say("EPRT |2|2001:DB8:0::7|50000|", "PORT 1,2,3,4,200,1", "EPRT |1|1.2.3.4|50000|")),
             ["200", "504", "522"],
         )
+
+    def test_an_address_of_nobody(self) -> None:
+        """lftp 4.9 names `::` over IPv6; that leads to who speaks, and never to a service of ours."""
+        house = self.new_house()
+        house.tree.put("/demo/a", b"content")
+        client = house.log_in(peer="2001:db8::7", local="2001:db8::1")
+        self.assertEqual(codes(client.say("EPRT |2|::|50000|", "RETR /demo/a")), ["200", "150", "226"])
+        self.assertEqual(house.listeners.connected.pop()[0], ("2001:db8::1", "2001:db8::7", 50000))
+        self.assertEqual(codes(client.say("EPRT |2|::|25|", "EPRT |2|::1|50000|")), ["504", "504"])
+        self.assertEqual(codes(house.log_in().say("EPRT |1|0.0.0.0|50000|", "PORT 0,0,0,0,200,1")), ["504", "504"])
 
     def test_bounce(self) -> None:
         """Neither to a third host, nor to a port that belongs to a service (RFC 2577)."""

@@ -104,6 +104,50 @@ class Resuming(FtpTestCase):
         self.assertEqual(codes(self.client.say("SIZE /demo/a")), ["550"])
 
 
+class Room(FtpTestCase):
+    def test_what_fits(self) -> None:
+        client = self.new_house().log_in()
+        (free,) = client.say("AVBL /demo")
+        self.assertRegex(free, "^213 [1-9][0-9]*$")
+        self.assertEqual(client.say("CWD /demo", "AVBL")[1:], [free])
+        self.assertEqual(codes(client.say("AVBL /elsewhere")), ["550"])
+        self.assertIn(" AVBL", client.say("FEAT"))
+
+
+class BeginningAnew(FtpTestCase):
+    def test_rein(self) -> None:
+        """All that was said is forgotten, the offered port too; the connection stays."""
+        house = self.new_house()
+        house.tree.put("/demo/a", b"content")
+        client = house.log_in()
+        client.say("CWD /demo", "TYPE I", "REST 3", "RNFR a", "EPSV")
+        self.assertEqual(codes(client.say("REIN", "PWD", "PASS secret")), ["220", "530", "503"])
+        self.assertTrue(house.listeners.made[-1].closed)
+        self.assertEqual(codes(client.say("USER alice", "PASS secret")), ["331", "230"])
+        self.assertEqual(client.say("PWD")[0], '257 "/" is the working directory.')
+        self.assertEqual(codes(client.say("RNTO b")), ["503"])
+        self.assertEqual(client.download("RETR /demo/a")[1], b"content")
+
+    def test_a_transfer_before_it_is_completed(self) -> None:
+        client = self.new_house().log_in()
+        channel = client.passive()
+        self.assertEqual(codes(client.say("STOR /demo/a", "REIN")), ["150"])
+        channel.feed(b"whole")
+        channel.feed_end()
+        client.turn()
+        self.assertEqual(codes(client.heard()), ["226", "220"])
+
+    def test_it_gives_no_further_tries(self) -> None:
+        client = self.new_house().connect()
+        said = client.say("USER alice", "PASS 1", "REIN", "USER alice", "PASS 2", "REIN", "USER alice", "PASS 3")
+        self.assertEqual(codes(said)[-2:], ["530", "421"])
+
+    def test_not_under_tls(self) -> None:
+        """There is no way back to clear text on the same connection (RFC 4217 section 11)."""
+        client = self.new_house().log_in(secure=True)
+        self.assertEqual(codes(client.say("REIN", "PWD")), ["502", "257"])
+
+
 class Digests(FtpTestCase):
     def setUp(self) -> None:
         self.house = self.new_house()
