@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -27,6 +27,15 @@ class Options:
     doors: tuple[str, ...]
     peers: tuple[str, ...]
     only: tuple[str, ...]
+    servers: tuple[str, ...]
+
+    def wants(self, work: str, works: Collection[str]) -> bool:
+        """Whether `--only` chooses this one of `works`: by its whole name, or by a word of it that is no other's name."""
+        return any(word == work or (word in work and word not in works) for word in self.only)
+
+    def has(self, server: str) -> bool:
+        """Whether `--servers` lets it run."""
+        return not self.servers or server in self.servers
 
 
 def size(text: str) -> int:
@@ -57,8 +66,9 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
     parser.add_argument(
         "--only",
         default="",
-        help="the ftp and ssh benches measure what has one of these words in its name, such as TLS,small; fleet: plain,get",
+        help="benches with several works do those of these names, or with such words in them: TLS,small; fleet: plain,get",
     )
+    parser.add_argument("--servers", default="", help="of the ftp bench, such as ecpds,vsftpd (default all)")
     found = parser.parse_args(words)
     unknown = set(found.names) - set(benches)
     if unknown:
@@ -75,4 +85,5 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         doors=tuple(found.doors.split(",")),
         peers=tuple(filter(None, found.peers.split(","))),
         only=tuple(found.only.split(",")),
+        servers=tuple(filter(None, found.servers.split(","))),
     )
