@@ -391,6 +391,13 @@ class IMoverControl(Interface):
     async def digests(segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
         """Digests of what the segments hold, one after the other, read where it lies. Raises `Unavailable`, `Corrupt`."""
 
+    async def copy(segment: StoredSegment, source: Copy) -> Receipt:
+        """Fetch what another mover has of a segment, and keep it where `segment` says; returns when it is synced.
+
+        Nobody is told of it but who asked. Raises `Unavailable`, `Corrupt`, `NoSpace`, and `AlreadyExists` where something
+        of that id stands there; after any of these nothing of this copy is left.
+        """
+
 
 class IEventSink(Interface):
     """Takes a copy of every record."""

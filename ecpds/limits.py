@@ -113,6 +113,8 @@ class Limits:
     """Bytes of a volume that are never used."""
     master_wait: float = positive(10.0)
     """How long a node goes on asking a Master that can't be reached."""
+    moves: int = natural(4)
+    """Copies that are moved at a time off a mover that is to be retired."""
     history_page: int = natural(10000)
     """Records that one question about the history may return."""
     history_days: int = natural(360)

@@ -278,14 +278,27 @@ class IOperations(Interface):
     async def drain_mover(name: str, draining: bool) -> None:
         """Give a mover nothing new, or something again. Raises `NotFound`."""
 
-    async def retire_mover(name: str) -> None:
-        """Drain a mover, and forget it when nothing is left on it. Raises `NotFound`; `Unavailable` while something is."""
+    async def retire_mover(name: str, wait: bool) -> None:
+        """Move away what a mover holds, and forget it when nothing is left; begun on return, or with `wait` ended.
+
+        It goes on over restarts until then, or until the mover is drained or undrained. Raises `NotFound`.
+        """
+
+    async def forget_mover(name: str) -> tuple[int, Sequence[str]]:
+        """Retire a mover that is lost. Returns how many segments were on it alone, and some of the paths that need them.
+
+        What the catalogue knows of them stays: should the mover come back, they can be read again. Raises `NotFound`, and
+        `InvalidRequest` of one that is there.
+        """
 
     async def movers() -> Sequence[str]:
         """Every mover that was heard of and not retired, in the order of names."""
 
     async def about_mover(name: str) -> Mapping[str, Any]:
-        """Its group, standing (alive, suspect, gone), whether it drains or is retired, and its reads. Raises `NotFound`."""
+        """Its group, standing (alive, suspect, gone), whether it drains or is retired, its reads, and how far it is moved away.
+
+        Raises `NotFound`.
+        """
 
     async def summary() -> Mapping[str, Any]:
         """Counts for `status`: users, destinations, files, bytes, uploads under way, segments to reclaim."""

@@ -273,9 +273,13 @@ VERBS = (
     ),
     Verb(
         ("mover", "retire"),
-        "Drain a data mover, and forget it when it holds nothing any more.",
+        "Move what a data mover holds to others, and forget it when nothing is left; `mover list` says how far it is.",
         lambda operator: operator.retire_mover,
-        (named("name", "the mover's name"),),
+        (
+            named("name", "the mover's name"),
+            Argument("wait", FLAG, "return when it is retired"),
+            Argument("force", FLAG, "forget one that is lost, and say which files are lost with it"),
+        ),
     ),
     *SOURCE_VERBS,
     *ACQUIRE_VERBS,

@@ -84,6 +84,9 @@ class MoverCalls(Remote):
     @call(repeatable=True)
     async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]: ...
 
+    @call
+    async def copy(self, segment: StoredSegment, source: Copy) -> Receipt: ...
+
 
 class Member:
     """A node as the Master knows it: what it said last."""
@@ -101,12 +104,13 @@ class Member:
 
 @implementer(IMoverControl)
 class RemoteMoverControl:
-    """A mover at the other end of a link. How full it is, is what it said last."""
+    """A mover at the other end of a link. How full it is, is what it said last; `leave` lets it read at others."""
 
-    def __init__(self, member: Member, present: Callable[[], bool]) -> None:
+    def __init__(self, member: Member, present: Callable[[], bool], leave: Leave) -> None:
         self.name = member.name
         self._member = member
         self._present = present
+        self._leave = leave
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         """Raises `Unavailable` while the mover is not there: the Master asks again."""
@@ -120,6 +124,10 @@ class RemoteMoverControl:
     async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
         self._check()
         return await self._member.calls.digests(segments, names)
+
+    async def copy(self, segment: StoredSegment, source: Copy) -> Receipt:
+        self._check()
+        return await self._member.calls.copy(segment, self._leave.to_copy(segment, source))
 
     def _check(self) -> None:
         if not self._present():
@@ -173,6 +181,10 @@ class Leave:
         return tuple(
             evolve(segment, copies=tuple(self._copy(segment, copy) for copy in segment.copies)) for segment in segments
         )
+
+    def to_copy(self, segment: StoredSegment, source: Copy) -> Copy:
+        """For a mover that is to have a copy of its own."""
+        return self._copy(Segment(segment.segment, segment.size), source)
 
     def _copy(self, segment: Segment, copy: Copy) -> Copy:
         def sign() -> bytes:

@@ -131,7 +131,11 @@ class MasterEnd:
 
     def master_for(self, node: str) -> MasterFor:
         """The Master as a node may use it."""
-        return MasterFor(self._master, node, Leave(self._office, node, self.address))
+        return MasterFor(self._master, node, self.leave_for(node))
+
+    def leave_for(self, node: str) -> Leave:
+        """What lets a node use the others' bytes."""
+        return Leave(self._office, node, self.address)
 
     def _heard(self, name: str) -> None:
         self.membership.heard(name, self._clock.seconds())
@@ -203,7 +207,7 @@ class MasterEnd:
         session = self._sessions[hello.name] = Session(hello.incarnation, member, exchange, master)
         if "mover" in hello.roles:
             present = lambda: self.standing(hello.name) is Standing.ALIVE  # noqa: E731
-            self._joined(RemoteMoverControl(member, present), member)
+            self._joined(RemoteMoverControl(member, present, self.leave_for(hello.name)), member)
         return session
 
     def _not_abandoned(self, failure: Failure) -> None:

@@ -45,10 +45,11 @@ class Facts:
 
 
 class Duty(Enum):
-    """`DRAINING`: nothing new, and what it has is read. `RETIRED`: it had nothing left, and gets nothing."""
+    """`DRAINING`: nothing new, and what it has is read. `RETIRING`: and is moved away. `RETIRED`: it had nothing left."""
 
     OPEN = "open"
     DRAINING = "draining"
+    RETIRING = "retiring"
     RETIRED = "retired"
 
 
@@ -118,6 +119,14 @@ class Movers:
             "retired": duty is Duty.RETIRED,
             "reads": sum(facts.reads.values()),
         }
+
+    def is_present(self, name: str) -> bool:
+        """Whether a mover can be asked for something."""
+        return name in self.controls and self._facts(name).present
+
+    def group(self, name: str) -> str:
+        """The transfer group that a mover says it is of."""
+        return self._facts(name).group
 
     def _facts(self, name: str) -> Facts:
         """One that only the catalogue knows was not heard of since the Master's start."""

@@ -10,7 +10,7 @@ from attrs import evolve
 from sqlalchemy import func, select
 from zope.interface import implementer
 
-from ecpds.errors import InvalidRequest, Unavailable
+from ecpds.errors import InvalidRequest
 from ecpds.events import Event
 from ecpds.master import access, days, destinations, owed, policies, user_changes, users
 from ecpds.master.movers import Duty
@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 TOGETHER = 200
 """Files of a destination that are removed in one go."""
+
+LOST = 1000
+"""Paths that are named at most of those that a mover is lost with."""
 
 
 @implementer(IOperations)
@@ -199,18 +202,26 @@ class Operations:
     async def drain_mover(self, name: str, draining: bool) -> None:
         await self._master.roster.set(name, Duty.DRAINING if draining else Duty.OPEN)
 
-    async def retire_mover(self, name: str) -> None:
-        await self._master.roster.set(name, Duty.DRAINING)
-        under_way = self._master.uploads.placed_on(name)
-        if under_way:
-            raise Unavailable(f"mover {name} drains; {under_way} uploads to it are under way")
-        await self._master.roster.retire(name)
+    async def retire_mover(self, name: str, wait: bool) -> None:
+        await self._master.evacuation.retire(name)
+        if wait:
+            await self._master.evacuation.ended(name)
+
+    async def forget_mover(self, name: str) -> tuple[int, Sequence[str]]:
+        self._master.movers.about(name)
+        if self._master.movers.is_present(name):
+            raise InvalidRequest(f"mover {name} is there: what it holds can be moved")
+        count, places = await self._master.roster.lost(name, LOST)
+        await self._master.roster.forget(name)
+        names = {each.id: each.name for each in self._master.destinations()}
+        return count, [f"/{names[destination]}/{path}" for destination, path in places if destination in names]
 
     async def movers(self) -> Sequence[str]:
         return self._master.movers.names
 
     async def about_mover(self, name: str) -> Mapping[str, Any]:
-        return self._master.movers.about(name)
+        about = self._master.movers.about(name)
+        return {**about, "moving": self._master.evacuation.progress(name)}
 
     async def summary(self) -> Mapping[str, Any]:
         counts = await self._master.reader.ask_on_thread(_counts)

@@ -54,7 +54,7 @@ def pay(session: Session, file: int, digests: Mapping[str, str]) -> Sequence[Pla
     if found is not None and digests:
         files.set_digests(session, file, {**digests, **found.digests})
     session.run(_PAID, file=file)
-    return _places(session, file)
+    return places(session, file)
 
 
 def page(session: Session, after: int, limit: int) -> list[int]:
@@ -68,11 +68,13 @@ def count(session: Session) -> int:
 
 
 def _file(session: Session, id_: int) -> DataFile | None:
-    for destination, path in _places(session, id_):
+    for destination, path in places(session, id_):
         return files.file_at(session, destination, path)
     return None
 
 
-def _places(session: Session, file: int) -> list[Place]:
+def places(session: Session, file: int) -> list[Place]:
+    """Where a file is: its names."""
+    """The names of a file."""
     rows = session.rows(_PLACES, file=file)
     return [(destination, f"{path}/{name}" if path else name) for destination, path, name in rows]

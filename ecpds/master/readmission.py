@@ -121,7 +121,7 @@ class Readmission:
         known, listed = await self._master.reader.ask(
             lambda session: (reclaim.is_known(session, id_), reclaim.is_listed(session, id_))
         )
-        if listed:
+        if listed and not known:
             raise Unavailable("the bytes of this upload were given up")
         return known
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from attrs import frozen
@@ -10,10 +11,11 @@ from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ecpds.errors import NotFound, Unavailable
+from ecpds.errors import NotFound
+from ecpds.master import owed
 from ecpds.master.movers import Duty, Movers
 from ecpds.master.reader import Reader
-from ecpds.master.schema import copy, mover, reclaim
+from ecpds.master.schema import copy, mover, reclaim, segment
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.master.writer import Writer
 
@@ -24,6 +26,7 @@ _ALL = Statement(select(mover.c.name, mover.c.duty))
 _ADD = Statement(insert_into(mover))
 _SET = Statement(update(mover).values(duty=value("duty")).where(mover.c.name == value("name")))
 _NOTHING_TO_DELETE = Statement(delete(reclaim).where(reclaim.c.mover == value("mover")))
+_FILE = Statement(select(segment.c.data_file).where(segment.c.id == value("segment")))
 _COPIES = Statement(
     limited(
         select(copy.c.segment, copy.c.mover, copy.c.volume)
@@ -63,8 +66,14 @@ def forget_reclaim(session: Session, name: str) -> None:
 
 def page(session: Session, after: Place) -> list[Place]:
     """Copies behind one, in their order."""
-    segment, where, volume = after
-    return [tuple(row) for row in session.rows(_COPIES, segment=segment, mover=where, volume=volume, limit=PAGE)]
+    first, where, volume = after
+    return [tuple(row) for row in session.rows(_COPIES, segment=first, mover=where, volume=volume, limit=PAGE)]
+
+
+def names_of(session: Session, segment: int) -> Sequence[owed.Place]:
+    """The names of the file that a segment is of, if it is of one."""
+    row = session.row(_FILE, segment=segment)
+    return owed.places(session, row[0]) if row is not None and row[0] is not None else ()
 
 
 class Roster:
@@ -119,17 +128,29 @@ class Roster:
                 after = place
         return Held(copies + others.count(name), only + (others == [name]))
 
-    async def retire(self, name: str) -> None:
-        """A mover that has nothing left gets nothing any more. Raises `NotFound`, and `Unavailable` while it has something.
+    async def lost(self, name: str, limit: int) -> tuple[int, Sequence[owed.Place]]:
+        """How many segments are on this mover alone, and up to `limit` names that need them. Walks as `held` does."""
+        count, names = 0, list[owed.Place]()
+        segment, movers, after = 0, list[str](), (0, "", 0)
 
-        It drains from now on in any case.
-        """
-        await self.set(name, Duty.DRAINING)
-        found = await self.held(name)
-        if found.copies:
-            raise Unavailable(
-                f"mover {name} drains, and still holds {found.copies} copies; of {found.only} it is the only place there is"
-            )
+        async def ended() -> None:
+            nonlocal count
+            if movers and set(movers) == {name}:
+                count += 1
+                if len(names) < limit:
+                    names.extend(await self._reader.ask_on_thread(partial(names_of, segment=segment)))
+
+        while found := await self._reader.ask_on_thread(partial(page, after=after)):
+            for after in found:
+                if after[0] != segment:
+                    await ended()
+                    segment, movers = after[0], []
+                movers.append(after[1])
+        await ended()
+        return count, names[:limit]
+
+    async def forget(self, name: str) -> None:
+        """A mover gets nothing any more, and is asked for nothing. Raises `NotFound`."""
         await self._writer.run(partial(forget_reclaim, name=name))
         await self.set(name, Duty.RETIRED)
 

@@ -29,6 +29,7 @@ from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
 from ecpds.master.entrance import Entrance
+from ecpds.master.evacuation import Evacuation
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
@@ -103,6 +104,7 @@ class Master(Entrance, KeyedMaster):
         self._cache = self.resolved = ResolveCache()
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
         self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
+        self.evacuation = Evacuation(self)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
@@ -118,12 +120,14 @@ class Master(Entrance, KeyedMaster):
         self.movers.start()
         self._reclaim.start()
         self.afterwards.start()
+        self.evacuation.start()
         self.multiparts.start()
 
     async def stop(self) -> None:
         """When nobody asks any more: what is queued is committed, then the catalogue is left."""
         self.movers.stop()
         self._readmission.stop()
+        await self.evacuation.stop()
         await self.afterwards.stop()
         await self.multiparts.stop()
         await self._reclaim.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -61,6 +62,13 @@ class LocalStore:
     async def write(
         self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
     ) -> IWriteHandle:
+        return await self._write(self._means, segment, volume, digests, size)
+
+    async def write_copy(self, segment: int, volume: int, size: int) -> IWriteHandle:
+        """As `write`, of a segment that the catalogue has already: the Master isn't told, for it hears of it from who asked."""
+        return await self._write(evolve(self._means, stored=_told_elsewhere), segment, volume, (), size)
+
+    async def _write(self, means: Means, segment: int, volume: int, digests: Sequence[str], size: int | None) -> IWriteHandle:
         place = self.volume(volume)
         if 0 < self._limits.file_size < (size or 0):
             raise TooLarge(f"more than {self._limits.file_size} bytes")
@@ -74,10 +82,14 @@ class LocalStore:
         except BaseException:
             self._writing.discard(segment)
             raise
-        return WriteHandle(self._means, place, segment, digests, size or 0, lambda: self._writing.discard(segment))
+        return WriteHandle(means, place, segment, digests, size or 0, lambda: self._writing.discard(segment))
 
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
         if copy.mover != self.name:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         path = self.volume(copy.volume).path(segment)
         return await open_to_read(self.threads, path, length)
+
+
+async def _told_elsewhere(receipt: Receipt) -> None:
+    """In place of telling the Master."""

@@ -99,7 +99,7 @@ class Storage:
         if self.member is not None:
             self.fleet = self.member
             self.member.serve(self.store, self.control)
-            self.stores = self.member.streams.stores
+            self.stores = self.control.sources = self.member.streams.stores
             return
         if "mover" in config.node.roles:
             self.master.register_mover(self.control, self._own_facts)
@@ -115,7 +115,8 @@ class Storage:
                 lambda control, member: self.master.register_mover(control, lambda: member_facts(side, member)),
                 operate,
             )
-            self.stores = side.streams.stores
+            self.stores = self.control.sources = side.streams.stores
+            self.control.leave = side.end.leave_for(config.node.name).to_copy
 
     def _own_facts(self) -> Facts:
         reads = self.fleet.streams.server.reads if self.fleet is not None else {}

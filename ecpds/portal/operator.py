@@ -173,9 +173,15 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         await self._operations.drain_mover(name, draining)
         return await self._shown_mover(name)
 
-    async def retire_mover(self, name: str) -> Object:
-        """Drain it, and let it go when it has nothing left. Returns how it is by now."""
-        await self._operations.retire_mover(name)
+    async def retire_mover(self, name: str, wait: bool = False, force: bool = False) -> Object:
+        """Move away what it holds, and let it go when nothing is left; begun on return, or ended (`wait`).
+
+        `force` lets one go that is lost, and says what is lost with it. Returns how it is by now.
+        """
+        if force:
+            count, paths = await self._operations.forget_mover(name)
+            return {**await self._shown_mover(name), "lost": count, "lost_files": list(paths)}
+        await self._operations.retire_mover(name, wait)
         return await self._shown_mover(name)
 
     async def status(self) -> Object:

@@ -49,7 +49,7 @@ from ecpds.config import Config, Node
 from ecpds.errors import NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.events import Event
 from ecpds.keys import utc_now
-from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Origin, Segment, StoredSegment, VolumeUse
+from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Origin, Receipt, Segment, StoredSegment, VolumeUse
 
 reactor: Any = global_reactor
 SECRET = b"s" * 43
@@ -106,6 +106,10 @@ class FakeMover:
 
     async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
         return dict.fromkeys(names, "")
+
+    async def copy(self, segment: StoredSegment, source: Copy) -> Receipt:
+        self.leave = source.ticket
+        return Receipt(segment.segment, "mover-1", segment.volume, segment.size)
 
 
 def say_in_its_place(replayed: Application, send: Any, connection: Any, message: Application) -> None:

@@ -24,7 +24,7 @@ from ecpds.master.service import Master
 from ecpds.master.sql import Session
 from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import InlineWriter, Writer
-from ecpds.model import StoredSegment, VolumeUse
+from ecpds.model import Copy, Receipt, StoredSegment, VolumeUse
 from ecpds.threads import InlineThreads
 
 NOW = 1_800_000_000.0
@@ -45,6 +45,10 @@ class MemoryMover:
         self.digests_of = {"crc64nvme": "0011223344556677"}
         self.digesting: Deferred[None] | None = None
         self.digest_failure: Exception | None = None
+        self.copied: list[tuple[StoredSegment, Copy]] = []
+        self.copying: list[Deferred[None]] | None = None
+        """Where it is a list, each copy waits for a Deferred of its own in it."""
+        self.copy_failure: Exception | None = None
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         if self.failure is not None:
@@ -58,6 +62,15 @@ class MemoryMover:
         if self.digest_failure is not None:
             raise self.digest_failure
         return {name: self.digests_of.get(name, f"{name} of {segments[0].segment}") for name in names}
+
+    async def copy(self, segment: StoredSegment, source: Copy) -> Receipt:
+        self.copied.append((segment, source))
+        if self.copying is not None:
+            self.copying.append(Deferred())
+            await self.copying[-1]
+        if self.copy_failure is not None:
+            raise self.copy_failure
+        return Receipt(segment.segment, self.name, segment.volume, segment.size, self.digests_of)
 
     async def volumes(self) -> Sequence[VolumeUse]:
         self.asked += 1

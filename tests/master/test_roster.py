@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecpds.errors import NoSpace, NotFound, Unavailable
-from ecpds.master import roster
+from ecpds.master import evacuation, roster
 from ecpds.master.movers import FRESH, Facts
 from ecpds.model import ANYTHING, DestinationChange, Receipt, VolumeUse
 from tests.contracts.master import SHA, Uploading
@@ -48,31 +48,33 @@ class Duties(RosterCase):
     def test_who_was_never_heard_of(self) -> None:
         for ask in (
             self.operations.drain_mover("x", True),
-            self.operations.retire_mover("x"),
+            self.operations.retire_mover("x", False),
+            self.operations.forget_mover("x"),
             self.operations.about_mover("x"),
         ):
             self.refused(NotFound, ask)
 
 
 class Retiring(RosterCase):
-    def test_not_while_it_holds_something(self) -> None:
-        for name in ("a", "b"):
-            self.now(self.put(name))
-        refusal = self.refused(Unavailable, self.operations.retire_mover("mover-1"))
-        self.assertIn("still holds 2 copies; of 2 it is the only place", refusal.sentence)
-        self.assertEqual((self.about("mover-1")["draining"], self.about("mover-1")["retired"]), (True, False))
+    """One that holds nothing; `test_evacuation` has the others."""
+
+    def retire(self, name: str) -> None:
+        self.now(self.operations.retire_mover(name, False))
 
     def test_not_while_something_is_on_its_way(self) -> None:
         allocation = self.now(self.master.allocate(self.request("a")))
-        self.assertIn("1 uploads", self.refused(Unavailable, self.operations.retire_mover("mover-1")).sentence)
+        self.retire("mover-1")
+        self.assertFalse(self.about("mover-1")["retired"])
+        self.refused(NoSpace, self.master.allocate(self.request("b")))
         self.now(self.master.abandon(allocation.id))
-        self.now(self.operations.retire_mover("mover-1"))
+        self.clock.advance(evacuation.LOOK)
+        self.assertTrue(self.about("mover-1")["retired"])
 
     def test_it_is_not_seen_any_more_when_it_has_gone(self) -> None:
         present = [True]
         use = (VolumeUse(0, "/v", 1 << 40, 1 << 39),)
         self.master.register_mover(MemoryMover("mover-2"), lambda: Facts(present=present[0], volumes=use))
-        self.now(self.operations.retire_mover("mover-2"))
+        self.retire("mover-2")
         self.assertTrue(self.about("mover-2")["retired"])
         self.assertEqual(self.names(), ["mover-1", "mover-2"])
         present[0] = False
@@ -82,13 +84,19 @@ class Retiring(RosterCase):
         self.now(self.operations.drain_mover("mover-2", False))
         self.assertEqual(self.names(), ["mover-1", "mover-2"])
 
-    def test_what_waited_to_be_deleted_there_does_not_any_more(self) -> None:
+    def test_what_waited_to_be_deleted_there_does_not_any_more_when_it_is_away(self) -> None:
+        present = [True]
+        self.master.register_mover(self.mover, lambda: Facts(present=present[0]))
         self.now(self.put("a"))
         self.mover.failure = Unavailable()
         self.now(self.put("a"))
         self.now(self.master.delete(self.user, "demo", "a", ANYTHING))
         self.assertEqual(self.now(self.operations.summary())["reclaim"], 2)
-        self.now(self.operations.retire_mover("mover-1"))
+        self.retire("mover-1")
+        self.assertFalse(self.about("mover-1")["retired"])
+        present[0] = False
+        self.clock.advance(evacuation.LOOK)
+        self.assertTrue(self.about("mover-1")["retired"])
         self.assertEqual(self.now(self.operations.summary())["reclaim"], 0)
 
     async def put_twice(self, path: str) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 from zlib import crc32
 
 from twisted.internet.defer import Deferred
-from zope.interface.verify import verifyObject
+from zope.interface import implementer
+from zope.interface.verify import verifyClass, verifyObject
 
-from ecpds.errors import Corrupt, Unavailable
-from ecpds.interfaces import IMoverControl
-from ecpds.model import Receipt, StoredSegment
+from ecpds.errors import AlreadyExists, Corrupt, Unavailable
+from ecpds.interfaces import IMoverControl, IStore
+from ecpds.model import Copy, Receipt, StoredSegment
 from ecpds.mover import control, volumes
 from ecpds.mover.control import LocalControl
+from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep, Swept
 from tests.doubles import MemorySource
 from tests.doubles_store import JudgingMaster
@@ -33,6 +35,9 @@ class MoverCase(LocalCase):
 
     def now(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def refused(self, refusal: type[Exception], work: Coroutine[Any, Any, Any]) -> None:
+        self.failureResultOf(Deferred.fromCoroutine(work), refusal)
 
     def put(self, segment: int, data: bytes = b"data", volume: int = 0) -> None:
         handle = self.begin(segment, data, volume)
@@ -52,6 +57,69 @@ class ControlTests(MoverCase):
     def test_provides(self) -> None:
         verifyObject(IMoverControl, self.control)
         self.assertEqual(self.control.name, "mover-1")
+
+    def fill(self, name: str, data: bytes) -> LocalStore:
+        """Another mover, with a segment 7."""
+        other = self.make_local(self.stored)
+        other.name = name
+        handle = self.now(other.write(7, 1, ()))
+        self.now(handle.receive(MemorySource(data)))
+        self.now(handle.finish())
+        return other
+
+    def test_a_copy_of_what_another_has(self) -> None:
+        for data in (b"", b"small", os.urandom(3_000_001)):
+            self.setUp()
+            mine = self.roots
+            self.control.sources = {"mover-2": self.fill("mover-2", data)}
+            receipt = self.now(self.control.copy(StoredSegment(7, 0, len(data)), Copy("mover-2", 1)))
+            self.roots = mine
+            self.assertEqual((receipt.size, receipt.volume, receipt.mover), (len(data), 0, "mover-1"))
+            self.assertEqual(receipt.digests, self.now(self.control.digests([StoredSegment(7, 0, len(data))], ["crc64nvme"])))
+            self.assertEqual(len(self.files()), 1)
+
+    def test_a_copy_that_does_not_come_leaves_nothing(self) -> None:
+        mine = self.roots
+        self.control.sources = {"mover-2": self.fill("mover-2", b"short")}
+        self.roots = mine
+        self.refused(Corrupt, self.control.copy(StoredSegment(7, 0, 6), Copy("mover-2", 1)))
+        self.refused(Unavailable, self.control.copy(StoredSegment(8, 0, 6), Copy("mover-2", 1)))
+        self.refused(Unavailable, self.control.copy(StoredSegment(7, 0, 5), Copy("mover-3", 1)))
+        self.assertEqual(self.files(), [])
+
+    def test_a_copy_where_something_stands_leaves_that(self) -> None:
+        self.put(7, b"mine")
+        mine = self.roots
+        self.control.sources = {"mover-2": self.fill("mover-2", b"yours")}
+        self.roots = mine
+        self.refused(AlreadyExists, self.control.copy(StoredSegment(7, 0, 5), Copy("mover-2", 1)))
+        self.assertEqual(len(self.files()), 1)
+
+    def test_what_is_on_its_way_is_deleted_when_it_has_come(self) -> None:
+        """A Master that was started anew gives up what an earlier one had asked for."""
+        mine, opening = self.roots, Deferred[None]()
+        other = self.fill("mover-2", b"data")
+        self.roots = mine
+
+        @implementer(IStore)
+        class Late:
+            name = "mover-2"
+            write = other.write
+
+            async def read(self, segment: int, copy: Copy, length: int) -> Any:
+                await opening
+                return await other.read(segment, copy, length)
+
+        verifyClass(IStore, Late)
+        self.control.sources = {"mover-2": Late()}
+        wanted = StoredSegment(7, 0, 4)
+        copying = Deferred.fromCoroutine(self.control.copy(wanted, Copy("mover-2", 1)))
+        self.refused(AlreadyExists, self.control.copy(wanted, Copy("mover-2", 1)))
+        self.refused(Unavailable, self.control.delete([wanted]))
+        opening.callback(None)
+        self.assertEqual(self.successResultOf(copying).size, 4)
+        self.now(self.control.delete([wanted]))
+        self.assertEqual(self.files(), [])
 
     def test_digests_of_what_lies_there(self) -> None:
         self.put(1, b"one and ")

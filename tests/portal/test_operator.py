@@ -33,6 +33,9 @@ class LostMover:
     async def digests(self, segments: Any, names: Any) -> dict[str, str]:
         raise Unavailable("no way to it")
 
+    async def copy(self, segment: Any, source: Any) -> Any:
+        raise Unavailable("no way to it")
+
 
 class OperatorCase(SynchronousTestCase):
     def setUp(self) -> None:
