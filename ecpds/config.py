@@ -133,6 +133,7 @@ class Https:
     open_hosts: tuple[str, ...] = field(
         default=(), validator=Check('a list of "HOST=LOGIN"', lambda pairs: all(map(OPEN_HOST.fullmatch, pairs)))
     )
+    client_certificates: bool = False
 
 
 @frozen

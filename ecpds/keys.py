@@ -155,8 +155,10 @@ def ssh_host_key(config: Config, kind: str = "ed25519") -> HostKey:
     return key
 
 
-def server_context(certificate: Path, key: Path, alpn: bytes | None = None) -> SSL.Context:
+def server_context(certificate: Path, key: Path, alpn: bytes | None = None, asks: bool = False) -> SSL.Context:
     """A TLS 1.2 and 1.3 context for a door. `alpn` is the one protocol it speaks (RFC 7301); other offers are refused.
+
+    `asks`: clients are asked for certificates of theirs, and any is taken.
 
     Raises `ConfigError` when the files are not a certificate and its key.
     """
@@ -169,7 +171,25 @@ def server_context(certificate: Path, key: Path, alpn: bytes | None = None) -> S
         raise ConfigError(f"[https] {certificate} and {key} are not a certificate and its key") from error
     if alpn is not None:
         context.set_alpn_select_callback(only(alpn))
+    if asks:
+        # Sessions that were begun with a certificate are gone on with only in a context that has a name (SSL_CTX_set_verify).
+        context.set_session_id(b"ecpds")
+        take_any_certificate(context)
     return context
+
+
+def take_any_certificate(context: SSL.Context) -> None:
+    """Have clients asked for a certificate. Whose key it is, the Master knows; that the client has it, the handshake proves."""
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+
+
+def ssh_key(certificate: x509.Certificate) -> bytes | None:
+    """The public key of a certificate as SSH writes it (RFC 4253 section 6.6), where it is of a kind that SSH has."""
+    try:
+        line = certificate.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    except (AttributeError, ValueError, UnsupportedAlgorithm):
+        return None
+    return base64.b64decode(line.split(b" ")[1])
 
 
 def bare_context() -> SSL.Context:

@@ -9,8 +9,10 @@ comes: the client may read the reply only when it has sent all, and a reset woul
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
+from cryptography import x509
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -23,6 +25,7 @@ from ecpds.http.replies import refusal_response
 from ecpds.http.reply import Reply, Terms, head_bytes
 from ecpds.interfaces import IChannel, ITimeouts
 from ecpds.limits import Limits
+from ecpds.transports.channel import Channel
 
 DISCARDED = 65536
 """Bytes of a body that a handler left unread which are read away to keep the connection."""
@@ -125,6 +128,11 @@ class Connection:
 
     # One request.
 
+    @cached_property
+    def _certificate(self) -> x509.Certificate | None:
+        """Known when the first bytes have come, and the same until the end."""
+        return _shown_by(self._channel)
+
     async def _next_head(self) -> bytes | None:
         """The next head; None when the connection is at its end."""
         limits = self._server.limits
@@ -160,7 +168,7 @@ class Connection:
     async def _answer(self, head: Head, body: RequestBody) -> bool:
         """Have one request answered; says whether another may follow."""
         channel = self._channel
-        response = await self._ask(_request(head, body, channel))
+        response = await self._ask(_request(head, body, channel, self._certificate))
         rest = body.rest
         clear = rest is not None and rest <= DISCARDED
         terms = self._terms(head, keep_alive=clear and head.keep_alive and not self._server.draining)
@@ -249,7 +257,12 @@ class Connection:
             done.callback(None)
 
 
-def _request(head: Head, body: RequestBody, channel: IChannel) -> Request:
+def _shown_by(channel: IChannel) -> x509.Certificate | None:
+    """The certificate that the client has shown, if it was asked for one."""
+    return channel.link.certificate if isinstance(channel, Channel) else None
+
+
+def _request(head: Head, body: RequestBody, channel: IChannel, certificate: x509.Certificate | None) -> Request:
     return Request(
         method=head.method,
         target=head.target,
@@ -261,6 +274,7 @@ def _request(head: Head, body: RequestBody, channel: IChannel) -> Request:
         secure=channel.secure,
         length=head.length,
         body=body,
+        certificate=certificate,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from attrs import Factory, define
+from cryptography import x509
 from zope.interface import Attribute, Interface
 
 from ecpds.interfaces import IByteSink, IByteSource
@@ -63,7 +64,8 @@ class Request:
 
     `target` is the request-target as it came; `path` and `query` are its parts, still percent-encoded. `length` is what
     the client declared: 0 without a body, None when the body is chunked. The first read of `body` lets a client that
-    waits for `100 Continue` go on, so a handler that refuses before it never has the body sent.
+    waits for `100 Continue` go on, so a handler that refuses before it never has the body sent. `certificate` is the
+    client's, where it has shown one.
     """
 
     method: str
@@ -76,6 +78,7 @@ class Request:
     secure: bool
     length: int | None
     body: IByteSource
+    certificate: x509.Certificate | None = None
 
 
 class IBody(Interface):

@@ -188,7 +188,8 @@ class Doors:
 
     def _open_http(self, door: str, web: HttpServer, options: Https | S3) -> None:
         config = self._means.config
-        context = server_context(*door_certificate(config, utc_now()), alpn=b"http/1.1")
+        asks = isinstance(options, Https) and options.client_certificates
+        context = server_context(*door_certificate(config, utc_now()), alpn=b"http/1.1", asks=asks)
         for name, port, tls in ((door, options.port, context), (f"{door}_plain", options.plain_port, None)):
             if port is not None:
                 bind = partial(self._bind_http, web, tls, self._admission())

@@ -2,7 +2,9 @@
 
 Who tells whom: programs send a login and a password (Basic, RFC 7617) or an access key (Bearer, RFC 6750) with each request;
 a browser sends a form once, gets a cookie, and sends that back. A browser that has neither is led to the form, any other
-client is asked for a password. A bearer token is an access key's id and secret with a dot between: so it has that key's
+client is asked for a password. Before all that, where `https.client_certificates` has clients asked for certificates, TLS has
+proved that the client holds a key: it is the login that the certificate names, or that Basic names without a password, if the
+key is one of that user's. A bearer token is an access key's id and secret with a dot between: so it has that key's
 expiry, permissions and destinations, and ends when the key is removed.
 """
 
@@ -14,11 +16,13 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from attrs import frozen
+from cryptography.x509 import Certificate
+from cryptography.x509.oid import NameOID
 
 from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IFileSystem, IPortal
-from ecpds.keys import signing_key
+from ecpds.keys import signing_key, ssh_key
 from ecpds.model import Origin
 from ecpds.protocols.data_headers import PREFIX, SAFE
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks
@@ -70,23 +74,39 @@ class Gate:
         `sent` is the session's token, where a form that was read already has it.
         """
         field = request.headers.get("authorization")
+        if field is not None:
+            return Visitor(await self._with_credentials(field, self.origin(request), request.certificate))
         session = self.session(request)
-        if field is None and session is None:
-            raise self._stranger(request)
-        origin = self.origin(request)
-        if field is None:
-            assert session is not None
-            return await self._known(session, request, origin, sent)
-        return Visitor(await self._with_credentials(field, origin))
+        if session is not None:
+            return await self._known(session, request, self.origin(request), sent)
+        if request.certificate is not None:
+            return Visitor(await self._by_certificate(request, request.certificate))
+        raise self._stranger(request)
 
-    async def _with_credentials(self, field: str, origin: Origin) -> IFileSystem:
+    async def _with_credentials(self, field: str, origin: Origin, certificate: Certificate | None) -> IFileSystem:
         if field.lower().startswith("bearer"):
             return await self._bearer(field, origin)
         try:
             login, password = parse_basic(field)
         except ValueError as error:
             raise self._malformed(error, origin) from None
+        key = ssh_key(certificate) if certificate is not None and not password else None
+        if key is not None:
+            return await self._portal.login_with_key(login, key, origin)
         return await self._portal.login(login, password, origin)
+
+    async def _by_certificate(self, request: Request, certificate: Certificate) -> IFileSystem:
+        """A browser shows its certificate whatever page asks, so what changes anything may not come from other sites' pages."""
+        if request.method not in HARMLESS:
+            refuse_other_sites(request)
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        key = ssh_key(certificate)
+        if len(names) != 1 or key is None:
+            raise self._stranger(request)
+        try:
+            return await self._portal.login_with_key(str(names[0].value), key, self.origin(request))
+        except LoginFailed:
+            raise self._stranger(request) from None
 
     def session(self, request: Request) -> Session | None:
         """The session of a request, which only HTTPS has."""
@@ -189,11 +209,11 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Nobody is logged in by a page of another site (https://www.w3.org/TR/fetch-metadata/, and RFC 6454's Origin)."""
+    """Nobody is logged in, or let act by a certificate, by another site's page (https://www.w3.org/TR/fetch-metadata/)."""
     came_from = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
     if came_from not in ("same-origin", "none") or (origin is not None and origin != f"https://{request.headers.get('host')}"):
-        raise HttpError(403, "The form was sent by another site.", SAFE)
+        raise HttpError(403, "The request was sent by another site.", SAFE)
 
 
 def _place(wanted: str | None) -> str:

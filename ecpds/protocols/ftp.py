@@ -27,6 +27,7 @@ from zope.interface import implementer
 from ecpds.admission import Admission
 from ecpds.config import Ftp
 from ecpds.interfaces import IListeners, IPortal, IThreads, ITimeouts, IWatch
+from ecpds.keys import ssh_key
 from ecpds.limits import Limits
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_commands import HANDLERS, session_status
@@ -34,7 +35,7 @@ from ecpds.protocols.ftp_data import Ends, plain_address
 from ecpds.protocols.ftp_interpreter import Door, Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, State, is_http, parse
-from ecpds.protocols.ftp_tls import ControlTls, Credentials, ssh_key
+from ecpds.protocols.ftp_tls import ControlTls, Credentials
 
 BURST = 16
 """Commands of one client that are obeyed before the reactor sees to the others."""

@@ -10,13 +10,11 @@ that names a host must name one of the certificate's.
 
 from __future__ import annotations
 
-import base64
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -24,7 +22,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from ecpds.config import ConfigError
-from ecpds.keys import bare_context, only
+from ecpds.keys import bare_context, only, take_any_certificate
 
 PROTOCOLS = (b"ftp", b"ftp-data")
 """What clients offer by ALPN: IANA's name, and what some say on their data connections."""
@@ -68,8 +66,7 @@ class Credentials:
         context.set_alpn_select_callback(only(*PROTOCOLS))
         context.set_tlsext_servername_callback(self._check_name)
         if self._asks:
-            # Whose key it is, the Master knows; that the client has it, the handshake has proved.
-            context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+            take_any_certificate(context)
         return context
 
     def _check_name(self, connection: SSL.Connection) -> None:
@@ -77,15 +74,6 @@ class Credentials:
         name = connection.get_servername()
         if name is not None and not is_named(name.decode("ascii", "replace"), self.names):
             connection.set_context(self._nobody)
-
-
-def ssh_key(certificate: x509.Certificate) -> bytes | None:
-    """The public key of a certificate as SSH writes it (RFC 4253 section 6.6), where it is of a kind that SSH has."""
-    try:
-        line = certificate.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    except (AttributeError, ValueError, UnsupportedAlgorithm):
-        return None
-    return base64.b64decode(line.split(b" ")[1])
 
 
 def host_names(certificate: x509.Certificate) -> frozenset[str]:

@@ -17,6 +17,7 @@ import socket
 from enum import Enum, auto
 from typing import Protocol
 
+from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
@@ -56,6 +57,10 @@ class Link(Protocol):
     def resumed(self) -> bool:
         """Whether TLS goes on with a session of its context; once established."""
 
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        """What the peer has shown, and has the key of; once established."""
+
     def handshake(self) -> Need | None: ...
 
     def receive(self, view: memoryview) -> int | Need:
@@ -79,6 +84,7 @@ class PlainLink:
 
     secure = False
     established = True
+    certificate = None
     resumed = False
     direct = True
 
@@ -192,6 +198,10 @@ class TlsLink:
     def connection(self) -> SSL.Connection:
         """OpenSSL's own, to ask who is at the other end."""
         return self._connection
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        return self._connection.get_peer_certificate(as_cryptography=True)
 
     def say_end(self) -> Need | None:
         try:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlencode
 
+from attrs import evolve
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from twisted.internet.defer import Deferred
 
 from ecpds.http.message import Request, Response
 from ecpds.protocols.data_sessions import COOKIE
 from tests.doubles import make_identity
-from tests.protocols.data_support import PASSWORD, DoorTestCase, Seen
+from tests.protocols.certificates import certificate_of, wire_form
+from tests.protocols.data_support import PASSWORD, DoorTestCase, Seen, basic
 
 FORM = "application/x-www-form-urlencoded"
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
@@ -225,3 +229,48 @@ class FolderTests(DoorTestCase):
             with self.subTest(target=target):
                 self.assertEqual(self.move("/demo/a", target), status)
         self.assertIn(("demo", "a"), self.tree.files)
+
+
+class CertificateTests(GateTestCase):
+    """Who has shown a certificate under TLS, which has proved that the client holds its key."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.key = ed25519.Ed25519PrivateKey.generate()
+        self.portal.keys["alice"] = {wire_form(self.key)}
+
+    def come(self, *names: str, key: Any = None, method: str = "GET", login: str | None = None, **fields: str) -> Seen:
+        named = {name.replace("_", "-"): value for name, value in fields.items()}
+        body = b"bytes" if method == "PUT" else b""
+        request = self.request(method, "/data/demo/" if method == "GET" else "/data/demo/f", named, body, login=login)
+        return self.finish(self.start(evolve(request, certificate=certificate_of(key or self.key, *names))))
+
+    def test_the_login_that_it_names(self) -> None:
+        self.assertEqual(self.come("alice").status, 200)
+        self.assertEqual(self.come("alice", method="PUT").status, 201)
+
+    def test_the_login_that_basic_names_without_a_password(self) -> None:
+        for names in ((), ("somebody",)):
+            self.assertEqual(self.come(*names, Authorization=basic("alice", "")).status, 200)
+        self.assertEqual(self.come("alice", Authorization=basic("bob", "")).status, 401)
+
+    def test_a_password_comes_first(self) -> None:
+        self.assertEqual(self.come("alice", login="bob").status, 200)
+        self.assertEqual(self.come("alice", Authorization=basic("alice", "wrong")).status, 401)
+
+    def test_another_s_key_and_another_s_name(self) -> None:
+        for seen in (self.come("alice", key=ed25519.Ed25519PrivateKey.generate()), self.come("bob")):
+            self.assertEqual((seen.status, "www-authenticate" in seen.headers), (401, True))
+        self.assertEqual(len(self.denials()), 2)
+
+    def test_a_browser_whose_certificate_is_not_enough_is_led_to_the_form(self) -> None:
+        self.assertEqual(self.come("bob", **BROWSER).status, 303)
+
+    def test_names_and_kinds_that_say_nothing(self) -> None:
+        for seen in (self.come(), self.come("alice", "bob"), self.come("alice", key=ec.generate_private_key(ec.SECP256K1()))):
+            self.assertEqual(seen.status, 401)
+
+    def test_pages_of_other_sites_change_nothing_by_it(self) -> None:
+        for fields in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example", "Host": "portal"}):
+            self.assertEqual(self.come("alice", method="PUT", **fields).status, 403)
+        self.assertEqual(self.come("alice", method="PUT", Origin="https://portal", Host="portal").status, 201)

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from attrs import evolve
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from OpenSSL import crypto
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.protocols.ftp_tls import ssh_key
+from ecpds.keys import ssh_key
+from tests.protocols.certificates import certificate_of, wire_form
 from tests.protocols.ftp_support import Client, FtpTestCase, House, codes
-
-
-def certificate_of(key: Any) -> x509.Certificate:
-    """Self-signed, as a user may make one."""
-    name, now = x509.Name([]), datetime.now(UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    made = made.not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    return made.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
-
-
-def wire_form(key: Any) -> bytes:
-    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return base64.b64decode(line.split()[1])
 
 
 class MannersCase(FtpTestCase):

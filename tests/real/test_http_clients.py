@@ -7,18 +7,21 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tests.real.case import RealTestCase, sha256
 from tests.real.clients import Curl
-from tests.real.harness import DESTINATION, LOGIN, PASSWORD
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options
 
 SIZE = 5_000_017
 LIMIT = 60
 
 
 class HttpClients(RealTestCase):
+    options: ClassVar[Options] = {"https": {"plain_port": 0, "client_certificates": True}}
+
     def setUp(self) -> None:
         super().setUp()
         self.source, self.digest = self.random_file(SIZE)
@@ -66,6 +69,18 @@ class HttpClients(RealTestCase):
     def test_curl_posts_a_form(self) -> None:
         self.curl("-f", "-F", f"file=@{self.source};filename=formed.bin", name="")
         self.assertEqual(self.node.json("file", "show", f"/{DESTINATION}/formed.bin")["digests"]["sha256"], self.digest)
+
+    def test_a_certificate_logs_in_the_user_whose_key_it_has(self) -> None:
+        key, certificate, public = (self.folder / name for name in ("key.pem", "cert.pem", "key.pub"))
+        made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key))
+        self.run_client("openssl", "req", "-x509", *made, "-subj", f"/CN={LOGIN}", "-days", "2", "-out", str(certificate))
+        public.write_bytes(self.run_client("ssh-keygen", "-y", "-f", str(key)).stdout)
+        words = ("curl", "-sSfk", "--cert", str(certificate), "--key", str(key), self.base + "file.bin", self.base + "file.bin")
+        refused = self.run_client(*words)
+        self.assertIn(b"401", refused.stderr)
+        self.node.ecpds("user", "key", LOGIN, "add", str(public))
+        self.assertEqual(self.run_client(*words).stdout, 2 * self.data)
+        self.assertEqual(self.run_client(*words[:-1], "--tls-max", "1.2").stdout, self.data)
 
     def test_wget_goes_on(self) -> None:
         (self.folder / "file.bin").write_bytes(self.data[:2_000_000])
