@@ -11,9 +11,12 @@ A record has two forms. JSON Lines are ASCII, so that what clients say obeys nob
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from math import floor
 from typing import Any
 
 from attrs import frozen
@@ -69,10 +72,25 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})Z", re.ASCII)
 
+_NO_TRANSFER: Mapping[str, Any] = dict.fromkeys(INH_FIELDS, NONE)
+
+# One for all records: `json.dumps` with an argument makes an encoder anew each time.
+_encoded = json.JSONEncoder(default=str).encode
+
 
 def timestamp(seconds: float) -> str:
     """A time as records and JSON show it: ISO 8601, UTC, milliseconds, `Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    second = floor(seconds)
+    micros = round((seconds - second) * 1e6)
+    if micros == 1_000_000:
+        second, micros = second + 1, 0
+    return f"{_second(second)}.{micros // 1000:03}Z"
+
+
+@lru_cache(64)
+def _second(seconds: int) -> str:
+    """A whole second, without its `Z`. Each record has three times, of the same few seconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def moment(text: str, now: float) -> float:
@@ -99,9 +117,19 @@ class Event:
     time: float
     fields: Mapping[str, Any]
 
+    @cached_property
+    def fields_text(self) -> str:
+        """The fields as JSON, in ASCII: encoded once, whoever writes them down."""
+        return _encoded(dict(self.fields))
+
     def as_json(self) -> dict[str, Any]:
         """The object that JSON Lines hold: the type, then the fields."""
         return {"Type": self.type, **self.fields}
+
+    def as_json_line(self) -> str:
+        """`as_json` in JSON, without a line end."""
+        comma = ", " if self.fields else ""
+        return f'{{"Type": {_encoded(self.type)}{comma}{self.fields_text[1:]}'
 
     def as_line(self) -> str:
         """The ancestor's form, without a line end; times are in its form too, `yyyy-MM-dd HH:mm:ss.SSS`."""
@@ -160,15 +188,17 @@ class Transfer:
 
 def transfer_event(transfer: Transfer) -> Event:
     """The INH record of a transfer; `Status` is `done` or `failed`, `BytesSent` what really crossed."""
-    known = {
+    started = timestamp(transfer.started)
+    fields = {
+        **_NO_TRANSFER,
         "Monitored": False,
         "TimeStamp": timestamp(transfer.ended),
-        "DataTransferId": transfer.file_id,
+        "DataTransferId": _or_none(transfer.file_id),
         "DestinationName": transfer.destination,
         "FileName": transfer.path,
-        "FileSize": transfer.size,
-        "ScheduledTime": timestamp(transfer.started),
-        "StartTime": timestamp(transfer.started),
+        "FileSize": _or_none(transfer.size),
+        "ScheduledTime": started,
+        "StartTime": started,
         "Duration": round((transfer.ended - transfer.started) * 1000),
         "UserId": transfer.login,
         "UserDescription": transfer.description or NONE,
@@ -176,12 +206,16 @@ def transfer_event(transfer: Transfer) -> Event:
         "TransferProtocol": transfer.protocol,
         "TransferServer": transfer.node,
         "HostAddress": transfer.address,
-        "FileSystem": transfer.volume,
+        "FileSystem": _or_none(transfer.volume),
         "Action": transfer.action,
         "Status": "failed" if transfer.failure else "done",
         "Message": transfer.failure or NONE,
     }
-    return family_event("INH", transfer.ended, known)
+    return Event("INH", transfer.ended, fields)
+
+
+def _or_none(value: int | None) -> int | str:
+    return NONE if value is None else value
 
 
 def denial_event(time: float, login: str, message: str, context: str, address: str, protocol: str) -> Event:

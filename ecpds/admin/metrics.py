@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import isawaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -39,6 +40,15 @@ Reading = float | Mapping[str, float]
 Question = Callable[[], Reading | Awaitable[Reading]]
 
 
+@frozen
+class _Kind:
+    """What transfers of one protocol, action and status add to. Looking the three up costs more than adding to them."""
+
+    transfers: Counter
+    bytes: Counter
+    seconds: Histogram
+
+
 @implementer(IEventSink)
 class Metrics:
     """Counts, and shows what it counted. `seconds` is a clock that only goes forward, and is asked on any thread."""
@@ -60,6 +70,7 @@ class Metrics:
         self._batches = Histogram("ecpds_catalogue_batch", "Operations of one transaction", buckets=OPERATIONS, registry=own)
         self._lag = Histogram("ecpds_reactor_lag_seconds", "How late a timer was called", buckets=SHORT, registry=own)
         self._gauges: list[tuple[Gauge, Question]] = []
+        self._kinds: dict[tuple[str, str, str], _Kind] = {}
 
     def gauge(self, name: str, help_: str, ask: Question, label: str | None = None) -> None:
         """Show what `ask` answers, at once or later, whenever somebody looks. It may raise a refusal: then nothing is shown."""
@@ -73,11 +84,18 @@ class Metrics:
         elif event.type == "DEA":
             self._refusals.labels(event.fields["TransferProtocol"]).inc()
 
-    def _transferred(self, fields: Mapping[str, object]) -> None:
-        kind = (str(fields["TransferProtocol"]), str(fields["Action"]))
-        self._transfers.labels(*kind, fields["Status"]).inc()
-        self._bytes.labels(*kind).inc(float(str(fields["BytesSent"])))
-        self._seconds.labels(*kind).observe(float(str(fields["Duration"])) / 1000)
+    def _transferred(self, fields: Mapping[str, Any]) -> None:
+        key = (fields["TransferProtocol"], fields["Action"], fields["Status"])
+        kind = self._kinds.get(key) or self._make_kind(key)
+        kind.transfers.inc()
+        kind.bytes.inc(fields["BytesSent"])
+        kind.seconds.observe(fields["Duration"] / 1000)
+
+    def _make_kind(self, key: tuple[str, str, str]) -> _Kind:
+        kind = self._kinds[key] = _Kind(
+            self._transfers.labels(*key), self._bytes.labels(*key[:2]), self._seconds.labels(*key[:2])
+        )
+        return kind
 
     @contextmanager
     def transaction(self, operations: int) -> Iterator[None]:

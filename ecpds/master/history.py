@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from functools import partial
 from typing import Any
@@ -41,7 +40,7 @@ def _row(event: Event) -> dict[str, Any]:
         "time": event.time,
         "type": event.type,
         **{column: _text(event, field) for column, field in _COLUMNS.items()},
-        "fields": json.dumps(dict(event.fields), default=str),
+        "fields": event.fields_text,
     }
 
 

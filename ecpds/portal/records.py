@@ -7,7 +7,6 @@ said in the log. The files are for people and log collectors; the history in the
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -129,7 +128,7 @@ class RecordFiles:
 
 def json_line(event: Event) -> bytes:
     """One line of JSON, in ASCII, for what clients say may hold what a terminal obeys."""
-    return json.dumps(event.as_json(), default=str).encode("ascii") + b"\n"
+    return event.as_json_line().encode("ascii") + b"\n"
 
 
 def ancestor_line(event: Event) -> bytes:

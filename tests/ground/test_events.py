@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import InvalidRequest
-from ecpds.events import FAMILIES, Event, Transfer, denial_event, family_event, moment, transfer_event
+from ecpds.events import FAMILIES, NONE, Event, Transfer, denial_event, family_event, moment, timestamp, transfer_event
 from ecpds.portal.records import ancestor_line, json_line
 
 TIME = 1_795_305_600.125
@@ -48,6 +49,18 @@ class FamilyTests(SynchronousTestCase):
     def test_a_field_that_the_family_has_not(self) -> None:
         self.assertRaises(ValueError, family_event, "PRS", TIME, {"FileName": "x"})
 
+    def test_a_transfer_has_all_fields_in_their_order(self) -> None:
+        failed = Transfer("upload", "demo", "a", "joe", "ftp", "192.0.2.1", "node", TIME, TIME + 1, 0, failure="cut")
+        event = transfer_event(failed)
+        self.assertEqual(tuple(event.fields), FAMILIES["INH"])
+        self.assertEqual([event.fields[name] for name in ("DataTransferId", "FileSize", "FileSystem")], [NONE] * 3)
+        self.assertEqual((event.time, event.fields["Status"], event.fields["Message"]), (TIME + 1, "failed", "cut"))
+
+    @given(st.floats(-6e10, 2.5e11) | st.integers(0, 4 * 10**9).map(lambda thousandth: thousandth / 1000))
+    def test_times_as_datetime_writes_them(self, seconds: float) -> None:
+        expected = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        self.assertEqual(timestamp(seconds), expected.removesuffix("+00:00") + "Z")
+
 
 class LineTests(SynchronousTestCase):
     def test_the_ancestor_s_form(self) -> None:
@@ -66,7 +79,10 @@ class LineTests(SynchronousTestCase):
         self.assertTrue(all(value.isprintable() for value in fields.values()))
         line = json_line(event)
         self.assertEqual((line.count(b"\n"), line.isascii()), (1, True))
-        self.assertEqual(json.loads(line)["Message"], message)
+        self.assertEqual(json.loads(line), event.as_json())
+
+    def test_a_record_without_fields(self) -> None:
+        self.assertEqual(json.loads(json_line(Event('a "kind"', TIME, {}))), {"Type": 'a "kind"'})
 
     @given(st.dictionaries(st.sampled_from(FAMILIES["INH"]), HOSTILE))
     def test_nor_in_any_field_of_a_transfer(self, known: dict[str, str]) -> None:
