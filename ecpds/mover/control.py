@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from zope.interface import implementer
 
@@ -110,7 +109,7 @@ class FromHandle:
         return count
 
 
-def digest_piece(path: Path, offset: int, length: int, followers: Sequence[Follower]) -> None:
+def digest_piece(path: str, offset: int, length: int, followers: Sequence[Follower]) -> None:
     """Give a part of a stored file to digests. Blocks. Raises `Unavailable`, `Corrupt`."""
     fd = open_segment(path, offset + length)
     try:

@@ -5,7 +5,6 @@ readable when its name is gone.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from zope.interface import implementer
 
@@ -17,7 +16,7 @@ SMALL = 16384
 """Bytes up to which a segment is held in memory: one TLS record, and so little that a slow client may keep it."""
 
 
-async def open_to_read(threads: IThreads, path: Path, length: int) -> IReadHandle:
+async def open_to_read(threads: IThreads, path: str, length: int) -> IReadHandle:
     """Open a copy of `length` bytes. Only what is not in the kernel's memory costs a thread.
 
     Raises `Unavailable`, and `Corrupt` when it is shorter.
@@ -33,7 +32,7 @@ async def open_to_read(threads: IThreads, path: Path, length: int) -> IReadHandl
     return ReadHandle(fd, length)
 
 
-def open_segment(path: Path, length: int) -> int:
+def open_segment(path: str, length: int) -> int:
     """Open a stored file that should have `length` bytes. Blocks. Raises `Unavailable`, and `Corrupt` when it has not."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -45,7 +44,7 @@ def open_segment(path: Path, length: int) -> int:
     return fd
 
 
-def read_segment(path: Path, length: int) -> memoryview:
+def read_segment(path: str, length: int) -> memoryview:
     """All of a small stored file. Blocks. Raises as `open_segment` does."""
     fd = open_segment(path, length)
     try:

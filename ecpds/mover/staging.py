@@ -1,9 +1,13 @@
-"""The file of one segment while it is written. Everything here blocks and runs on one strand of threads."""
+"""The file of one segment while it is written. Everything here blocks and runs on one strand of threads.
+
+But for what is small on a volume that never waits: that is written where it is asked for.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import Protocol
 
 from awscrt.checksums import crc64nvme
@@ -32,6 +36,7 @@ class StagedFile:
 
     def __init__(self, volume: Volume, segment: int, sync: bool) -> None:
         self.path = volume.path(segment)
+        self.folder = self.path.rpartition("/")[0]
         self.written = 0
         self._volume = volume
         self._sync = sync
@@ -87,13 +92,14 @@ class StagedFile:
             os.close(fd)
         if self._created:
             self._created = False
-            self.path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
 
     def _open(self) -> int:
         if self._discarded:
             raise Incomplete("the upload has ended")
         if self._fd is None:
-            self._volume.make_folder(self.path.parent)
+            self._volume.make_folder(self.folder)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._created = True
         return self._fd

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from ecpds.errors import NoSpace, Unavailable
 from ecpds.folders import make_folder, sync_folder
 from ecpds.model import StoredSegment, VolumeUse
+from ecpds.transports.pages import MEMORY_FILE_SYSTEMS, file_system_type
 
 FRESH = 1.0
 """Seconds that a volume's free space is believed, less what was written since."""
@@ -48,7 +49,10 @@ def segment_of(path: str) -> int | None:
 
 
 class Volume:
-    """One directory tree. Everything but `room`, `reserve` and `give_back` touches the disk and belongs on a thread."""
+    """One directory tree. Everything but `path`, `reserve` and `give_back` touches the disk and belongs on a thread.
+
+    Unless `waits` is false: on a memory file system, where nothing is to be synced, what is small is done at once.
+    """
 
     log = Logger()
 
@@ -56,10 +60,12 @@ class Volume:
         self.index = index
         self.root = root
         self.failed: str | None = None
+        self.waits = True
+        self._base = os.fspath(root)
         self._sync = sync
         self._keep = keep
         self._clock = clock
-        self._durable: set[Path] = set()
+        self._durable: set[str] = set()
         self._free = 0
         self._looked: float | None = None
         self._reserved = 0
@@ -71,20 +77,22 @@ class Volume:
                 make_folder(self.root)
             else:
                 self.root.mkdir(parents=True, exist_ok=True)
+            self.waits = self._sync or file_system_type(os.stat(self.root).st_dev) not in MEMORY_FILE_SYSTEMS
             self.look()
         except OSError as error:
             self.fail(error)
 
-    def path(self, segment: int) -> Path:
-        return self.root / segment_path(segment)
+    def path(self, segment: int) -> str:
+        """Where a segment stands. A string: each transfer asks, and a `Path` costs more than the file's creation."""
+        return f"{self._base}/{segment_path(segment)}"
 
-    def make_folder(self, folder: Path) -> None:
+    def make_folder(self, folder: str) -> None:
         """Make a segment's folder. With sync it is durable on return, whoever made it."""
         if folder in self._durable:
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         if self._sync:
-            sync_folder(folder.parent)
+            sync_folder(Path(folder).parent)
             sync_folder(self.root)
         if len(self._durable) >= REMEMBERED:
             self._durable.clear()
@@ -137,7 +145,8 @@ class Volume:
 
     def remove(self, segment: int) -> None:
         """Unlink a segment; one that is not there is no error."""
-        self.path(segment).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self.path(segment))
 
     def folders(self) -> tuple[list[Path], list[Path]]:
         """The folders that segments stand in, and what stands between them and is none, such as lost+found."""

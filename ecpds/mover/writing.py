@@ -1,12 +1,14 @@
 """A segment on its way in: received through a pipeline, then synced, then the Master is told.
 
-What fits into the first buffer is written, digested, synced and closed in one hop to a thread. The Master's answer is
-the end: from the question on the bytes are its, for it may have heard even where the answer is lost.
+What fits into the first buffer is written, digested, synced and closed in one hop to a thread; in none where the volume
+never waits. The Master's answer is the end: from the question on the bytes are its, for it may have heard even where the
+answer is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -128,7 +130,7 @@ class WriteHandle:
     async def _settle(self) -> None:
         """Until every byte is written, digested and durable, and the name in its folder too."""
         if not self._pipeline.begun:
-            await self._strand.put(self._file.write_all, self._pipeline.rest(), list(self._hashes.values()))
+            await self._write_small(self._pipeline.rest(), list(self._hashes.values()))
         else:
             self._pipeline.flush()
             await self._pipeline.drain()
@@ -138,9 +140,16 @@ class WriteHandle:
         if self._means.sync:
             await self._sync_name()
 
+    async def _write_small(self, data: memoryview, hashes: list[Hash]) -> None:
+        """At most one buffer of the smallest class: less to write and digest than the hop to a thread would cost."""
+        if self._volume.waits:
+            await self._strand.put(self._file.write_all, data, hashes)
+        else:
+            self._file.write_all(data, hashes)
+
     async def _sync_name(self) -> None:
         try:
-            await self._means.folders.sync(self._file.path.parent)
+            await self._means.folders.sync(Path(self._file.folder))
         except OSError as error:
             self._volume.fail(error)
             raise Unavailable(f"volume {self._volume.index} can't be synced: {error.strerror}") from error

@@ -289,6 +289,41 @@ class UnsyncedTests(LocalStoreTests):
         self.put(1, LARGE)
 
 
+class InMemoryTests(UnsyncedTests):
+    """Volumes on a memory file system, as far as the store can tell."""
+
+    def make_local(self, stored: Any, threads: IThreads | None = None, digest_threads: IThreads | None = None) -> LocalStore:
+        self.patch(volumes, "file_system_type", lambda device: "tmpfs")
+        return super().make_local(stored, threads, digest_threads)
+
+    def test_small_files_take_no_hop(self) -> None:
+        threads = HandThreads()
+        self.store = self.make_local(self.stored, threads, threads)
+        self.put(1, b"small", digests=("sha256", "md5"))
+        self.assertEqual(self.files(), ["0/000/1"])
+        self.assertFalse(threads.waiting)
+
+    def test_what_is_larger_is_written_on_threads(self) -> None:
+        threads = HandThreads()
+        self.store = self.make_local(self.stored, threads, threads)
+        handle = self.now(self.store.write(1, 0, ()))
+        receiving = Deferred.fromCoroutine(handle.receive(MemorySource(LARGE)))
+        threads.steps()
+        self.assertEqual(self.successResultOf(receiving), len(LARGE))
+        finishing = Deferred.fromCoroutine(handle.finish())
+        self.assertNoResult(finishing)
+        threads.steps()
+        self.assertEqual(self.successResultOf(finishing).size, len(LARGE))
+
+
+class InMemoryAndSyncedTests(LocalStoreTests):
+    """What is to be synced is written on threads, wherever it is."""
+
+    def make_local(self, stored: Any, threads: IThreads | None = None, digest_threads: IThreads | None = None) -> LocalStore:
+        self.patch(volumes, "file_system_type", lambda device: "tmpfs")
+        return super().make_local(stored, threads, digest_threads)
+
+
 class ThreadsInFlightTests(LocalCase):
     """Ends at any moment, with work on the threads."""
 

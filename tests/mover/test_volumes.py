@@ -85,8 +85,8 @@ class VolumeTests(SynchronousTestCase):
         self.assertEqual(self.volume.use().failed, "Input/output error")
 
     def test_what_is_remembered_is_bounded(self) -> None:
-        self.volume._durable = {Path(str(number)) for number in range(REMEMBERED)}
-        self.volume.make_folder(self.root / "0" / "000")
+        self.volume._durable = {str(number) for number in range(REMEMBERED)}
+        self.volume.make_folder(str(self.root / "0" / "000"))
         self.assertEqual(len(self.volume._durable), 1)
 
     def test_a_folder_that_another_process_made_is_made_durable(self) -> None:
@@ -94,7 +94,7 @@ class VolumeTests(SynchronousTestCase):
         folder.mkdir(parents=True)
         synced: list[Any] = []
         self.patch(volumes, "sync_folder", synced.append)
-        self.volume.make_folder(folder)
+        self.volume.make_folder(str(folder))
         self.assertEqual(synced, [folder.parent, self.root])
 
     def test_folders_and_what_is_none(self) -> None:
