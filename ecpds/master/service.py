@@ -33,6 +33,7 @@ from ecpds.master.evacuation import Evacuation
 from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
+from ecpds.master.known_folders import KnownFolders
 from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
@@ -102,6 +103,7 @@ class Master(Entrance, KeyedMaster):
         self.history = History(writer, clock, limits.history_days)
         self.ids = Ids(writer)
         self._cache = self.resolved = ResolveCache()
+        self._folders = KnownFolders(self.reader)
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
         self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
         self.evacuation = Evacuation(self)
@@ -159,6 +161,7 @@ class Master(Entrance, KeyedMaster):
         self._destinations.pop(destination.name, None)
         self.accounts.forget_all()
         self._cache.clear()
+        self._folders.clear()
 
     def _roots(self, names: Iterable[str]) -> list[tuple[str, str]]:
         known = (self._destinations[name] for name in names if name in self._destinations)
@@ -220,10 +223,15 @@ class Master(Entrance, KeyedMaster):
                 raise InvalidRequest(f"digest {name!r}; allowed: {', '.join(DIGESTS)}")
 
     async def _check_path(self, request: AllocationRequest, destination: int) -> None:
+        if request.condition == ANYTHING and self._folders.have_room(destination, request.path):
+            return
+        changes_before = self._folders.changes
         room = await self.reader.ask(lambda session: tree.room(session, destination, request.path))
         check_room(room, request.condition)
-        if room.parent is None:
-            above = tree.split(request.path)[0]
+        above = tree.split(request.path)[0]
+        if room.parent is not None:
+            await self._folders.learn(destination, above, room.parent, changes_before)
+        else:
             await self.reader.ask(lambda session: tree.nearest(session, destination, above))
             await self.accounts.authorise(request.user_id, "mkdir", request.destination, above)
 
@@ -325,9 +333,11 @@ class Master(Entrance, KeyedMaster):
         return await detached(self._named(destination, change))
 
     async def _named(self, destination: int, change: multipart.Change) -> Entry:
-        return await self._change(
-            change, lambda entry: self._cache.put(destination, Entry(entry.path, entry.mtime, entry.file))
-        )
+        def note(entry: Entry) -> None:
+            self._cache.put(destination, Entry(entry.path, entry.mtime, entry.file))
+            self._folders.put(destination, entry.path)
+
+        return await self._change(change, note)
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         """Change the catalogue, and then what is kept in memory, even if the one who asked goes away in between."""
@@ -339,19 +349,22 @@ class Master(Entrance, KeyedMaster):
         except (Unavailable, NoSpace):
             # The storage failed: it may have taken the change or not, so nothing that was known is believed.
             self._cache.clear()
+            self._folders.clear()
             raise
+        if not isinstance(operation, Publication):
+            self._folders.clear()
         then(changed)
         return changed
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
         await self.accounts.authorise(user, "mkdir", destination, path)
         place, now = self.destination(destination).id, self.clock.seconds()
-        return await self.writer.run(lambda session: changes.make_directory(session, place, path, now))
+        return await self.change(lambda session: changes.make_directory(session, place, path, now), lambda _: None)
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
         await self.accounts.authorise(user, "rmdir", destination, path)
         place = self.destination(destination).id
-        await self.writer.run(lambda session: changes.remove_directory(session, place, path))
+        await self.change(lambda session: changes.remove_directory(session, place, path), lambda _: None)
 
     async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
         await self.accounts.authorise(user, "delete", destination, path)

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
 from ecpds.errors import InvalidName, NotADirectory, NotFound
 from ecpds.master.schema import directory, entry
-from ecpds.master.sql import ByteLength, Session, Statement, insert_into, value
+from ecpds.master.sql import ByteLength, Session, Statement, insert_into, limited, value
 
 PATH_BYTES = 1024
 """A path's length, at most; a directory that moves must leave all paths below it usable."""
@@ -39,6 +39,7 @@ _DIRECTORY = Statement(
         directory.c.destination == value("destination"), directory.c.path == value("path")
     )
 )
+_FOLDERS_IN = Statement(limited(select(directory.c.name).where(directory.c.parent == value("directory"))))
 _FILE_NAMED = Statement(select(entry.c.data_file).where(entry.c.directory == value("directory"), entry.c.name == value("name")))
 _MAKE = Statement(
     insert_into(directory, "destination", "parent", "name", "path", "implicit", "created").returning(directory.c.id)
@@ -119,6 +120,11 @@ def rooms(session: Session, places: Sequence[tuple[int, str]]) -> list[Room]:
 def directory_at(session: Session, destination: int, path: str) -> Directory | None:
     row = session.row(_DIRECTORY, destination=destination, path=path)
     return Directory(row[0], row[1], bool(row[2]), row[3]) if row else None
+
+
+def folders_in(session: Session, directory_id: int, limit: int) -> list[str]:
+    """The names of up to `limit` directories in one, in no order."""
+    return [name for (name,) in session.rows(_FOLDERS_IN, directory=directory_id, limit=limit)]
 
 
 def nearest(session: Session, destination: int, path: str) -> tuple[int, list[str]]:

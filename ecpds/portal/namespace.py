@@ -47,7 +47,7 @@ class Namespace:
         destination = self._destination.get(path.segments[0])
         if destination is None:
             raise NotFound
-        return evolve(path, segments=(destination, *path.segments[1:]))
+        return path if destination == path.segments[0] else evolve(path, segments=(destination, *path.segments[1:]))
 
     def shown(self, destination: str, inside: str) -> str:
         """What the user calls a path of the Master's."""

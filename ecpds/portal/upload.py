@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -87,7 +87,7 @@ class Upload:
             raise
         self._record.size = entry.size
         self._record.end()
-        return evolve(entry, path=self._path)
+        return Entry(self._path, entry.mtime, entry.file, entry.replaced)
 
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._committing and not self._record.ended:
