@@ -39,6 +39,9 @@ A client that gives up may close its data connection properly first and end, or 
 GRACE_SHARE = 25
 """The grace is the upload's own time divided by this, so that small files do not wait."""
 
+SHORTEST = 0.001
+"""A grace below this is none: the reactor would sleep so long, which is half of a small file's time."""
+
 
 @frozen
 class Door:
@@ -246,8 +249,8 @@ class Interpreter:
         whole look at all sockets. An upload that began at `since` and took long can bear to wait a little more for it.
         With commands unread, what stands behind them can't be known.
         """
-        took = max(0.0, self.door.clock.seconds() - since)
-        await self.door.turn(min(took / GRACE_SHARE, GRACE))
+        grace = min((self.door.clock.seconds() - since) / GRACE_SHARE, GRACE)
+        await self.door.turn(grace if grace >= SHORTEST else 0.0)
         await self.door.turn()
         if data.aborted or self.gone or self._wire.backlogged:
             raise ConnectionLost("the end of the control connection, or ABOR, came before the end of the transfer")

@@ -5,7 +5,8 @@ returns when the kernel has the caller's bytes, so the caller is held back as th
 its share (`turns`) before it lets the reactor turn to the others.
 
 Ending: `finish` says the end (close_notify under TLS), then sends FIN, and goes on reading and discarding for a short while:
-a socket closed with unread bytes sends RST, and the peer's kernel may then throw away what it had received from us.
+a socket closed with unread bytes sends RST, and the peer's kernel may then throw away what it had received from us. Where a
+plain peer was read to its end nothing is unread, so that is closed at once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from types import TracebackType
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadWriteDescriptor
 from twisted.logger import Logger
@@ -58,7 +59,7 @@ class Surroundings:
     limits: Limits
     pool: BufferPool
     pages: Pages
-    turns: Turns = field(factory=Turns)
+    turns: Turns = field(default=Factory(lambda self: Turns(self.reactor), takes_self=True))
 
 
 class State(Enum):
@@ -72,15 +73,22 @@ class State(Enum):
 class Activity:
     """Reading or writing: what it waits for, if it waits, and what it may still move in this turn."""
 
-    __slots__ = ("busy", "need", "patience", "room", "share", "waiter", "watch")
+    __slots__ = ("busy", "need", "patience", "ready", "room", "share", "waiter", "watch")
 
     def __init__(self, share: int) -> None:
-        self.busy = False
+        self.busy = self.ready = False
         self.patience = 0.0
         self.need: Need | None = None
         self.waiter: Deferred[None] | None = None
         self.watch: IWatch | None = None
         self.room = self.share = share
+
+    def go_on(self) -> None:
+        """Wake who waits; it may have given up since the socket was ready."""
+        self.ready = False
+        waiter, self.waiter, self.need = self.waiter, None, None
+        if waiter is not None:
+            waiter.callback(None)
 
     def renew(self, share: int) -> int:
         """A turn begins with this share; how much was moved in the one before."""
@@ -136,6 +144,7 @@ class Channel:
         self._link = link
         self._closed = closed
         self._state = State.OPEN
+        self._read_out = False
         self._reading = Activity(around.turns.share)
         self._writing = Activity(around.turns.share)
         self._linger_left = LINGER_BYTES
@@ -165,11 +174,12 @@ class Channel:
             await self.handshake()
         with Use(self, self._reading, writing=False) as activity:
             while True:
-                if activity.room <= 0:
+                if activity.room <= 0 or self._around.turns.over:
                     await self._take_turns(activity, Need.READABLE)
                 count = self._live.receive(view[: activity.room])
                 if not isinstance(count, Need):
                     activity.room -= count
+                    self._read_out = count == 0 and len(view) > 0
                     return count
                 await self._wait(activity, count)
 
@@ -179,7 +189,7 @@ class Channel:
         with Use(self, self._writing, writing=True) as activity, memoryview(data).cast("B") as whole:
             done = 0
             while done < len(whole):
-                if activity.room <= 0:
+                if activity.room <= 0 or self._around.turns.over:
                     await self._take_turns(activity, Need.WRITABLE)
                 with whole[done : done + activity.room] as piece:
                     count = self._live.send(piece)
@@ -192,7 +202,7 @@ class Channel:
         with Use(self, self._writing, writing=True) as activity:
             done = 0
             while done < length:
-                if activity.room <= 0:
+                if activity.room <= 0 or self._around.turns.over:
                     await self._take_turns(activity, Need.WRITABLE)
                 count = await send(fd, offset + done, min(length - done, activity.room))
                 done += await self._note(activity, count)
@@ -204,7 +214,10 @@ class Channel:
         with Use(self, self._writing, writing=True) as activity:
             while (need := self._live.say_end()) is not None:
                 await self._wait(activity, need)
-            self._linger()
+            if self._read_out and not self.secure:
+                self._close()
+            else:
+                self._linger()
 
     def abort(self) -> None:
         if self._state is State.OPEN:
@@ -248,7 +261,7 @@ class Channel:
     # Waiting
 
     async def _take_turns(self, activity: Activity, need: Need) -> None:
-        """Its share of this turn is used up: go on in another."""
+        """Its share of this turn is used up, or the time of all: go on in another."""
         if need is Need.READABLE and self._live.pending():
             await self._pause()
             self._begin_turn(activity)
@@ -305,12 +318,12 @@ class Channel:
             self._fail(Stalled(), activity)
 
     def _ready(self, need: Need) -> bool:
-        """Wake who waits for this; whether somebody still, or again, does."""
+        """Let go on who waits for this, when it is its turn; whether somebody still, or again, waits."""
         activities = (self._reading, self._writing)
         for activity in activities:
-            if activity.need is need and activity.waiter is not None:
-                waiter, activity.waiter, activity.need = activity.waiter, None, None
-                waiter.callback(None)
+            if activity.need is need and not activity.ready:
+                activity.ready = True
+                self._around.turns.go_on(activity.go_on)
         return any(activity.need is need for activity in activities)
 
     # Ending

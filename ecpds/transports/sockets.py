@@ -43,8 +43,9 @@ def bind(address: str, port: int, backlog: int, shared: bool = False) -> socket.
 
     `shared`: other processes of the same user may listen on it too, and the kernel spreads connections over them.
     """
-    family, kind, _, _, name = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
-    sock = socket.socket(family, kind)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    socket.inet_pton(family, address.partition("%")[0])  # a name would be looked up, and that waits
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,7 +53,7 @@ def bind(address: str, port: int, backlog: int, shared: bool = False) -> socket.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(name)
+        sock.bind((address, port))
         sock.listen(backlog)
     except OSError:
         sock.close()

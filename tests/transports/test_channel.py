@@ -216,6 +216,14 @@ class Both:
         self.finish(there.finish())
         self.reactor.until(lambda: here in self.gone)
 
+    def test_who_was_read_to_the_end_is_not_lingered_for(self: Any) -> None:
+        here, there = self.channels()
+        self.finish(there.finish())
+        self.assertEqual(self.finish(self.read_all(here)), b"")
+        self.finish(here.finish())
+        self.assertIn(here, self.gone)
+        self.assertNotIn(here, self.reactor.removeAll())
+
     def test_lingering_is_bounded_in_time(self: Any) -> None:
         here, _ = self.channels()
         self.finish(here.finish())
