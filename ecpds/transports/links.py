@@ -7,6 +7,10 @@ memory, since `recv_into` allocates and copies; and whether a session was resume
 SSL_write is told to take all it is given (no SSL_MODE_ENABLE_PARTIAL_WRITE), or it returns after every record of 16 KiB.
 The price: a write that had to wait must be repeated with the same bytes, at any address
 (SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, which pyOpenSSL sets).
+
+A server's last words in a TLS 1.3 handshake are session tickets, and no client waits for them. One that only uploads, and ends
+by closing, may be gone when they come (lftp is): its kernel answers them with RST, and throws away what it had not sent us yet.
+So where a peer ends by closing, the kernel keeps the tickets (TCP_CORK, for 0.2 s at most) until we have something to say.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
@@ -144,6 +149,9 @@ class TlsLink:
     ) -> None:
         self.established = False
         self._ragged_eof_ok = ragged_eof_ok
+        self._socket = sock
+        self._holds_tickets = server_side and not ragged_eof_ok and sock.family != socket.AF_UNIX
+        self._corked = False
         self._end: int | ConnectionLost | None = None
         self._connection = SSL.Connection(context, sock)
         self._ssl = self._connection._ssl
@@ -162,8 +170,13 @@ class TlsLink:
         try:
             self._connection.do_handshake()
         except SSL.Error as error:
+            self._uncork()
+            if self._holds_tickets:
+                self._cork(True)
             return _need(error)
         self.established = True
+        if self._connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+            self._uncork()  # the handshake ends with a word of ours
         return None
 
     def receive(self, view: memoryview) -> int | Need:
@@ -187,6 +200,8 @@ class TlsLink:
             return self._connection.send(data)
         except SSL.Error as error:
             return _need(error)
+        finally:
+            self._uncork()
 
     def send_span(self, fd: int, offset: int, length: int) -> int | Need:
         raise NotImplementedError("TLS sends from memory")
@@ -208,7 +223,19 @@ class TlsLink:
             self._connection.shutdown()
         except SSL.Error as error:
             return _need(error)
+        finally:
+            self._uncork()
         return None
+
+    def _uncork(self) -> None:
+        if self._corked:
+            self._cork(False)
+
+    def _cork(self, on: bool) -> None:
+        """Whether the kernel keeps what is less than a packet. A peer that is gone is found out by who reads or writes."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
+        self._corked = on
 
     def _stopped(self, result: int, done: int) -> int | Need:
         """SSL_read gave nothing more. OpenSSL says why once, so what follows `done` bytes is kept for the next call."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReadWriteDescriptor
 from zope.interface.verify import verifyObject
@@ -18,7 +19,8 @@ from ecpds.interfaces import IChannel
 from ecpds.transports import channel as channel_module
 from ecpds.transports import turns
 from ecpds.transports.channel import LINGER_BYTES, LINGER_TIME
-from tests.transports.pump import ChannelCase
+from ecpds.transports.making import make_channel
+from tests.transports.pump import ChannelCase, server_context
 
 CONTENT = os.urandom(1_300_007)
 
@@ -407,3 +409,43 @@ class AnyPieces(ChannelCase):
         self.tls = tls
         self.setUp()
         self.check(writes, read)
+
+
+class HastyTests(ChannelCase):
+    """An upload whose client has closed when the server's last word of the handshake comes."""
+
+    tls = True
+
+    def test_nothing_is_lost(self) -> None:
+        """Its tickets, sent then, would be answered with RST, and what the client's kernel still holds would not come."""
+        data = os.urandom(50_000)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            theirs = socket.create_connection(listening.getsockname())
+            ours, _ = listening.accept()
+        theirs.setblocking(False)
+        ours.setblocking(False)
+        channel = make_channel(self.around, ours, "127.0.0.1", server_context(), closed=self.gone.append)
+        reading = self.begin(self.read_all(channel))
+        client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), theirs)
+        client.set_connect_state()
+        self.assertRaises(SSL.WantReadError, client.do_handshake)
+        while not agreed(client):
+            self.reactor.turn()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * len(data))
+        sent = 0
+        while sent < len(data):
+            sent += client.send(data[sent:])
+        client.shutdown()
+        theirs.close()
+        self.assertEqual(self.finish(reading), data)
+        channel.abort()
+
+
+def agreed(client: SSL.Connection) -> bool:
+    """Go on with the handshake; whether the client's part is done."""
+    try:
+        client.do_handshake()
+    except SSL.WantReadError:
+        return False
+    return True
