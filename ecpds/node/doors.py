@@ -137,7 +137,8 @@ class Doors:
 
     def _make_ssh(self) -> SshDoor:
         means, config = self._means, self._means.config
-        ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, means.around.pages.scatter, means.pool)
+        scatter = means.around.pages.scatter
+        ways = SftpMeans(config.limits, SystemRandom(), means.reactor.seconds, scatter, means.pool, means.threads)
         authorities, revoked = (
             config.path(name) if name else None for name in (config.ssh.trusted_user_ca_keys, config.ssh.revoked_keys)
         )

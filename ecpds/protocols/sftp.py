@@ -12,18 +12,18 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ecpds.errors import ConnectionLost, InvalidRequest, NotSupported, Refusal, TooManyConnections
-from ecpds.interfaces import IFileSystem
+from ecpds.errors import ConnectionLost, InvalidRequest, NotFound, NotSupported, Refusal, TooManyConnections
+from ecpds.interfaces import IFileSystem, IThreads
 from ecpds.limits import Limits
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
-from ecpds.protocols.sftp_answers import Answering, Scatter
+from ecpds.protocols.sftp_answers import Answering, OneAtATime, Scatter
 from ecpds.protocols.sftp_extensions import Extensions
-from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, open_file
+from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, kept_part, open_file
 from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, Code, Open, Type, read_attributes
 from ecpds.protocols.sftp_reader import BadFrame, PacketReader
 from ecpds.ssh.fields import Fields, Malformed
@@ -42,6 +42,7 @@ class SftpMeans:
     now: Callable[[], float]
     scatter: Scatter
     pool: Pool
+    threads: IThreads
 
 
 def _left(failure: Failure) -> None:
@@ -61,7 +62,7 @@ class SftpSession:
         self._handles: dict[bytes, Handle] = {}
         self._closing: list[Writing] = []
         self._settling: Deferred[None] | None = None
-        self._speaking = DeferredLock()
+        self._speaking = OneAtATime()
         self._requests: dict[int, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             Type.OPEN: self._open,
             Type.CLOSE: self._close,
@@ -78,7 +79,7 @@ class SftpSession:
             Type.RMDIR: self._rmdir,
             Type.REALPATH: self._realpath,
             Type.RENAME: self._rename,
-            Type.EXTENDED: Extensions(files, means.limits, self._handle).answer,
+            Type.EXTENDED: Extensions(files, means.limits, means.threads, self._handle).answer,
         }
 
     async def run(self) -> int:
@@ -253,14 +254,19 @@ class SftpSession:
     # Attributes
 
     async def _stat(self, request: bytes, fields: Fields) -> bytes:
-        """What this session writes is seen by it alone, where there is nothing else of that name: sshfs asks for it."""
+        """What this session writes is seen by it alone, where there is nothing else of that name: sshfs asks for it.
+
+        What is kept of a broken upload its user sees, by its name and in no list.
+        """
         path = resolve("/", packets.path(fields))
         found = await self._files.find(path)
         if found is None:
             for handle in self._handles.values():
                 if isinstance(handle, Writing) and handle.path == path:
                     return packets.attrs(request, handle.entry)
-            found = await self._files.stat(path)
+            found = await kept_part(self._files, path)
+        if found is None:
+            raise NotFound
         return packets.attrs(request, found)
 
     async def _fstat(self, request: bytes, fields: Fields) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ecpds.interfaces import IByteSink
@@ -15,6 +17,28 @@ BULK = 16384
 
 Scatter = Callable[[int, int, Sequence[memoryview]], Awaitable[None]]
 """Fills buffers from an open file (descriptor, offset, buffers) without holding the reactor."""
+
+
+class OneAtATime:
+    """A lock in the order of who asks, which costs next to nothing where nobody else does."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: deque[Deferred[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        if self._taken:
+            turn: Deferred[None] = Deferred()
+            self._waiting.append(turn)
+            await turn
+        self._taken = True
+
+    async def __aexit__(self, *failure: object) -> None:
+        """Whose turn it is goes on before this returns; nobody comes between."""
+        if self._waiting:
+            self._waiting.popleft().callback(None)
+        else:
+            self._taken = False
 
 
 @implementer(IByteSink)

@@ -6,12 +6,12 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from ecpds.errors import InvalidRequest, NotSupported
-from ecpds.interfaces import IFileSystem
+from ecpds.interfaces import IFileSystem, IThreads
 from ecpds.limits import Limits
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_digests import check_file
-from ecpds.protocols.sftp_files import Handle, Reading
+from ecpds.protocols.sftp_files import Handle, Reading, Writing
 from ecpds.protocols.sftp_packets import LARGEST_DATA, LARGEST_PACKET, Code
 from ecpds.ssh.fields import Fields
 
@@ -22,9 +22,10 @@ MOST_OWNERS = 1000
 class Extensions:
     """Answers the extended requests of one session. `handle` takes a handle off the fields: what it stands for."""
 
-    def __init__(self, files: IFileSystem, limits: Limits, handle: Callable[[Fields], Handle]) -> None:
+    def __init__(self, files: IFileSystem, limits: Limits, threads: IThreads, handle: Callable[[Fields], Handle]) -> None:
         self._files = files
         self._limits = limits
+        self._threads = threads
         self._handle = handle
         self._requests: dict[bytes, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             b"posix-rename@openssh.com": self._posix_rename,
@@ -35,6 +36,7 @@ class Extensions:
             b"expand-path@openssh.com": self._expand_path,
             b"home-directory": self._home,
             b"users-groups-by-id@openssh.com": self._owners,
+            b"copy-data": self._copy_data,
             b"check-file": self._check_handle,
             b"check-file-handle": self._check_handle,
             b"check-file-name": self._check_name,
@@ -87,6 +89,20 @@ class Extensions:
         if len(users) + len(groups) > MOST_OWNERS * 4:
             raise InvalidRequest(f"more than {MOST_OWNERS} users and groups")
         return packets.extended(request, *(packets.string(name * (len(each) // 4)) for each in (users, groups)))
+
+    async def _copy_data(self, request: bytes, fields: Fields) -> bytes:
+        """draft-ietf-secsh-filexfer-extensions-00, section 7: from a stored file to one that is written; a length of 0 is
+        all that is left. The answer comes when the bytes are there, and nothing else is served meanwhile."""
+        source, start, length = self._handle(fields), packets.offset(fields), packets.offset(fields)
+        target, place = self._handle(fields), packets.offset(fields)
+        fields.end()
+        if not (isinstance(source, Reading) and isinstance(target, Writing)):
+            raise NotSupported("a copy is from a file that is read to one that is written")
+        left = max(source.entry.size - start, 0)
+        if length > left:
+            raise InvalidRequest(f"{left} bytes are left, and {length} were to be copied")
+        await target.copy(place, source.source(start, length or left, self._threads), length or left)
+        return packets.status(request, Code.OK)
 
     async def _check_handle(self, request: bytes, fields: Fields) -> bytes:
         handle = self._handle(fields)

@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotSupported, Refusal
-from ecpds.interfaces import IByteSink, IByteSource, IDownload, IFileSystem, IUpload
+from ecpds.interfaces import IByteSink, IByteSource, IDownload, IFileSystem, IThreads, IUpload
 from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
+from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.sftp_packets import Open
 from ecpds.protocols.sftp_reader import PacketReader
+from ecpds.wire.ranges import Span
 
 REORDER = 1 << 20
 """Bytes that may be written ahead of what is missing."""
+
+SHY = 1
+"""Bytes less than are kept of a file that STAT tells its user: a part that lacks only its CLOSE would look like the whole."""
 
 NAMES = 100
 """Entries in one answer to READDIR."""
@@ -53,6 +58,10 @@ class Reading:
     async def read(self, sink: IByteSink, offset: int, length: int) -> None:
         """Hand `length` bytes from `offset` on to `sink`; the file has as many."""
         await self._download.send(sink, offset, length)
+
+    def source(self, offset: int, length: int, threads: IThreads) -> FromDownload:
+        """`length` bytes from `offset`, of which there are as many, to be written elsewhere."""
+        return FromDownload(self._download, Span(offset, length), threads)
 
     async def close(self) -> None:
         self._download.close()
@@ -93,7 +102,8 @@ class Writing:
     """A file that is written.
 
     `replaces` is the size of the file that is there, where it was opened without TRUNC: to write less than that and not
-    say so would leave the rest of the old file, which can't be. `upload` is None until it is known where it begins.
+    say so would leave the rest of the old file, which can't be. `upload` is None until it is known where it begins. Who
+    goes on from the size that STAT told sends a byte again that is kept; also with APPEND, for OpenSSH's `reput` does both.
     """
 
     def __init__(
@@ -104,6 +114,7 @@ class Writing:
         self._files = files
         self._upload = upload
         self._kept = position
+        self._told = position - SHY if position > SHY else None
         self._position = position if upload is not None else 0
         self._replaces = replaces
         self._announced: int | None = None
@@ -129,10 +140,26 @@ class Writing:
             self._failure = failure
             raise
 
+    async def copy(self, offset: int, source: IByteSource, size: int) -> None:
+        """Write `size` bytes of a stored file, in their order. What fails here fails the close too."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            upload = self._upload or await self._begin(offset)
+            if offset != self._position or self._ahead:
+                raise NotSupported(f"a copy begins behind what was written, at byte {self._position}")
+            await self._take(upload, source, size)
+        except Refusal as failure:
+            self._failure = failure
+            raise
+
     async def _write(self, offset: int, body: PacketReader) -> None:
         upload = self._upload
         if upload is None:
             upload = await self._begin(offset)
+        if offset == self._told and body.left:
+            offset += await body.read_into(memoryview(bytearray(SHY)))
+        self._told = None
         if self._appends:
             offset = self._position
         if offset > self._position:
@@ -150,8 +177,8 @@ class Writing:
         """The first write says whether the file is replaced, or gone on with."""
         if offset == 0:
             self._upload = await self._files.open_write(self.path)
-        elif offset == self._kept:
-            self._upload, self._position = await self._files.resume_write(self.path, offset), offset
+        elif offset in (self._told, self._kept):
+            self._upload, self._position = await self._files.resume_write(self.path, self._kept), self._kept
             self._replaces = None
         else:
             raise NotSupported(f"a file is written from its beginning, or from byte {self._kept} on, of which are kept")
@@ -223,6 +250,12 @@ async def open_file(files: IFileSystem, path: str, flags: Open) -> Reading | Wri
     if flags & (Open.APPEND | Open.CREAT | Open.TRUNC | Open.EXCL) or not flags & Open.READ:
         raise InvalidRequest("a file is opened to read, or to write")
     return Reading(path, await files.open_read(path))
+
+
+async def kept_part(files: IFileSystem, path: str) -> Entry | None:
+    """What is kept of a file that is not there, for who may go on with it; clients that resume ask so. None: nothing is."""
+    size = await files.kept(path) if files.identity.may("put") else 0
+    return Entry(path, 0.0, DataFile(0, size - SHY, 0.0, 0.0)) if size > SHY else None
 
 
 async def _open_writing(files: IFileSystem, path: str, flags: Open) -> Writing:

@@ -54,6 +54,7 @@ EXTENSIONS: Mapping[str, str] = {
     "expand-path@openssh.com": "1",
     "home-directory": "1",
     "users-groups-by-id@openssh.com": "1",
+    "copy-data": "1",
     "check-file": "",
 }
 """What is said in VERSION, each with its own version."""

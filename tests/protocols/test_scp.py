@@ -19,6 +19,7 @@ from ecpds.transports.buffers import BufferPool
 from tests.doubles.portal import MemoryPortal, make_identity
 from tests.doubles.streams import MemoryStream
 from tests.protocols.test_sftp import never
+from tests.ssh.support import AT_ONCE
 
 
 class Lines(SynchronousTestCase):
@@ -60,7 +61,7 @@ class ScpCase(SynchronousTestCase):
     def run_scp(self, *words: str) -> None:
         files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("scp", "192.0.2.7"))))
         self.stream = MemoryStream()
-        means = SftpMeans(Limits(listing_page=2), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20))
+        means = SftpMeans(Limits(listing_page=2), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20), AT_ONCE)
         self.status = Deferred.fromCoroutine(copy(files, self.stream, words, means))
 
     def say(self, data: bytes) -> bytes:

@@ -21,6 +21,7 @@ from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_
 from ecpds.transports.buffers import BufferPool
 from tests.doubles.portal import MemoryPortal, make_identity
 from tests.doubles.streams import MemoryStream
+from tests.ssh.support import AT_ONCE
 
 CREATE = Open.WRITE | Open.CREAT | Open.TRUNC
 STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 101, 102, 103, 104, 105, 201
@@ -58,7 +59,7 @@ class SftpTestCase(SynchronousTestCase):
     def open_session(self) -> None:
         files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))))
         self.wires = MemoryStream()
-        means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20))
+        means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20), AT_ONCE)
         self.status = Deferred.fromCoroutine(SftpSession(files, self.wires, means).run())
 
     def ask(self, type: int, body: bytes = b"", number: bool = True) -> list[tuple[int, bytes]]:
@@ -192,11 +193,80 @@ class Writes(SftpTestCase):
             else:
                 self.assertEqual(self.successResultOf(self.status), 0)
 
+    def test_what_is_kept_is_seen_by_name_and_gone_on_with(self) -> None:
+        """The size that is told lacks a byte, so that nobody takes it for the whole; that byte may come again."""
+        anew, append = Open.WRITE | Open.CREAT, Open.WRITE | Open.CREAT | Open.APPEND
+        for flags, offset, data, code in (
+            (anew, 3, b"f more", Code.OK),
+            (anew, 4, b" more", Code.OK),
+            (anew, 2, b"lf more", Code.OP_UNSUPPORTED),
+            (append, 3, b"f more", Code.OK),
+            (append, 4, b" more", Code.OK),
+            (append, 0, b" more", Code.OK),
+        ):
+            self.begin()
+            self.write(self.open("/demo/a", CREATE), 0, b"half")
+            self.wires.ended = self.wires.lost = True
+            self.wires.arrive()
+            self.failureResultOf(self.status, ConnectionLost)
+            self.open_session()
+            self.ask(Type.INIT, struct.pack(">L", 3), number=False)
+            kind, body = self.one(Type.STAT, string(b"/demo/a"))
+            self.assertEqual((kind, struct.unpack(">LQ", body[:12])[1]), (ATTRS, 3))
+            _, folder = self.one(Type.OPENDIR, string(b"/demo"))
+            self.assertEqual(self.code(Type.READDIR, folder), Code.EOF)
+            self.assertEqual(self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", Open.READ), NO_ATTRIBUTES), 2)
+            handle = self.open("/demo/a", flags)
+            self.assertEqual(self.write(handle, offset, data[:3]), code)
+            self.write(handle, offset + 3, data[3:])
+            self.code(Type.CLOSE, handle)
+            self.assertEqual(self.content("demo/a"), b"half more" if code == Code.OK else None)
+
     def test_exclusive(self) -> None:
         self.tree.put("/demo/a", b"old")
         self.assertEqual(
             self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE | Open.EXCL), NO_ATTRIBUTES), Code.FAILURE
         )
+
+
+class Copies(SftpTestCase):
+    """copy-data, as the command `cp` of OpenSSH's sftp asks for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tree.put("/demo/a", b"hello world")
+        self.source, self.target = self.open("/demo/a", Open.READ), self.open("/demo/b", CREATE)
+
+    def copy(self, start: int, length: int, place: int, target: bytes | None = None) -> int:
+        parts = (self.source, struct.pack(">2Q", start, length), target or self.target, struct.pack(">Q", place))
+        return self.code(Type.EXTENDED, string(b"copy-data"), *parts)
+
+    def test_a_whole_file(self) -> None:
+        self.assertEqual(self.copy(0, 0, 0), Code.OK)
+        self.assertIsNone(self.content("demo/b"))
+        self.assertEqual(self.code(Type.CLOSE, self.target), Code.OK)
+        self.assertEqual(self.content("demo/b"), b"hello world")
+
+    def test_parts_between_what_is_written(self) -> None:
+        self.assertEqual(self.copy(6, 5, 0), Code.OK)
+        self.assertEqual(self.write(self.target, 5, b", "), Code.OK)
+        self.assertEqual(self.copy(0, 5, 7), Code.OK)
+        self.assertEqual(self.copy(11, 0, 12), Code.OK)
+        self.code(Type.CLOSE, self.target)
+        self.assertEqual(self.content("demo/b"), b"world, hello")
+
+    def test_more_than_there_is(self) -> None:
+        for start, length in ((0, 12), (11, 1), (1 << 63, 1)):
+            self.assertEqual(self.copy(start, length, 0), Code.BAD_MESSAGE)
+
+    def test_out_of_order_nothing_is_published(self) -> None:
+        self.assertEqual(self.copy(0, 5, 3), Code.OP_UNSUPPORTED)
+        self.assertEqual(self.code(Type.CLOSE, self.target), Code.OP_UNSUPPORTED)
+        self.assertIsNone(self.content("demo/b"))
+
+    def test_handles_of_another_kind(self) -> None:
+        self.assertEqual(self.copy(0, 0, 0, self.source), Code.OP_UNSUPPORTED)
+        self.assertEqual(self.copy(0, 0, 0, string(b"none")), Code.BAD_MESSAGE)
 
 
 class Reads(SftpTestCase):
@@ -245,6 +315,11 @@ class Names(SftpTestCase):
             self.assertEqual(self.code(type, string(b"/demo/a"), string(b"/demo/b")), Code.OP_UNSUPPORTED)
         for name in (b"hardlink@openssh.com", b"lsetstat@openssh.com", b"nonsense"):
             self.assertEqual(self.code(Type.EXTENDED, string(name), string(b"/demo/a")), Code.OP_UNSUPPORTED)
+
+    def test_a_look_at_what_is_not_there_is_no_refusal_on_record(self) -> None:
+        for type in (Type.STAT, Type.LSTAT):
+            self.assertEqual(self.code(type, string(b"/demo/none")), Code.NO_SUCH_FILE)
+        self.assertEqual(self.portal.sink.of("DEA"), [])
 
     def test_a_name_that_is_not_utf8(self) -> None:
         self.assertEqual(self.code(Type.STAT, string(b"/demo/\xff")), Code.FAILURE)

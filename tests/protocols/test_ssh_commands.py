@@ -18,6 +18,7 @@ from ecpds.transports.buffers import BufferPool
 from tests.doubles.portal import MemoryPortal, make_identity
 from tests.doubles.streams import MemoryStream
 from tests.protocols.test_sftp import never
+from tests.ssh.support import AT_ONCE
 
 
 class Commands(SynchronousTestCase):
@@ -29,7 +30,7 @@ class Commands(SynchronousTestCase):
         """The status, the output and the error output."""
         files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("ssh", "192.0.2.7"))))
         stream = MemoryStream()
-        means = SftpMeans(Limits(), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20))
+        means = SftpMeans(Limits(), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20), AT_ONCE)
         done = Deferred.fromCoroutine(run_command(files, stream, line, means))
         for piece in said:
             stream.arrive(piece)

@@ -333,6 +333,43 @@ class SshClients(RealTestCase):
         Sftp(self.node).get("cut", target)
         self.assertEqual(sha256(target), digest)
 
+    def test_uploads_go_on_with_reput_and_lftp(self) -> None:
+        """The size that STAT tells of what is kept never is the whole file's."""
+        self.need("lftp", "sshpass")
+        source, digest = self.random_file(MANY_SIZE)
+        clients: dict[str, Any] = {
+            "reput": lambda name: Sftp(self.node)(f'reput "{source}" "{remote(name)}"'),
+            "lftp": lambda name: LftpSftp(self.node)(f'put -c {source} -o "{name}"'),
+        }
+        for name, go_on in clients.items():
+            for part in (1_500_000, MANY_SIZE):
+                self.break_off(f"{name}-{part}", source.read_bytes()[:part])
+                go_on(f"{name}-{part}")
+                kept = self.node.json("file", "show", remote(f"{name}-{part}"))
+                self.assertEqual(kept["digests"]["sha256"], digest, (name, part))
+        records = self.node.json_lines("events", "--json", "--type", "INH")
+        sent = [record["BytesSent"] for record in records if any(f"{name}-" in json.dumps(record) for name in clients)]
+        self.assertLess(sum(sent), len(clients) * (2 * MANY_SIZE + 100), "nothing was sent twice")
+
+    def break_off(self, name: str, content: bytes) -> None:
+        """Put some of a file, and lose the connection before the handle is closed."""
+        with Paramiko(self.node).session() as session:
+            file = session.open(remote(name), "wb")
+            file.write(content)
+            file.flush()
+            session.stat("/")
+            session.sock.get_transport().sock.close()
+        until(lambda: self.node.json("status")["uploads"] == 0, "the end of the upload")
+
+    def test_a_copy_goes_from_file_to_file(self) -> None:
+        """copy-data: small files are held in memory, others are read where they lie."""
+        for size in (0, 1000, MANY_SIZE):
+            source, digest = self.random_file(size)
+            client = Sftp(self.node)
+            client.put(source, f"from-{size}")
+            client(f'cp "{remote(f"from-{size}")}" "{remote(f"to-{size}")}"')
+            self.assertEqual(self.node.json("file", "show", remote(f"to-{size}"))["digests"]["sha256"], digest, size)
+
     def test_the_room_there_is(self) -> None:
         """`df` of sftp, `about` of rclone by SFTP's words, and the command that it would run else."""
         self.need("sshpass", "rclone")
