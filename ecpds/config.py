@@ -115,7 +115,7 @@ class Ftp:
 
 @frozen
 class Ssh:
-    """The SSH door: SFTP and SCP. Files: authorities whose certificates log users in, and what of those and of keys is revoked."""
+    """The SSH door: SFTP and SCP. Files: authorities whose certificates log users in; what of those and of keys is revoked."""
 
     port: int = port_number(2222)
     trusted_user_ca_keys: str | None = None
