@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -23,6 +24,9 @@ from tests.real.harness import DESTINATION, LOGIN, ROOT, Node, environment
 
 ACCESS_KEY, SECRET = "AKBENCHBENCHBENCH123", "benchbenchbenchbenchbenchbenchbenchbench"
 OURS, OPAQUE, TWO, WEED, RCLONE, MOTO = "ecpds", "ecpds, opaque ETag", "ecpds x 2", "SeaweedFS", "rclone", "moto"
+GRPC = 10_000
+"""How far above a port of weed's the one for gRPC is."""
+
 ROLES = ["master", "mover", "s3"]
 DOORS: dict[str, dict[str, object]] = {"node": {"roles": ROLES}, "s3": {"port": 0, "plain_port": 0}}
 LIMITS = {"ticket_life": 1.0, "connections_per_address": 200}
@@ -103,7 +107,7 @@ def seaweedfs(folder: Path, sync: bool) -> Iterator[Server]:
     weed = program("weed")
     assert weed is not None
     names = ("master.port", "volume.port", "filer.port", "s3.port")
-    ports = {name: free_port() % 20_000 + 20_000 for name in names}
+    ports = {name: port_of_weed() for name in names}
     (folder / "data").mkdir(parents=True)
     keys = [{"accessKey": ACCESS_KEY, "secretKey": SECRET}]
     identities = {"identities": [{"name": "bench", "credentials": keys, "actions": ["Admin", "Read", "Write", "List"]}]}
@@ -112,6 +116,19 @@ def seaweedfs(folder: Path, sync: bool) -> Iterator[Server]:
     command += ["-ip=127.0.0.1", "-volume.max=0", "-master.volumeSizeLimitMB=2048", *(f"-{k}={v}" for k, v in ports.items())]
     with running("weed", quiet(command, folder), ports["s3.port"], _home(folder)) as meter:
         yield Server(WEED, (ports["s3.port"],), meter)
+
+
+def port_of_weed() -> int:
+    """A port that is free now, and so is the one for gRPC that weed opens with it."""
+    while True:
+        port = free_port() % 20_000 + 20_000
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + GRPC))
+            except OSError:
+                continue  # one of them is taken
+            return port
 
 
 @contextmanager
