@@ -31,22 +31,23 @@ class Wallet:
         self._threads = threads
         self._ask = ask
         self._file = file or Path(os.environ.get("NETRC") or Path.home() / ".netrc")
-        self._known: dict[tuple[str, str], Secret | None] = {}
+        self._known: dict[tuple[str, str, str], Secret | None] = {}
         self._door = DeferredLock()
 
     async def find(self, scheme: str, host: str, login: str, refused: int) -> Secret | None:
         """As `Credentials.find`. Anonymous FTP asks nobody unless the server has refused it."""
+        key = scheme, host, login  # what one service of a host refuses may be right for another
         await self._door.acquire()
         try:
-            if (host, login) in self._known and not refused:
-                return self._known[host, login]
+            if key in self._known and not refused:
+                return self._known[key]
             if not refused:
                 found: Secret | None = await self._threads.run(self._stored, host, login)
                 if found is not None or scheme in ("ftp", "ftps"):
-                    self._known[host, login] = found
+                    self._known[key] = found
                     return found
             found = await self._threads.run(self._ask, host, login) if self._ask is not None and refused < 2 else None
-            self._known[host, login] = found
+            self._known[key] = found
             return found
         finally:
             self._door.release()

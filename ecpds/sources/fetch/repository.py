@@ -2,11 +2,12 @@
 
 We send `POST BASE/api/v1/sources/resolve` with `{"urls": [...], "mechanisms": [...], "destination": LABEL}`, and get
 `{"resolutions": [{"url", "token", "destination", "candidates": [{"url", "mechanism", "options", "source_id", "source",
-"reason", "size", "digests"}, ...]}, ...]}`. Each report goes to `POST BASE/api/v1/sources/reports`, over a kept connection.
+"reason", "size", "digests"}, ...]}, ...]}`. Each report goes to `POST BASE/api/v1/sources/reports`, over kept connections.
 BASE is the URL without `/repository` at its end. An older repository (BDSS) knows neither: it is asked one URL at a time by
 its form, `POST BASE/transfers`, and told by `POST BASE/transfer_reports`.
 
-Reports wait in a bounded queue and are sent one call after the other; what can't be sent is dropped, and counted.
+Reports wait in a bounded queue and are sent a few at a time: each is answered when it is on the repository's disk, and what
+comes there together shares that. What can't be sent is dropped, and counted.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ BATCH = 500
 QUEUE = 10_000
 """Reports that may wait."""
 
+SENDERS = 8
+"""Reports that are under way at once."""
+
 PATIENCE = 30.0
 """Seconds for one answer."""
 
@@ -50,7 +54,7 @@ class HttpRepository:
         self._place = parse_url(base, ("http", "https"))
         self._old = False
         self._queue: deque[TransferReport] = deque()
-        self._sending = False
+        self._senders = 0
         self._rested: Deferred[None] | None = None
         self.dropped = 0
 
@@ -108,8 +112,8 @@ class HttpRepository:
             self.dropped += 1
             return
         self._queue.append(report)
-        if not self._sending:
-            self._sending = True
+        if self._senders < SENDERS:
+            self._senders += 1
             Deferred.fromCoroutine(self._send_all())
 
     async def _send_all(self) -> None:
@@ -121,9 +125,10 @@ class HttpRepository:
                     self.dropped += 1
                     self.log.debug("a report was not taken: {reason}", reason=refusal.sentence)
         finally:
-            self._sending = False
-            if self._rested is not None:
-                self._rested.callback(None)
+            self._senders -= 1
+            if not self._senders and self._rested is not None:
+                rested, self._rested = self._rested, None
+                rested.callback(None)
 
     async def _send(self, report: TransferReport) -> None:
         if self._old:
@@ -133,11 +138,11 @@ class HttpRepository:
 
     async def flush(self) -> None:
         """Until all reports are sent, or it has taken too long."""
-        if not self._sending:
+        if not self._senders:
             return
-        self._rested = Deferred()
+        rested = self._rested = Deferred()
         try:
-            await self._rested.addTimeout(PATIENCE, self._clock)
+            await rested.addTimeout(PATIENCE, self._clock)
         except TimeoutError:
             self.dropped += len(self._queue)
 
