@@ -16,12 +16,12 @@ from ecpds.master import access, users
 from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
-from ecpds.master.rights import Rights, names_of, of_visitors
+from ecpds.master.rights import names_of, of_visitors
 from ecpds.master.signing import SigningKeys
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import ANYBODY, VISITOR, AccessKey, Destination, Identity, Origin
-from ecpds.options import path_allowed
+from ecpds.options import MAKES_BUCKETS, path_allowed
 
 EXCLUDED = "portal.excludeProtocols"
 NOTE = "portal.updateLastLoginInformation"
@@ -196,12 +196,15 @@ class Accounts:
     def _identity(self, account: Account, stored: StoredKey | None = None, credential: str = "") -> Identity:
         """Raises `NotPermitted` where the account can't be used."""
         rights = account.rights if stored is None else account.rights.limited(stored.key)
-        _check_usable(account, rights)
+        held = rights.permissions
+        if not rights.by_destination and _makes_own(account, stored):
+            held = frozenset(account.permissions)
+        _check_usable(account, bool(rights.by_destination or held), held)
         destinations = tuple(rights.by_destination)
         return Identity(
             account.id,
             account.login,
-            rights.permissions,
+            held,
             destinations,
             rights.options,
             account.comment,
@@ -290,10 +293,16 @@ def check_door(identity: Identity, origin: Origin) -> None:
         raise NotPermitted(f"Not by {origin.protocol}")
 
 
-def _check_usable(account: Account, rights: Rights) -> None:
+def _makes_own(account: Account, stored: StoredKey | None) -> bool:
+    """Whether a user without destinations may come in to make one: it has none at first, and none when its last is removed."""
+    whole = stored is None or (stored.key.permissions is None and stored.key.destinations is None)
+    return whole and not account.rights.by_destination and account.rights.options.get(MAKES_BUCKETS) == "true"
+
+
+def _check_usable(account: Account, somewhere: bool, held: frozenset[str]) -> None:
     if not account.enabled:
         raise NotPermitted("Disabled")
-    if not rights.by_destination:
+    if not somewhere:
         raise NotPermitted("No associated Destinations")
-    if not rights.permissions:
+    if not held:
         raise NotPermitted("No associated Permissions")

@@ -128,6 +128,8 @@ class S3Door:
         origin = Origin("s3", request.peer, self._node)
         files: IFileSystem | None = None
         try:
+            if request.method == "OPTIONS":
+                raise preflight(request)
             query = parse_query(request.query)
             bucket, key = self._address(request)
             signed = signed_by(request.headers, query)
@@ -274,6 +276,13 @@ def decoded_path(raw: str) -> str:
         raise S3Error("InvalidURI", 400, "Couldn't parse the specified URI.") from None
 
 
+def preflight(request: Request) -> S3Error:
+    """What a browser is told that asks, unsigned, what it may (Fetch standard, "CORS-preflight fetch"): no bucket has rules."""
+    if request.headers.get("origin") is None or request.headers.get("access-control-request-method") is None:
+        return S3Error("BadRequest", 400, "Insufficient information. Origin and Access-Control-Request-Method are needed.")
+    return S3Error("AccessForbidden", 403, "CORSResponse: CORS is not enabled for this bucket.")
+
+
 def chosen(asked: _Asked) -> Verb:
     """What answers a request. Raises `S3Error`."""
     method, request = asked.request.method, asked.request
@@ -288,6 +297,8 @@ def chosen(asked: _Asked) -> Verb:
     if not asked.key:
         if method == "GET" and what in s3_buckets.SETTINGS:
             return partial(s3_buckets.read_setting, name=what)
+        if method == "DELETE" and what in s3_buckets.ABSENT:
+            return s3_buckets.delete_setting
         return _listed(BUCKET, method, what)
     if method == "PUT" and request.headers.get(s3_write.SOURCE) is not None:
         what = f"{what} copy".strip()

@@ -63,6 +63,11 @@ async def _acl_of_bucket(call: Call) -> str:
     return (await call.objects.bucket(call.bucket)).get(BUCKET_ACL, PRIVATE)
 
 
+async def is_public(call: Call) -> bool:
+    """Whether others than its users may use a bucket."""
+    return await _acl_of_bucket(call) != PRIVATE
+
+
 async def put_bucket_acl(call: Call) -> Response:
     """Answer PutBucketAcl, by canned ACLs."""
     acl = canned(call)

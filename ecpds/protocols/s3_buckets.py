@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
-from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted, Refusal
+from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted
 from ecpds.http.message import Response
+from ecpds.model import VISITOR
 from ecpds.options import BUCKET_ACL
 from ecpds.protocols import s3_acl
 from ecpds.protocols.s3_call import Call, xml_response
@@ -22,7 +23,6 @@ NAME = re.compile(r"(?!.*(?:\.\.|\.-|-\.))(?![0-9]+(?:\.[0-9]+){3}$)[a-z0-9][a-z
 
 ABSENT: dict[str, tuple[str, str]] = {
     "policy": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
-    "policyStatus": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
     "cors": ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
     "lifecycle": ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
     "encryption": ("ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"),
@@ -43,7 +43,8 @@ EMPTY: dict[str, tuple[str, list[Node]]] = {
 }
 """Settings that are as they always are."""
 
-SETTINGS = frozenset((*ABSENT, *EMPTY, "location"))
+POLICY_STATUS = "policyStatus"
+SETTINGS = frozenset((*ABSENT, *EMPTY, POLICY_STATUS, "location"))
 
 
 async def exists(call: Call) -> None:
@@ -71,35 +72,55 @@ async def read_setting(call: Call, name: str) -> Response:
         raise S3Error(code, 404, sentence)
     if name in EMPTY:
         return xml_response(*EMPTY[name])
+    if name == POLICY_STATUS:
+        return xml_response("PolicyStatus", [("IsPublic", await s3_acl.is_public(call))])
     # us-east-1 is spelt as nothing; a destination is in no region, so it is in the one that was signed for.
     region = call.signed.scope.region
     return Response(200, [s3xml.TYPE], s3xml.text_document("LocationConstraint", "" if region == "us-east-1" else region))
 
 
+async def delete_setting(call: Call) -> Response:
+    """Answer DELETE of a setting that no bucket has: it is not there, which is what was asked for."""
+    await exists(call)
+    if call.files.identity.user_id == VISITOR:
+        raise NotPermitted
+    return Response(204)
+
+
 async def create_bucket(call: Call) -> Response:
-    """Answer CreateBucket, for users who may make destinations; others are told what is there already, too."""
+    """Answer CreateBucket, for users who may make destinations.
+
+    A user's own bucket, as it is, may be made again, also by who makes no others: it is what was asked for.
+    """
+    if call.files.identity.user_id == VISITOR:
+        raise NotPermitted
     acl = s3_acl.canned(call) or s3_acl.PRIVATE
-    if not NAME.fullmatch(call.bucket) and await call.files.find(f"/{call.bucket}") is None:
+    made = Response(200, [("Location", f"/{call.bucket}")])
+    if await _is_made(call, acl):
+        return made
+    if not NAME.fullmatch(call.bucket):
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.")
     try:
         await call.objects.create_bucket(call.bucket, {} if acl == s3_acl.PRIVATE else {BUCKET_ACL: acl})
     except InvalidName as refusal:
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.") from refusal
-    except (AlreadyExists, NotPermitted) as refusal:
-        await _refuse_existing(call, acl, refusal)
-        raise
-    return Response(200, [("Location", f"/{call.bucket}")])
+    except AlreadyExists as refusal:
+        if not await _is_made(call, acl):
+            raise _in_the_way() from refusal
+    return made
 
 
-async def _refuse_existing(call: Call, acl: str, refusal: Refusal) -> None:
-    """The user's own bucket, as it is, has been made already; any other is in the way."""
-    own = await call.files.find(f"/{call.bucket}") is not None
-    if own and (await call.objects.bucket(call.bucket)).get(BUCKET_ACL, s3_acl.PRIVATE) == acl:
-        raise S3Error(
-            "BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded."
-        ) from refusal
-    if own or isinstance(refusal, AlreadyExists):
-        raise S3Error("BucketAlreadyExists", 409, "The requested bucket name is not available.") from refusal
+async def _is_made(call: Call, acl: str) -> bool:
+    """Whether it is the user's own bucket, as it is. Raises `S3Error` for one that is open to others than asked for."""
+    if await call.files.find(f"/{call.bucket}") is None:
+        return False
+    if (await call.objects.bucket(call.bucket)).get(BUCKET_ACL, s3_acl.PRIVATE) != acl:
+        raise _in_the_way()
+    return True
+
+
+def _in_the_way() -> S3Error:
+    return S3Error("BucketAlreadyExists", 409, "The requested bucket name is not available.")
 
 
 async def delete_bucket(call: Call) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import frozen
 
-from ecpds.http.message import Request, Response
+from ecpds.http.message import Headers, Request, Response
 from ecpds.interfaces import IByteSource, IFileSystem, IObjects, IThreads
 from ecpds.limits import Limits
 from ecpds.protocols.s3_body import AwsChunkedBody, whole
@@ -75,19 +75,23 @@ class Body:
         try:
             return {self.asked.algorithm: checksums.decoded(self.asked.algorithm, text)}
         except ValueError as error:
-            raise S3Error("InvalidRequest", 400, str(error)) from None
+            raise _bad_checksum(error) from None
 
 
-def body_of(call: Call) -> Body:
-    """The body that a request announces. Raises `S3Error`."""
+def _bad_checksum(error: ValueError) -> S3Error:
+    return S3Error("BadDigest" if isinstance(error, checksums.NoDigest) else "InvalidRequest", 400, str(error))
+
+
+def body_of(call: Call, of_object: bool = False) -> Body:
+    """The body that a request announces; `of_object`: its checksum is that of an object, not of the body. Raises `S3Error`."""
     payload = call.signed.payload
     names = [name.strip().lower() for name in (call.header("x-amz-trailer") or "").split(",") if name.strip()]
     if any(not name.startswith(checksums.PREFIX) for name in names) or (names and not payload.endswith("-TRAILER")):
         raise S3Error("InvalidRequest", 400, "The x-amz-trailer is not what the payload mode allows.")
     try:
-        asked = checksums.asked(call.request.headers, names)
+        asked = checksums.asked(Headers(()) if of_object else call.request.headers, names)
     except ValueError as error:
-        raise S3Error("InvalidRequest", 400, str(error)) from None
+        raise _bad_checksum(error) from None
     expected = _content_md5(call)
     if asked is not None and asked.digest is not None:
         expected[asked.algorithm] = asked.digest
@@ -116,10 +120,10 @@ def _decoded_length(call: Call) -> int:
     return int(text)
 
 
-async def xml_of(call: Call, name: str, most: int = SMALL_BODY) -> s3xml.Element:
+async def xml_of(call: Call, name: str, of_object: bool = False) -> s3xml.Element:
     """The body, which is XML of that name, when its digests are checked. Raises `S3Error`."""
-    body = body_of(call)
-    data = await whole(body.source, most)
+    body = body_of(call, of_object)
+    data = await whole(body.source, SMALL_BODY)
     found: dict[str, str] = {}
     for algorithm, digest in {**body.expected, **body.late()}.items():
         found[algorithm] = await call.threads.run(checksums.digest_of, algorithm, data)

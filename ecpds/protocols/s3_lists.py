@@ -52,7 +52,8 @@ async def list_objects(call: Call) -> Response:
     return xml_response(
         "ListBucketResult",
         [
-            *_head(call, most),
+            # boto3 and the AWS CLI decode all that is encoded here, but not this.
+            *_head(call, most, call.query.get("prefix", "")),
             ("Marker", name(marker)),
             ("NextMarker", name(page.after) if page.after is not None and delimiter else None),
             ("IsTruncated", page.after is not None),
@@ -147,11 +148,12 @@ async def _page(call: Call, after: str) -> tuple[int, KeyPage]:
     return most, page if most else KeyPage(())
 
 
-def _head(call: Call, most: int) -> list[Node]:
+def _head(call: Call, most: int, prefix: str | None = None) -> list[Node]:
+    """What every list begins with; `prefix` as it is to be shown, where that is not encoded."""
     name, delimiter = _encoding(call), call.query.get("delimiter", "")
     return [
         ("Name", call.bucket),
-        ("Prefix", name(call.query.get("prefix", ""))),
+        ("Prefix", name(call.query.get("prefix", "")) if prefix is None else prefix),
         ("Delimiter", name(delimiter) if delimiter else None),
         ("MaxKeys", most),
         ("EncodingType", call.query.get("encoding-type")),

@@ -211,7 +211,7 @@ class Listed:
 async def complete(call: Call) -> Response:
     """Answer CompleteMultipartUpload. One that is repeated, after its reply was lost, is answered again."""
     condition = await write_condition(call)
-    document = await xml_of(call, "CompleteMultipartUpload")
+    document = await xml_of(call, "CompleteMultipartUpload", of_object=True)
     id_ = upload_id(call)
     try:
         upload = await call.objects.upload(call.path, id_)
@@ -237,6 +237,7 @@ async def _completed_before(call: Call, id_: int) -> DataFile | None:
 
 
 def _listed(document: s3xml.Element, algorithm: str) -> list[Listed]:
+    """The parts that make the object, in order. Of one that is listed more than once, the last counts, as it does when put."""
     found = []
     for part in document.all("Part"):
         number, etag = part.text("PartNumber") or "", part.text("ETag")
@@ -246,9 +247,9 @@ def _listed(document: s3xml.Element, algorithm: str) -> list[Listed]:
     if not 1 <= len(found) <= MOST_PARTS:
         raise malformed_xml("there are no parts, or too many")
     numbers = [part.number for part in found]
-    if sorted(set(numbers)) != numbers:
+    if sorted(numbers) != numbers:
         raise S3Error("InvalidPartOrder", 400, "The list of parts was not in ascending order.")
-    return found
+    return list({part.number: part for part in found}.values())
 
 
 async def _complete(call: Call, upload: MultipartUpload, listed: Sequence[Listed], condition: Condition) -> DataFile:

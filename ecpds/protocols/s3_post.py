@@ -19,13 +19,14 @@ from ecpds.http.message import Headers, Request, Response
 from ecpds.interfaces import IByteSource, IFileSystem
 from ecpds.model import ANYTHING
 from ecpds.protocols import s3_headers
-from ecpds.protocols.s3_call import Call, body_of, xml_response
+from ecpds.protocols.s3_call import Call, body_of
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, malformed_xml
 from ecpds.protocols.s3_tags import checked, of_document
 from ecpds.protocols.s3_write import store
 from ecpds.wire import post_policy, s3xml
 from ecpds.wire.forms import FormDecoder
 from ecpds.wire.post_policy import PolicyError
+from ecpds.wire.s3xml import Node
 from ecpds.wire.sigv4 import UNSIGNED, SignatureError, Signed, agree, credential_of, seconds, sign
 
 PIECE = 64 * 1024
@@ -172,13 +173,10 @@ async def post_object(call: Call, form: Form) -> Response:
     headers = [("ETag", etag), ("Location", location), *s3_headers.checksum_headers(file)]
     redirect = form.fields.get("success_action_redirect", form.fields.get("redirect", ""))
     if urlsplit(redirect).scheme in ("http", "https") and redirect.isascii() and redirect.isprintable():
-        told = urlencode({"bucket": call.bucket, "key": call.key, "etag": etag})
-        return Response(303, [("Location", f"{redirect}{'&' if '?' in redirect else '?'}{told}"), ("ETag", etag)])
+        query = urlencode({"bucket": call.bucket, "key": call.key, "etag": etag})
+        return Response(303, [("Location", f"{redirect}{'&' if '?' in redirect else '?'}{query}"), ("ETag", etag)])
     status = form.fields.get("success_action_status")
     if status == "201":
-        answer = xml_response(
-            "PostResponse", [("Location", location), ("Bucket", call.bucket), ("Key", call.key), ("ETag", etag)], 201
-        )
-        answer.headers += headers
-        return answer
+        told: list[Node] = [("Location", location), ("Bucket", call.bucket), ("Key", call.key), ("ETag", etag)]
+        return Response(201, [s3xml.TYPE, *headers], s3xml.document("PostResponse", told, namespace=""))
     return Response(200 if status == "200" else 204, headers)

@@ -16,7 +16,7 @@ from ecpds.protocols.s3_acl import check_visitor
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
 from ecpds.protocols.s3_conditions import ConditionFields, check_read, not_modified
 from ecpds.protocols.s3_errors import Header, S3Error, invalid_argument
-from ecpds.wire import s3xml
+from ecpds.wire import checksums, s3xml
 from ecpds.wire.conditions import range_applies
 from ecpds.wire.dates import http_date
 from ecpds.wire.ranges import Span, spans, unsatisfied_range
@@ -143,8 +143,8 @@ def decide(call: Call, file: DataFile) -> Reply:
         if _checksums_wanted(call):
             headers += s3_headers.checksum_headers(file)
         return Reply(200, headers, Span(0, file.size))
-    if s3_headers.PARTS in file.metadata and "partNumber" in call.query:
-        headers.append(("x-amz-mp-parts-count", file.metadata[s3_headers.PARTS]))
+    if "partNumber" in call.query:
+        headers += _of_part(call, file)
     if not span.length:
         return Reply(200, headers, span)
     return Reply(206, [*headers, ("Content-Range", span.content_range(file.size))], span)
@@ -152,6 +152,19 @@ def decide(call: Call, file: DataFile) -> Reply:
 
 def _checksums_wanted(call: Call) -> bool:
     return (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED"
+
+
+def _of_part(call: Call, file: DataFile) -> list[Header]:
+    """How many parts there are, and the checksum of the one that is asked for: its own, and the type is the object's."""
+    count = file.metadata.get(s3_headers.PARTS)
+    if count is None:
+        return s3_headers.checksum_headers(file) if _checksums_wanted(call) else []
+    told: list[Header] = [("x-amz-mp-parts-count", count)]
+    kind, sums = s3_headers.checksum_kind(file), file.metadata.get(s3_headers.PART_SUMS)
+    if sums is not None and kind is not None and _checksums_wanted(call):
+        own = sums.split(",")[call.number("partNumber", 1, 1, len(file.segments)) - 1]
+        told += [(checksums.PREFIX + kind[0], own), ("x-amz-checksum-type", kind[1])]
+    return told
 
 
 def _overridden(call: Call, headers: list[Header]) -> list[Header]:

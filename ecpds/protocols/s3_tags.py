@@ -72,7 +72,8 @@ def of_document(root: s3xml.Element) -> Tags:
 
 
 def document(text: str) -> Response:
-    tags: list[Node] = [("Tag", [("Key", key), ("Value", value)]) for key, value in parsed(text)]
+    """Tags as they are shown: by their keys, whatever order they came in."""
+    tags: list[Node] = [("Tag", [("Key", key), ("Value", value)]) for key, value in sorted(parsed(text))]
     return xml_response("Tagging", [("TagSet", tags)])
 
 

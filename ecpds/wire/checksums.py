@@ -40,19 +40,23 @@ class Asked:
     digest: str | None = None
 
 
+class NoDigest(ValueError):
+    """A value that is no digest of its algorithm: so it is not the body's."""
+
+
 def encoded(digest: str) -> str:
     """A digest in base64."""
     return base64.b64encode(bytes.fromhex(digest)).decode("ascii")
 
 
 def decoded(algorithm: str, text: str) -> str:
-    """A digest in hexadecimal, from base64. Raises `ValueError`."""
+    """A digest in hexadecimal, from base64. Raises `NoDigest`."""
     try:
         digest = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise ValueError(f"Value for {PREFIX}{algorithm} header is invalid.") from error
+        raise NoDigest(f"Value for {PREFIX}{algorithm} header is invalid.") from error
     if len(digest) != SIZES[algorithm]:
-        raise ValueError(f"Value for {PREFIX}{algorithm} header is invalid.")
+        raise NoDigest(f"Value for {PREFIX}{algorithm} header is invalid.")
     return digest.hex()
 
 

@@ -32,6 +32,7 @@ from ecpds.errors import (
 from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     ANYTHING,
+    PERMISSIONS,
     Allocation,
     AllocationRequest,
     Condition,
@@ -45,6 +46,7 @@ from ecpds.model import (
     UserChange,
     VolumeUse,
 )
+from ecpds.options import MAKES_BUCKETS
 
 ORIGIN = Origin("ftp", "192.0.2.1", "node")
 SHA = {"crc64nvme": "0011223344556677", "sha256": "ab" * 32}
@@ -328,6 +330,16 @@ class MasterContract(Uploading):
         self.now(self.operations.add_user(NewUser("ann", "secret")))
         refusal = self.refused(NotPermitted, self.master.login("ann", "secret", ORIGIN))
         self.assertEqual(refusal.detail, "No associated Destinations")
+
+    def test_who_makes_destinations_comes_in_to_make_the_first(self) -> None:
+        self.now(self.operations.add_user(NewUser("max", "secret", options={MAKES_BUCKETS: "true"})))
+        identity = self.now(self.master.login("max", "secret", ORIGIN))
+        self.assertEqual((identity.destinations, identity.permissions), ((), frozenset(PERMISSIONS)))
+        self.now(self.master.create_bucket(identity, "first", {}))
+        identity = self.now(self.master.login("max", "secret", ORIGIN))
+        self.assertEqual(identity.destinations, ("first",))
+        self.now(self.master.remove_bucket(identity, "first"))
+        self.assertEqual(self.now(self.master.login("max", "secret", ORIGIN)).destinations, ())
 
     # Where
 
