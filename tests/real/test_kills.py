@@ -45,6 +45,8 @@ def fetch_by_ftp(node: Node, name: str) -> bytes | None:
 
 
 class Kills(RealTestCase):
+    """What each of the classes below does to a node of its own."""
+
     options: ClassVar[Options] = {"limits": {"ticket_life": 1.0}}
 
     def survive(self, kills: int) -> None:
@@ -82,8 +84,14 @@ class Kills(RealTestCase):
             expected.update(state.values())
         until(lambda: stored(self.node) == expected, f"the volume to hold {expected}", 30)
 
+
+class TenKills(Kills):
     def test_ten_kills(self) -> None:
         self.survive(10)
+
+
+class HundredKills(Kills):
+    """Beside the ten, on a node of its own: what those left is no name of these."""
 
     @pytest.mark.long
     def test_a_hundred_kills(self) -> None:
