@@ -42,6 +42,7 @@ from ecpds.transports.bulk import BulkPeer
 from ecpds.transports.factories import FactoryServer, NamedPeer, PromptPeer, serve_factory
 from ecpds.transports.listeners import Listeners, Server, serve, serve_path
 from ecpds.transports.outgoing import Outgoing, Reach
+from ecpds.transports.sockets import local_ports
 
 LOOPBACK = ("127.0.0.1",)
 
@@ -122,7 +123,7 @@ class Doors:
         secured = "ftp" in config.node.roles and config.ftp.tls != "off"
         return FtpFactory(
             self._portal,
-            Listeners(means.around, SystemRandom(), self._balancers),
+            Listeners(means.around, SystemRandom(), self._balancers, local_ports()),
             config.limits,
             config.ftp,
             means.timeouts,

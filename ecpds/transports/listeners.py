@@ -11,7 +11,8 @@ import errno
 import random
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -31,6 +32,9 @@ from ecpds.transports.sockets import Acceptor, bind, bind_path, host
 
 BACKLOG = 1024
 FEW = 64
+
+TRIES = 16
+"""Ports of those that the kernel would choose from that are tried before it is asked."""
 
 READY = 4
 """Connections that a listener keeps for `accept`; while there are so many it takes no more."""
@@ -114,21 +118,39 @@ class Listener:
 
 @implementer(IListeners)
 class Listeners:
-    """Makes listeners, and connections to who listens. `chance` picks the ports: `random.SystemRandom()` outside tests."""
+    """Makes listeners, and connections to who listens. `chance` picks the ports: `random.SystemRandom()` outside tests.
 
-    def __init__(self, around: Surroundings, chance: random.Random, balancers: Balancers = NOBODY) -> None:
+    `free` are those to pick from where none are asked for (`sockets.local_ports`). The kernel's own choice, port 0, is the
+    last resort: it goes through them one by one, milliseconds long when most were used in the last minute (TIME_WAIT).
+    """
+
+    def __init__(
+        self, around: Surroundings, chance: random.Random, balancers: Balancers = NOBODY, free: Sequence[int] = ()
+    ) -> None:
         self._around = around
         self._chance = chance
         self._balancers = balancers
+        self._free = free
 
     def listen(self, address: str, ports: range | None, peer: str, context: SSL.Context | None = None) -> IListener:
-        for port in self._chance.sample(ports, len(ports)) if ports else (0,):
+        for port in self._candidates(ports):
             try:
                 return Listener(self._around, bind(host(address), port, FEW), peer, context, self._balancers)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise Unavailable(f"can't listen on {address}: {error.strerror}") from error
         raise Unavailable("no port is free")
+
+    def _candidates(self, ports: range | None) -> Iterator[int]:
+        """At random as long as that finds one soon; then each of `ports` once, or what the kernel finds."""
+        some = self._free if ports is None else ports
+        for _ in range(TRIES if some else 0):
+            yield self._chance.choice(some)
+        if ports is None:
+            yield 0
+        elif ports:
+            start = self._chance.randrange(len(ports))
+            yield from chain(ports[start:], ports[:start])
 
     async def connect(self, address: str, peer: str, port: int, timeout: float, context: SSL.Context | None = None) -> IChannel:
         sock = await connected(self._around, host(address), host(peer), port, timeout)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,12 +31,32 @@ PAUSE = 1.0
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+LOCAL_PORTS = Path("/proc/sys/net/ipv4")
+"""Where Linux says which ports it hands out by itself, for IPv6 too (ip-sysctl in its documentation)."""
+
 MAPPED = "::ffff:"
 
 
 def host(address: str) -> str:
     """An address in the form in which two of them can be compared: an IPv4 one that IPv6 carries, as IPv4."""
     return address.removeprefix(MAPPED) if "." in address else address
+
+
+def local_ports(folder: Path = LOCAL_PORTS) -> Sequence[int]:
+    """The ports that the kernel chooses from when it is asked for any, without those that its administrator has reserved.
+
+    None of them where it does not say.
+    """
+    try:
+        first, last = map(int, (folder / "ip_local_port_range").read_text().split())
+        spans = (folder / "ip_local_reserved_ports").read_text().strip().split(",")
+    except OSError:
+        return ()
+    reserved: set[int] = set()
+    for span in filter(None, spans):
+        begin, _, end = span.partition("-")
+        reserved.update(range(int(begin), int(end or begin) + 1))
+    return array("H", (port for port in range(first, last + 1) if port not in reserved))
 
 
 def bind(address: str, port: int, backlog: int, shared: bool = False) -> socket.socket:

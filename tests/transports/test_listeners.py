@@ -12,6 +12,7 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ecpds.admission import Admission
@@ -20,7 +21,7 @@ from ecpds.interfaces import IChannel, IListener, IListeners
 from ecpds.transports import sockets
 from ecpds.transports.listeners import READY, Listeners, serve, serve_path
 from ecpds.transports.making import make_channel
-from ecpds.transports.sockets import host
+from ecpds.transports.sockets import host, local_ports
 from tests.transports.pump import ChannelCase, server_context
 
 
@@ -42,6 +43,28 @@ class LoopbackCase(ChannelCase):
             return False
         except ConnectionResetError:
             return True
+
+
+class LocalPortsTests(SynchronousTestCase):
+    def ports(self, span: str, reserved: str) -> list[int]:
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        (folder / "ip_local_port_range").write_text(span)
+        (folder / "ip_local_reserved_ports").write_text(reserved)
+        return list(local_ports(folder))
+
+    def test_all(self) -> None:
+        self.assertEqual(self.ports("32768\t32771\n", "\n"), [32768, 32769, 32770, 32771])
+
+    def test_without_the_reserved(self) -> None:
+        self.assertEqual(self.ports("65530\t65535\n", "80,65531-65533,65535\n"), [65530, 65534])
+
+    def test_nothing_is_said(self) -> None:
+        self.assertEqual(list(local_ports(Path(self.mktemp()))), [])
+
+    def test_of_this_machine(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            self.assertIn(sock.getsockname()[1], local_ports())
 
 
 class ListenerTests(LoopbackCase):
@@ -147,6 +170,26 @@ class ListenerTests(LoopbackCase):
         self.assertNotIn(first.port, picked)
         self.assertTrue(set(picked) <= set(free))
         self.assertNotEqual(picked, sorted(picked))
+
+    def test_every_port_of_a_range_is_found(self) -> None:
+        first = self.listen().port
+        picked = {self.listen(ports=range(first + 1, first + 41)).port for _ in range(30)}
+        self.assertEqual(len(picked), 30)
+
+    def test_any_port_is_one_that_the_kernel_would_choose_from(self) -> None:
+        first = self.listen().port
+        listeners = Listeners(self.around, random.Random(7), free=range(first + 1, first + 41))
+        for _ in range(8):
+            listener = listeners.listen("127.0.0.1", None, "127.0.0.1")
+            self.addCleanup(listener.close)
+            self.assertIn(listener.port, range(first + 1, first + 41))
+
+    def test_the_kernel_is_asked_when_those_tried_are_taken(self) -> None:
+        taken = self.listen().port
+        listeners = Listeners(self.around, random.Random(7), free=[taken])
+        listener = listeners.listen("127.0.0.1", None, "127.0.0.1")
+        self.addCleanup(listener.close)
+        self.assertNotIn(listener.port, (0, taken))
 
     def test_no_free_port(self) -> None:
         taken = self.listen().port
