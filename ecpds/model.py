@@ -57,7 +57,7 @@ class Identity:
     `access_key` is what it logged in with, where that may do less than its user; `credential` is a mark of the password or
     public key that it logged in with, by which the Master knows whether that is still one of the user's. `share` is the
     number of the share link that it came by, and `within` is all that it sees then: the real path of a file, or of a folder,
-    which ends in a slash.
+    which ends in a slash. `sites` are the web sites whose pages may read what is in a destination: destination -> site.
     """
 
     user_id: int
@@ -72,6 +72,7 @@ class Identity:
     credential: str = field(default="", repr=False)
     share: int = 0
     within: str = ""
+    sites: Mapping[str, str] = EMPTY
 
     def may(self, permission: str, destination: str | None = None) -> bool:
         """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""

@@ -44,6 +44,10 @@ EDITS_SOURCES = "repository.edit"
 SSH_NEEDS_BOTH = "portal.sshNeedsBoth"
 """The option of users who log in over SSH with a key and a password."""
 
+ALLOW_ORIGIN = "portal.corsAllowOrigin"
+ORIGIN_OF_DESTINATION = "https.corsAllowOrigin"
+"""The options of users and of destinations that let pages of other sites read answers of the HTTPS door."""
+
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 _RULE = re.compile(r" *\((==|!=|\.=|=\.) +([^()]{1,255})\) *([ !#-'*-~]+?)(?= *\(| *$)")
@@ -203,7 +207,7 @@ USER_OPTIONS = (
     Option("portal.order", ORDER, "and which way", True),
     Option("portal.simpleList", BOOLEAN, "listings in plain text", True),
     Option("portal.headerRegistry", HEADERS, "what answers with a file carry besides, by its name", True),
-    Option("portal.corsAllowOrigin", TEXT, "the site, such as `https://maps.example`, whose pages may read; `*`: any", True),
+    Option(ALLOW_ORIGIN, TEXT, "the site, such as `https://maps.example`, whose pages may read; `*`: any", True),
     Option("portal.shareLinks", BOOLEAN, "whether the user may make share links; `true` unless set", True),
     Option("portal.mqttPermission", TEXT, "what may be subscribed to"),
     Option("portal.recordHistory", BOOLEAN, "whether transfers go to the history"),
@@ -245,6 +249,7 @@ DESTINATION_OPTIONS = (
     Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted"),
     Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched in one `incoming.downloadPeriod`"),
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
+    Option(ORIGIN_OF_DESTINATION, TEXT, "as `portal.corsAllowOrigin`, for what is in here, whoever its user is", True),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
     Option(S3_ETAG, ETAG, "S3's ETags of what it puts: the MD5, or, for the speed, one that is none; `md5` unless set", True),
     Option(BUCKET_TAGS, TEXT, "tags, `key=value&…`, for S3's GetBucketTagging", True),

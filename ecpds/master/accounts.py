@@ -16,12 +16,12 @@ from ecpds.master import access, users
 from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
-from ecpds.master.rights import names_of, of_visitors
+from ecpds.master.rights import ROOTDIR, names_of, of_visitors
 from ecpds.master.signing import SigningKeys
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import ANYBODY, VISITOR, AccessKey, Destination, Identity, Origin
-from ecpds.options import MAKES_BUCKETS, path_allowed
+from ecpds.options import MAKES_BUCKETS, ORIGIN_OF_DESTINATION, path_allowed
 
 EXCLUDED = "portal.excludeProtocols"
 NOTE = "portal.updateLastLoginInformation"
@@ -33,8 +33,8 @@ NOTED = 60.0
 """Seconds between two notes of a user's last login: a client that logs in for each request does not cost a commit each."""
 
 
-Roots = Callable[[Iterable[str]], list[tuple[str, str]]]
-"""Says of each named destination what its users call it; nothing where that is its name."""
+SetOf = Callable[[Iterable[str], str], list[tuple[str, str]]]
+"""Says an option of each named destination; nothing where it is not set."""
 
 
 class Accounts:
@@ -49,7 +49,7 @@ class Accounts:
         passwords: Passwords,
         vault: Vault,
         clock: IReactorTime,
-        roots: Roots,
+        set_of: SetOf,
         destination: Callable[[str], Destination],
     ) -> None:
         self._reader = reader
@@ -57,7 +57,7 @@ class Accounts:
         self._passwords = passwords
         self._signing = SigningKeys(vault)
         self._clock = clock
-        self._roots = roots
+        self._set_of = set_of
         self._destination = destination
         self._known: OrderedDict[int, Account] = OrderedDict()
         self._ids: dict[str, int] = {}
@@ -209,9 +209,10 @@ class Accounts:
             rights.options,
             account.comment,
             rights.by_destination,
-            names_of(self._roots(destinations)),
+            names_of(self._set_of(destinations, ROOTDIR)),
             stored.key.id if stored is not None else "",
             credential,
+            sites={name: site for name, site in self._set_of(destinations, ORIGIN_OF_DESTINATION) if site},
         )
 
     def _expired(self, stored: StoredKey) -> bool:

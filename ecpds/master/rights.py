@@ -88,7 +88,7 @@ def names_of(destinations: Iterable[tuple[str, str]]) -> dict[str, str]:
     A name that another destination of the user has anyway stays that one's; of two that want the same name the first
     by name gets it, and the other keeps its own.
     """
-    wanted = dict(destinations)
+    wanted = {destination: root.strip("/") for destination, root in destinations}
     found: dict[str, str] = {}
     for destination in sorted(wanted):
         root = wanted[destination]

@@ -41,7 +41,6 @@ from ecpds.master.publishing import Publication, check_room
 from ecpds.master.reader import Reader
 from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
-from ecpds.master.rights import ROOTDIR
 from ecpds.master.roster import Roster
 from ecpds.master.shared import detached
 from ecpds.master.sharing import Sharing
@@ -96,7 +95,7 @@ class Master(Entrance, KeyedMaster):
         self.writer = writer
         self.reader = Reader(engine, threads)
         self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
-        self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._roots, self.destination)
+        self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._set_of, self.destination)
         self.movers = Movers(clock, random, limits)
         self.roster = Roster(self.reader, writer, self.movers)
         self.uploads = Uploads(lambda upload: self.movers.ended(upload.allocation.placements))
@@ -163,9 +162,9 @@ class Master(Entrance, KeyedMaster):
         self._cache.clear()
         self._folders.clear()
 
-    def _roots(self, names: Iterable[str]) -> list[tuple[str, str]]:
+    def _set_of(self, names: Iterable[str], option: str) -> list[tuple[str, str]]:
         known = (self._destinations[name] for name in names if name in self._destinations)
-        return [(each.name, each.options.get(ROOTDIR, "").strip("/")) for each in known]
+        return [(each.name, each.options.get(option, "")) for each in known]
 
     async def resolve(self, destination: str, path: str) -> Entry:
         place = self.destination(destination).id

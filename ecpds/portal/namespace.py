@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from ecpds.errors import NotFound
+from ecpds.errors import InvalidName, NotFound
 from ecpds.model import Identity
-from ecpds.portal.paths import CanonicalPath
+from ecpds.portal.paths import CanonicalPath, canonical
 
 FIXED = "portal.destination"
 
@@ -62,3 +62,11 @@ class Namespace:
         """The destinations behind an element of the root's listing, in the byte order of elements."""
         start = b"" if after is None else after.encode()
         return (name for element, name in self._destination.items() if element.encode() > start)
+
+
+def destination_at(identity: Identity, path: str) -> str:
+    """The destination that a user's path is in; empty for one in none, for one that it can't see, and for no path at all."""
+    try:
+        return Namespace(identity).real(canonical(path)).destination
+    except (InvalidName, NotFound):
+        return ""

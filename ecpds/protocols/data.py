@@ -86,7 +86,7 @@ class DataDoor:
             return Response(204, [_allow(), *self._tus.facts(), *preflight(request.headers, ", ".join(ALLOWED))])
         visitor = await self.gate.enter(request)
         response = await self.serve(visitor, request, PREFIX)
-        let_read(request.headers, visitor.files.identity, response)
+        let_read(request, PREFIX, visitor.files.identity, response)
         return response
 
     async def serve(self, visitor: Visitor, request: Request, mount: str) -> Response:

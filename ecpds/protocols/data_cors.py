@@ -2,17 +2,18 @@
 
 Who tells whom: a browser asks first (OPTIONS with Access-Control-Request-Method, without credentials, so nobody is known
 yet), then sends the request itself with the user's credentials. So the first answer only says what this door can do, and
-the second, by the user's `portal.corsAllowOrigin`, whether the page may read it. Cookies never count: a session is for our
-own page, and its cookie isn't sent from other sites.
+the second whether the page may read it: by the user's `portal.corsAllowOrigin`, or by the `https.corsAllowOrigin` of the
+destination that the path is in. Cookies never count: a session is for our own page, and its cookie isn't sent from other sites.
 """
 
 from __future__ import annotations
 
-from ecpds.http.message import Headers, Response
+from ecpds.http.message import Headers, HttpError, Request, Response
 from ecpds.model import Identity
+from ecpds.options import ALLOW_ORIGIN
+from ecpds.portal.namespace import destination_at
 from ecpds.protocols.data_headers import Header
-
-ALLOW_ORIGIN = "portal.corsAllowOrigin"
+from ecpds.protocols.data_place import place_of
 
 EXPOSED = "ETag, Content-Range, Content-Disposition, Repr-Digest, Content-Digest, Digest, Location"
 ACCEPTED = (
@@ -38,14 +39,17 @@ def preflight(fields: Headers, methods: str) -> list[Header]:
     ]
 
 
-def let_read(fields: Headers, identity: Identity, response: Response) -> None:
-    """Add to an answer that the page which asked may read it, where its user allows that page's site."""
-    allowed = identity.options.get(ALLOW_ORIGIN)
-    if allowed is None:
+def let_read(request: Request, mount: str, identity: Identity, response: Response) -> None:
+    """Add to an answer that the page which asked may read it, where its user or the destination allows that page's site."""
+    by_user = identity.options.get(ALLOW_ORIGIN)
+    if by_user is None and not identity.sites:
+        return
+    allowed = {by_user, _by_destination(request, mount, identity)} - {None}
+    if not allowed:
         return
     response.headers.append(("Vary", "Origin"))
-    origin = fields.get("origin")
-    if origin is None or allowed not in ("*", origin):
+    origin = request.headers.get("origin")
+    if origin is None or allowed.isdisjoint(("*", origin)):
         return
     response.headers[:] = [header for header in response.headers if header[0] != "Cross-Origin-Resource-Policy"]
     response.headers += [
@@ -53,3 +57,13 @@ def let_read(fields: Headers, identity: Identity, response: Response) -> None:
         ("Access-Control-Expose-Headers", EXPOSED),
         ("Cross-Origin-Resource-Policy", "cross-origin"),
     ]
+
+
+def _by_destination(request: Request, mount: str, identity: Identity) -> str | None:
+    if not identity.sites:
+        return None
+    try:
+        path = place_of(request, mount).path
+    except HttpError:
+        return None  # no path of any destination; what is wrong with it is the answer already
+    return identity.sites.get(destination_at(identity, path))

@@ -49,7 +49,7 @@ class OpenDoor:
         except (LoginFailed, NotPermitted):
             raise HttpError(404, "There is no such user.", SAFE) from None
         response = await self._door.serve(Visitor(files, looks=Looks(open=True)), request, found[0])
-        let_read(request.headers, files.identity, response)
+        let_read(request, found[0], files.identity, response)
         return response
 
 

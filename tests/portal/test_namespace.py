@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import AlreadyExists, IsADirectory, NotFound, NotPermitted
 from ecpds.interfaces import IFileSystem
-from ecpds.model import Identity, NewUser, Policy, UserChange
-from ecpds.portal.namespace import Namespace
+from ecpds.model import DestinationChange, Identity, NewUser, Policy, UserChange
+from ecpds.portal.namespace import Namespace, destination_at
 from ecpds.portal.paths import canonical
 from tests.doubles import MemorySource
 from tests.portal.house import ORIGIN, House
@@ -118,6 +118,36 @@ class FirstElementTests(HouseCase):
         files = self.add()
         self.now(self.house.operations.remove_destination("demo", False))
         self.assertEqual(self.listed(files, "/"), ["/other"])
+
+
+class SiteTests(HouseCase):
+    """`https.corsAllowOrigin`, which goes with the destination, whatever its user calls it."""
+
+    def site(self, files: IFileSystem, path: str) -> str | None:
+        return files.identity.sites.get(destination_at(files.identity, path))
+
+    def test_it_is_the_destinations(self) -> None:
+        change = DestinationChange(options={"https.corsAllowOrigin": "https://maps.example"})
+        files = self.add()
+        self.assertEqual(dict(files.identity.sites), {})
+        self.now(self.house.operations.change_destination("demo", change))
+        files = self.login()
+        for path, expected in (
+            ("/data/a/b", "https://maps.example"),
+            ("/data", "https://maps.example"),
+            ("/demo/a", None),
+            ("/other/a", None),
+            ("/", None),
+            ("/data/../a", None),
+        ):
+            self.assertEqual(self.site(files, path), expected, path)
+        self.change(options={"portal.destination": "demo"})
+        self.assertEqual(self.site(self.login(), "/a/b"), "https://maps.example")
+
+    def test_only_of_destinations_that_the_user_has(self) -> None:
+        change = DestinationChange(options={"https.corsAllowOrigin": "*"})
+        self.now(self.house.operations.change_destination("demo", change))
+        self.assertEqual(dict(self.add(destinations=("other",)).identity.sites), {})
 
 
 class PatternTests(HouseCase):

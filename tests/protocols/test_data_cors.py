@@ -47,6 +47,33 @@ class CorsTests(DoorTestCase):
             seen = self.ask("GET", target, {"Origin": SITE})
             self.assertEqual((seen.status, seen.headers.get("access-control-allow-origin")), (status, SITE))
 
+    def test_by_the_destination(self) -> None:
+        self.tree.put("/other/f", b"abc")
+        password, alice = self.portal.users["alice"]
+        for options, sites, target, expected in (
+            ({}, {"demo": SITE}, "/data/demo/f", SITE),
+            ({}, {"demo": "*"}, "/data/demo/none", SITE),
+            ({}, {"demo": "https://other.example"}, "/data/demo/f", None),
+            ({}, {"demo": SITE}, "/data/other/f", None),
+            ({}, {"demo": SITE}, "/data/", None),
+            ({}, {"demo": SITE}, "/data/demo/%zz", None),
+            ({}, {"demo": SITE}, "/data/demo/%01", None),
+            ({}, {"private": "*"}, "/data/private/f", None),
+            ({"portal.corsAllowOrigin": SITE}, {"demo": "https://other.example"}, "/data/demo/f", SITE),
+            ({"portal.corsAllowOrigin": "https://other.example"}, {"demo": SITE}, "/data/demo/f", SITE),
+            ({"portal.corsAllowOrigin": SITE}, {"demo": SITE}, "/data/other/f", SITE),
+        ):
+            with self.subTest(options=options, sites=sites, target=target):
+                self.portal.users["alice"] = (password, evolve(alice, options=options, sites=sites))
+                seen = self.ask("GET", target, {"Origin": SITE})
+                self.assertEqual(seen.headers.get("access-control-allow-origin"), expected)
+
+    def test_a_cache_is_told_where_the_origin_counts(self) -> None:
+        password, alice = self.portal.users["alice"]
+        self.portal.users["alice"] = (password, evolve(alice, sites={"demo": SITE}))
+        for target, expected in (("/data/demo/f", True), ("/data/other/", False)):
+            self.assertEqual("Origin" in (self.ask("GET", target).headers.get("vary") or ""), expected)
+
     def test_preflight_needs_no_login_and_gives_nothing(self) -> None:
         seen = self.ask("OPTIONS", "/data/demo/f", {"Origin": SITE, "Access-Control-Request-Method": "PUT"}, login=None)
         self.assertEqual((seen.status, seen.headers.get("access-control-allow-origin")), (204, SITE))
