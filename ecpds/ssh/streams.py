@@ -32,6 +32,9 @@ LARGEST_DATA = 131072
 OFTEN = 8
 """How many times a window is given anew while it is used once, so that a client far away never finds it shut."""
 
+LUMP = 256 * 1024
+"""Bytes of room worth waiting for before more of a large answer is sent: each time costs something, however little it sends."""
+
 SPARE = 32 * BETWEEN
 """What the frames of an answer take beside its bytes."""
 
@@ -107,6 +110,8 @@ class StreamChannel(Session):
         self._inbox: deque[memoryview] = deque()
         self._outbox = bytearray()
         self._used = 0
+        self._whole_window = remote_window
+        self._lump = 0
         self._ended = False
         self._gone = False
         self._hung_up = False
@@ -212,7 +217,16 @@ class StreamChannel(Session):
     # What goes to the client
 
     def addWindowBytes(self, data: int) -> None:
+        """There is room for more.
+
+        A client that gives some while so much was left will do so again before less is left, so it is safe to wait for
+        that much; one that only gives room when there is none is never waited for. Who makes the window larger, with
+        nothing on the way, tells nothing of that.
+        """
+        if self.remoteWindowLeft < self._whole_window:
+            self._lump = min(LUMP, self._whole_window // OFTEN, max(self._lump, self.remoteWindowLeft))
         self.remoteWindowLeft += data
+        self._whole_window = max(self._whole_window, self.remoteWindowLeft)
         self._wake_writer()
 
     def unblocked(self) -> None:
@@ -257,7 +271,8 @@ class StreamChannel(Session):
 
     async def _send_some(self, head: bytes, done: int, left: int, fill: Fill) -> int:
         """As many frames as there is room for now; how many bytes of the file that were."""
-        size = min(await self._room(len(head) + 1), len(head) + left)
+        whole = len(head) + left
+        size = min(await self._room(max(len(head) + 1, min(whole, self._lump))), whole)
         buffer = await self._pool.acquire(self._pool.advise(2 * size + SPARE))
         try:
             frames = Frames(buffer, self.remoteMaxPacket, size)

@@ -206,3 +206,51 @@ class Bulk(StreamCase):
         self.assertGreater(self.pool.lent, 0)
         self.connection.resumeProducing()
         self.assertEqual(self.pool.lent, 0)
+
+
+class Lumps(StreamCase):
+    """Answers to a client with a window of 80,000 bytes, an eighth of which is worth waiting for."""
+
+    CONTENT = bytes(200_000)
+
+    async def work(self, stream: Stream) -> int:
+        while await stream.read():
+            await stream.send(b"head", len(self.CONTENT), self.fill)
+        return 0
+
+    async def fill(self, offset: int, views: Sequence[memoryview]) -> None:
+        for view in views:
+            view[:] = bytes(len(view))
+
+    def adjust(self, size: int) -> int:
+        """Give room for `size` bytes; how many come."""
+        self.client.got = []
+        self.client.sendPacket(ADJUST, struct.pack(">2L", 0, size))
+        self.pump()
+        return len(self.came())
+
+    def test_a_client_that_gives_room_early_is_answered_in_lumps(self) -> None:
+        self.CONTENT = bytes(10_000)
+        self.start(window=80_000)
+        self.assertEqual(len(self.data(b"x")), 10_004)
+        self.assertEqual(self.adjust(10_004), 0)
+        self.CONTENT = bytes(120_000)
+        self.assertEqual(len(self.data(b"x")), 80_000)
+        self.assertEqual([self.adjust(3_000) for _ in range(5)], [0, 0, 0, 12_000, 0])
+        self.assertEqual(self.adjust(7_000), 10_000)
+
+    def test_the_end_of_an_answer_is_not_kept_waiting(self) -> None:
+        self.test_a_client_that_gives_room_early_is_answered_in_lumps()
+        self.assertEqual([self.adjust(9_999), self.adjust(1)], [0, 10_000])
+        self.assertEqual([self.adjust(8_000), self.adjust(4), self.adjust(1)], [0, 8_004, 0])
+
+    def test_a_client_that_gives_room_when_there_is_none_gets_all_of_it(self) -> None:
+        self.start(window=80_000)
+        self.assertEqual(len(self.data(b"x")), 80_000)
+        self.assertEqual([self.adjust(1), self.adjust(3_000), self.adjust(50)], [1, 3_000, 50])
+
+    def test_so_does_one_that_made_its_window_larger_before(self) -> None:
+        self.start(window=1_000)
+        self.assertEqual(self.adjust(79_000), 0)
+        self.assertEqual(len(self.data(b"x")), 80_000)
+        self.assertEqual([self.adjust(1), self.adjust(3_000)], [1, 3_000])
