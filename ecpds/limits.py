@@ -95,6 +95,8 @@ class Limits:
     """Header fields of one HTTP request."""
     ranges: int = natural(100)
     """Byte ranges that one HTTP request may ask for; who asks for more gets the whole file."""
+    copied_entries: int = natural(10000)
+    """Files and folders that one COPY of a folder over HTTPS may take."""
     file_size: int = natural(0)
     """Bytes of one file; 0: no limit."""
     listing_page: int = natural(1000)

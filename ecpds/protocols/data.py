@@ -19,6 +19,7 @@ from ecpds.http.routing import Routes
 from ecpds.interfaces import IFileSystem, IPortal, IThreads
 from ecpds.limits import Limits
 from ecpds.protocols.data_commands import Elsewhere, Numbers
+from ecpds.protocols.data_copy import Copier
 from ecpds.protocols.data_cors import let_read, preflight
 from ecpds.protocols.data_headers import PREFIX, SCRIPT
 from ecpds.protocols.data_html import HtmlPages, Looks
@@ -29,7 +30,7 @@ from ecpds.protocols.data_post import post
 from ecpds.protocols.data_read import FileReader
 from ecpds.protocols.data_sessions import Sessions
 from ecpds.protocols.data_tus import Resumable, is_creation, terms_of
-from ecpds.protocols.data_write import Copier, delete, make_folder, move, write_file
+from ecpds.protocols.data_write import delete, make_folder, move, write_file
 
 ALLOWED = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "MKCOL", "MOVE", "COPY", "OPTIONS")
 REFUSED = ("TRACE", "CONNECT", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
@@ -65,7 +66,7 @@ class DataDoor:
             "DELETE": delete,
             "MKCOL": make_folder,
             "MOVE": move,
-            "COPY": Copier(threads).copy,
+            "COPY": Copier(threads, limits).copy,
         }
         self._tus = Resumable(limits, seconds)
         self._pieces = {"HEAD": self._tus.look, "PATCH": self._tus.add, "DELETE": self._tus.end}

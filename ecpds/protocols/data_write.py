@@ -1,19 +1,17 @@
-"""PUT, DELETE, MKCOL, MOVE, COPY: what is asked is checked, then the bytes come, then the commit, and only then the reply."""
+"""PUT, DELETE, MKCOL, MOVE: what is asked is checked, then the bytes come, then the commit, and only then the reply."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ecpds.errors import AlreadyExists, NotSupported, PreconditionFailed
+from ecpds.errors import AlreadyExists, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response, text_response
-from ecpds.interfaces import IDownload, IFileSystem, IThreads
-from ecpds.model import ANYTHING, EMPTY, Condition, DataFile, Entry
-from ecpds.protocols.copying import FromDownload
+from ecpds.interfaces import IFileSystem
+from ecpds.model import Condition, DataFile, Entry
 from ecpds.protocols.data_headers import SAFE, digests, validators
 from ecpds.protocols.data_place import Place
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
-from ecpds.wire.ranges import Span
 
 
 async def write_file(files: IFileSystem, request: Request, place: Place) -> Response:
@@ -31,7 +29,7 @@ async def write_file(files: IFileSystem, request: Request, place: Place) -> Resp
     except Exception as failure:
         await upload.abort(failure)
         raise
-    return _stored(request, place, entry, condition)
+    return stored(request, place, entry, condition)
 
 
 async def delete(files: IFileSystem, request: Request, place: Place) -> Response:
@@ -68,47 +66,6 @@ async def move(files: IFileSystem, request: Request, place: Place) -> Response:
     except AlreadyExists as refusal:
         return text_response(412, refusal.sentence, SAFE)
     return Response(204 if taken else 201, [("Location", place.href(target)), *SAFE])
-
-
-class Copier:
-    """Answers COPY; the bytes go through buffers, and `threads` read them from the disk."""
-
-    def __init__(self, threads: IThreads) -> None:
-        self._threads = threads
-
-    async def copy(self, files: IFileSystem, request: Request, place: Place) -> Response:
-        """Answer a COPY (RFC 4918 section 9.8) of a file, into any destination that the user may write to.
-
-        The copy is a file of its own, with times, metadata and a lifetime of its own; the digest that is known of the
-        first is checked on the way.
-        """
-        target = place.target(request)
-        if place.path.endswith("/"):
-            raise NotSupported("a folder is copied file by file")
-        condition = Condition(absent=True) if request.headers.get("overwrite") == "F" else ANYTHING
-        download = await files.open_read(place.path)
-        failure: BaseException | None = None
-        try:
-            entry = await self._copy(files, download, target, condition)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            download.close(failure)
-        return _stored(request, target, entry, condition)
-
-    async def _copy(self, files: IFileSystem, download: IDownload, target: Place, condition: Condition) -> Entry:
-        source = download.entry.file
-        assert source is not None
-        known = source.digests.get("sha256")
-        expected = EMPTY if known is None else {"sha256": known}
-        upload = await files.open_write(target.path, source.size, condition, expected, source.metadata)
-        try:
-            await upload.receive(FromDownload(download, Span(0, source.size), self._threads))
-            return await upload.commit()
-        except Exception as failure:
-            await upload.abort(failure)
-            raise
 
 
 def _refuse_partial(request: Request) -> None:
@@ -155,7 +112,8 @@ def _refuse_tags(request: Request) -> None:
         raise HttpError(412, PreconditionFailed().sentence, SAFE)
 
 
-def _stored(request: Request, place: Place, entry: Entry, condition: Condition) -> Response:
+def stored(request: Request, place: Place, entry: Entry, condition: Condition) -> Response:
+    """The answer after a commit."""
     assert entry.file is not None
     known = condition.exists or condition.match is not None
     headers = [

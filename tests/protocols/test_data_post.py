@@ -117,7 +117,7 @@ class Copies(DoorTestCase):
 
     def test_what_is_refused(self) -> None:
         self.assertEqual(self.copy("/data/demo/new", "/data/demo/none").status, 404)
-        self.assertEqual(self.copy("/data/demo/new", "/data/demo/").status, 501)
+        self.assertEqual(self.copy("/data/demo/new/", "/data/demo/old/").status, 409)
         self.assertEqual(self.copy("https://elsewhere/data/demo/new").status, 502)
         self.assertEqual(self.copy("/dat/demo/new").status, 400)
         self.assertEqual(self.ask("COPY", "/data/demo/old", {}).status, 400)
