@@ -17,7 +17,8 @@ from ecpds.sources.mechanisms.base import About, ILister, IMechanism, IOpened, L
 @define(eq=False)
 class Served:
     """One file of the twin's servers. `rate`: bytes a second (None: at once); `dies_at`: the byte before which the next
-    connections break, so many as `deaths`; `refusals`: what the next openings meet; `size`: what it says of its size."""
+    connections break, so many as `deaths`; `refusals`: what the next openings meet; `size`: what it says of its size; `thinks`:
+    seconds before it answers."""
 
     content: bytes
     version: str = ""
@@ -29,6 +30,7 @@ class Served:
     digests: dict[str, str] = Factory(dict)
     media: str = ""
     ranges: bool = True
+    thinks: float = 0.0
     opened: list[tuple[int, int | None]] = Factory(list)
 
 
@@ -99,6 +101,10 @@ class MemoryMechanism:
         served.opened.append((offset, end))
         if version and version != served.version:
             raise PreconditionFailed("the file has changed")
+        if served.thinks:
+            thought: Deferred[None] = Deferred(lambda _: call.cancel())
+            call = self._clock.callLater(served.thinks, thought.callback, None)
+            await thought
         if not served.ranges:
             offset, end = 0, None
         self.connections += 1

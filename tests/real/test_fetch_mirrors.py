@@ -206,8 +206,8 @@ class FiveKindsOfMirrors(TestCase):
         return [each["source"] for each in self.node.json("source", "explain", url)["candidates"]]
 
     def test_two_hundred_files_from_five_kinds_of_servers(self) -> None:
-        """All arrive and are right. How fast that is beside the best mirror in hindsight is printed, not asserted: the
-        relays want a machine that is quiet."""
+        """All arrive and are right, once servers are known almost as fast as from the best of them alone in hindsight: 0.9 of
+        its rate on a quiet machine; what is asserted leaves room for others' work, which the relays feel."""
         names = [name for name in self.digests if name != "large"]
         urls = [self.prefixes["ftp"] + name for name in names]
         self.assertEqual(self.order(urls[0])[-2:], ["web", "ftp"])
@@ -218,6 +218,7 @@ class FiveKindsOfMirrors(TestCase):
         ours = self.fetch(urls, repository=True)[0]
         best = self.fetch([self.prefixes["web"] + name for name in names])[0]
         print(f"200 files: {ours:.2f} s, from the best mirror alone {best:.2f} s: {best / ours:.2f} of its rate")
+        self.assertGreater(best / ours, 0.7)
 
     def test_the_best_mirror_dies_in_the_middle_of_a_file(self) -> None:
         size = (self.folder / "root" / "large").stat().st_size

@@ -193,6 +193,14 @@ class SeveralSources(FetchCase):
         self.assertLess(outcome.seconds, 12.0)
         self.assertEqual((self.folder / "f").read_bytes(), LARGE)
 
+    def test_of_small_files_the_wait_for_the_answer_counts(self) -> None:
+        self.servers.serve("http://a/f", bytes(100_000), thinks=2.0)
+        self.servers.serve("http://b/f", bytes(100_000), rate=500_000)
+        for host in "ab":
+            self.assertTrue(self.fetch(self.task("f", host)).done)
+        both = self.task("f", "a", "b").candidates
+        self.assertEqual(self.tools.paces.order(both, False), [both[1], both[0]])
+
     def test_a_wrong_one_is_caught_and_blamed(self) -> None:
         self.serve("a", "b", "c", rate=MIB)
         self.servers.serve("http://d/f", WRONG, rate=MIB)
