@@ -55,6 +55,9 @@ KEPT = 64
 
 LOST = (ConnectionLost, Stalled)
 
+MOST = 1024 * KIB
+"""Bytes that are read and passed on at a time; one turn of the reactor brings no more."""
+
 T = TypeVar("T")
 
 
@@ -251,7 +254,7 @@ class RemoteWriteHandle:
 
     def _learn(self, count: int, size: int) -> None:
         if count == size:
-            self._size = larger(size)
+            self._size = min(larger(size), MOST)
         elif count < size // 8:
             self._size = smaller(size)
 

@@ -12,8 +12,11 @@ from collections import deque
 from twisted.internet.defer import Deferred
 
 KIB = 1024
-SIZES = (16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 1024 * KIB)
-"""The size classes in bytes. A dribbling upload holds the smallest; one that the network fills at once, the largest."""
+SIZES = (16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 1024 * KIB, 2048 * KIB)
+"""The size classes in bytes. A dribbling upload holds the smallest; one that the network fills at once, the largest.
+
+The larger, the fewer hops to threads for each byte; the largest is for the few that have the node to themselves.
+"""
 
 LARGEST = SIZES[-1]
 
@@ -58,9 +61,11 @@ class BufferPool:
         """The class for somebody who would like `size` but may hold it while a peer is slow.
 
         Half of the pool is for such buffers of any size; past it they get the smallest, so that a few who fill large ones
-        and then stall can't take it from everybody.
+        and then stall can't take it from everybody. The largest class ends with the first eighth.
         """
         wanted = size_class(size)
+        if wanted == LARGEST and self.lent + wanted > self._total // 8:
+            wanted = smaller(wanted)
         return wanted if self.lent + wanted <= self._total // 2 else SIZES[0]
 
     async def acquire(self, size: int) -> memoryview:

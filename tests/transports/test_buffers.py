@@ -18,7 +18,7 @@ MIB = 1024 * KIB
 class SizeTests(SynchronousTestCase):
     def test_classes(self) -> None:
         self.assertEqual(
-            [size_class(size) for size in (0, 1, 16384, 16385, MIB, 5 * MIB)], [16384, 16384, 16384, 65536, MIB, MIB]
+            [size_class(size) for size in (0, 1, 16384, 16385, MIB, 5 * MIB)], [16384, 16384, 16384, 65536, MIB, LARGEST]
         )
         self.assertEqual([larger(size) for size in SIZES], [*SIZES[1:], LARGEST])
         self.assertEqual([smaller(size) for size in SIZES], [SIZES[0], *SIZES[:-1]])
@@ -83,6 +83,13 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(self.pool.advise(MIB), MIB)
         self.take(MIB)
         self.assertEqual(self.pool.advise(MIB), SIZES[0])
+
+    def test_the_largest_are_for_a_few(self) -> None:
+        pool = BufferPool(32 * MIB)
+        for _ in range(2):
+            self.assertEqual(pool.advise(LARGEST), LARGEST)
+            self.successResultOf(Deferred.fromCoroutine(pool.acquire(LARGEST)))
+        self.assertEqual(pool.advise(LARGEST), MIB)
 
     @given(st.lists(st.tuples(st.booleans(), st.sampled_from((1, 20000, 100000, 200000, MIB))), max_size=60))
     def test_never_more_than_the_total(self, steps: list[tuple[bool, int]]) -> None:
