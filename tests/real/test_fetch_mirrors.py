@@ -23,12 +23,12 @@ from typing import Any, ClassVar
 import pytest
 from twisted.trial.unittest import TestCase
 
-from tests.real.harness import LOGIN, PASSWORD, Node, environment
+from tests.real.harness import LOGIN, PASSWORD, ROOT, Node, environment
 from tests.real.mirrors import Site, free_port, nginx, running, sshd, vsftpd
 from tests.real.narrow import narrow
 
 MIB = 1 << 20
-MOTO = Path(sys.executable).with_name("moto_server")
+MOTO = ROOT / "build" / "peers" / "bin" / "moto_server"
 BEST = 20e6
 """Bytes a second of the fastest mirror."""
 
