@@ -51,7 +51,7 @@ class Node:
     )
     home: str = "../var"
     roles: tuple[str, ...] = field(
-        default=("master", "mover", "ftp", "https"),
+        default=ROLES,
         validator=Check(f"any of {', '.join(ROLES)}, each once", lambda roles: distinct(roles) and set(roles) <= set(ROLES)),
     )
     interface: tuple[str, ...] = interfaces()

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.admin.demo import demo_text
+from ecpds.admin.demo import Demo, demo_text
 from ecpds.config import Cluster, Config, ConfigError, Node
 from ecpds.ports import Ports
 from ecpds.tap import Options, checked, makeService
@@ -51,12 +51,20 @@ class WhatThisReleaseCan(SynchronousTestCase):
             self.assertIs(checked(config), config)
 
 
-class Demo(SynchronousTestCase):
+class FirstStart(SynchronousTestCase):
     def test_a_command_for_each_open_door(self) -> None:
-        text = demo_text("pw", {"ftp": 2121, "https": 8443}, "::1")
-        self.assertIn("curl --user demo:pw -T FILE ftp://[::1]:2121/demo/\n", text)
-        self.assertIn("curl -k --user demo:pw -O https://[::1]:8443/data/demo/FILE\n", text)
+        text = demo_text(Demo("pw", "ID", "SECRET"), {"ftp": 2121, "https": 8443, "ssh": 2222, "s3": 9000}, "::1")
+        for command in (
+            "curl --user demo:pw -T FILE ftp://[::1]:2121/demo/",
+            "curl -k --user demo:pw -O https://[::1]:8443/data/demo/FILE",
+            "scp -P 2222 FILE demo@[::1]:/demo/",
+            "scp -P 2222 demo@[::1]:/demo/FILE .",
+            "export AWS_ACCESS_KEY_ID=ID AWS_SECRET_ACCESS_KEY=SECRET",
+            "aws s3 cp s3://demo/FILE . --no-verify-ssl --endpoint-url https://[::1]:9000",
+        ):
+            self.assertIn(f"\n  {command}\n", text)
         self.assertNotIn("http://", text)
+        self.assertNotIn("manhole", text)
 
 
 class PortsFile(SynchronousTestCase):

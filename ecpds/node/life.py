@@ -15,7 +15,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 
 from ecpds.admin.api import Api
-from ecpds.admin.demo import demo_text
+from ecpds.admin.demo import Demo, demo_text
 from ecpds.admin.forward import answered, operator_elsewhere, passing_on
 from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal
@@ -130,9 +130,11 @@ class Node:
         password = secrets.token_urlsafe(12)
         await operations.add_destination(Destination(0, "demo"))
         await operations.add_user(NewUser("demo", password, destinations=("demo",)))
+        key, secret = await operations.add_access_key("demo", None, None, None)
         # twistd sends sys.stdout to the log, where a password has no business.
         terminal = sys.__stdout__ or sys.stdout
-        terminal.write(demo_text(password, self.means.ports.numbers, self.config.node.interface[0]))
+        demo = Demo(password, key.id, secret)
+        terminal.write(demo_text(demo, self.means.ports.numbers, self.config.node.interface[0]))
         terminal.flush()
 
     async def stop(self) -> None:

@@ -73,9 +73,16 @@ class Chaotic(SynchronousTestCase):
         try:
             until(lambda: Counter(stored(fleet).values()) == expected, "the volumes to hold just what has a name", 60)
         except DaemonFailed as failure:
-            strays = [f"{file} of {file.stat()}" for file, digest in stored(fleet).items() if digest not in expected]
-            failure.add_note("\n".join(["strays:", *strays]))
+            failure.add_note(self.surplus(fleet, expected))
             raise
+
+    def surplus(self, fleet: Fleet, expected: Counter[str]) -> str:
+        """What lies on the volumes and has no name, or has one and does not lie there; and what the Master says of itself."""
+        found = stored(fleet)
+        surplus, lost = Counter(found.values()) - expected, expected - Counter(found.values())
+        strays = [f"{digest:.8} {file} {file.stat()}" for file, digest in found.items() if digest in surplus]
+        said = {name: fleet.master.json("status")[name] for name in ("reclaim", "uploads", "movers")}
+        return "\n".join([f"surplus {surplus}", f"lost {lost}", *strays, str(said)])
 
     def test_while_movers_come_and_go(self) -> None:
         self.survive(Plan(files=50, workers=10, faults=4, seconds=60, sizes=SIZES[:-2], frosts=(0.3, 2.0)))

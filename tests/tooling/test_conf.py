@@ -41,7 +41,7 @@ class ShippedConfiguration(SynchronousTestCase):
     def test_it_loads(self) -> None:
         loaded = config.load(SHIPPED)
         self.assertEqual(loaded.home, (SHIPPED.parent / "../var").resolve())
-        self.assertEqual(loaded.node.roles, ("master", "mover", "ftp", "https"))
+        self.assertEqual(loaded.node.roles, ("master", "mover", "ftp", "ssh", "https", "s3", "manhole"))
         self.assertEqual(loaded.node.interface, ("127.0.0.1",))
         self.assertIsNone(loaded.cluster)
 
