@@ -148,10 +148,13 @@ class IMaster(Interface):
     async def finish(allocation: int) -> Entry:
         """Wait for the commit of an allocation; repeatable. Raises what the commit was refused for."""
 
-    async def readmit(request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry:
+    async def readmit(
+        request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt], keep: bool = False
+    ) -> Entry:
         """As `finish`, of an upload that an earlier Master allocated and this one does not know; repeatable.
 
-        The movers of the receipts must hold what these say. Raises what the commit was refused for, `Unavailable`, `Corrupt`.
+        With `keep` it had broken off, as for `keep`. The movers of the receipts must hold what these say. Raises what the
+        commit was refused for, `Unavailable`, `Corrupt`.
         """
 
     async def abandon(allocation: int) -> None:
@@ -161,7 +164,11 @@ class IMaster(Interface):
         """
 
     async def keep(allocation: int) -> None:
-        """The upload broke off: with its receipt it becomes a part of what is kept for its user. Raises `Unavailable`."""
+        """The upload broke off: with its receipt it becomes a part of what is kept for its user; repeatable.
+
+        Of an upload that an earlier Master allocated nothing can be noted: `finish` will not know it, and `readmit` keeps it.
+        Raises `Unavailable` where it was given up.
+        """
 
     async def begin_partial(request: AllocationRequest) -> int:
         """Begin an upload that is kept for its user from the start. Raises as `allocate` does."""

@@ -28,6 +28,7 @@ GROUND = {
     "threads",
     "timeouts",
     "waiting",
+    "keeping",
     "filling",
     "admission",
     "ports",

@@ -114,7 +114,7 @@ class Streams:
         threads: IThreads,
         credentials: Credentials,
         store: IStore,
-        keep: Callable[[int], Awaitable[None]],
+        master: IMaster,
     ) -> None:
         assert config.cluster is not None
         self._cluster = config.cluster
@@ -123,7 +123,7 @@ class Streams:
         self.check: TicketCheck | None = None
         name_of = peer_name(certified_name)
         clock = around.reactor
-        self.server = StreamServer(store, lambda: self.check, name_of, clock, keep)
+        self.server = StreamServer(store, lambda: self.check, name_of, clock, master)
         self.connections = Connections(Dialer(self._around, threads, self._context).connect, name_of, clock)
         self.stores = Stores(
             {config.node.name: store}, lambda mover: RemoteStore(mover, self.connections, around.pool, around.limits)
@@ -190,7 +190,7 @@ class MasterSide:
         self._credentials = master_credentials(config, self._authority, utc_now())
         self._secret = fleet_secret(config, make=True)
         ssh_host_keys(config)  # Made here, where they are missing, for all nodes to have the same.
-        self.streams = Streams(config, around, threads, self._credentials, store, master.keep)
+        self.streams = Streams(config, around, threads, self._credentials, store, master)
         office = TicketOffice(ticket_key(config), reactor.seconds, config.limits.ticket_life)
         self.streams.check = TicketCheck(office.public_key, config.node.name, reactor.seconds)
         name = config.node.name
@@ -258,7 +258,7 @@ class MemberSide:
 
     def serve(self, store: IStore, control: IMoverControl) -> None:
         """Give others this node's store, and the Master its control."""
-        self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master.keep)
+        self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master)
         self._control = control
 
     def open(self, ports: Ports) -> None:

@@ -17,7 +17,7 @@ from attrs import evolve
 from zope.interface import classImplements, implementer
 
 from ecpds.cluster.calls import Asker, Remote, call
-from ecpds.cluster.tickets import Pass, TicketOffice
+from ecpds.cluster.tickets import Owner, Pass, TicketOffice
 from ecpds.errors import NotPermitted, Unavailable
 from ecpds.events import Event
 from ecpds.interfaces import IEventSink, IMoverControl
@@ -160,13 +160,15 @@ class Leave:
         self._address = address
 
     def to_write(self, allocation: Allocation, request: AllocationRequest) -> Allocation:
-        size, keep = request.size, request.origin.protocol in RESUMING
+        size, owner = request.size, None
+        if request.origin.protocol in RESUMING:
+            owner = Owner(request.user_id, request.destination, request.path, request.part)
 
         def leave(place: Placement) -> Placement:
             mover, volume = place.mover, place.volume
             ticket = self._packed(
                 mover,
-                lambda: self._office.to_write(allocation.id, mover, volume, self._holder, allocation.digests, size, keep),
+                lambda: self._office.to_write(allocation.id, mover, volume, self._holder, allocation.digests, size, owner),
             )
             return evolve(place, ticket=ticket)
 

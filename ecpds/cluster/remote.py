@@ -127,7 +127,7 @@ class RemoteMaster(Remote):
     @call
     async def abort_upload(self, user: int, destination: str, path: str, upload: int) -> None: ...
 
-    @call
+    @call(repeatable=True)
     async def keep(self, allocation: int) -> None: ...
 
     @call(repeatable=True)
@@ -155,7 +155,9 @@ class RemoteMaster(Remote):
     async def finish(self, allocation: int) -> Entry: ...
 
     @call(repeatable=True)
-    async def readmit(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry: ...
+    async def readmit(
+        self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt], keep: bool = False
+    ) -> Entry: ...
 
     @call(repeatable=True)
     async def abandon(self, allocation: int) -> None: ...

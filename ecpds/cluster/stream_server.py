@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -29,10 +29,12 @@ from ecpds.cluster.frames import (
     Working,
     Write,
 )
-from ecpds.cluster.tickets import READ, WRITE, Ticket, TicketCheck
+from ecpds.cluster.tickets import READ, WRITE, Owner, Ticket, TicketCheck
 from ecpds.errors import ConnectionLost, InvalidRequest, NotSupported, Refusal, Stalled, Unavailable
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
-from ecpds.model import Copy
+from ecpds.keeping import keep_part
+from ecpds.master_interfaces import IMaster
+from ecpds.model import Allocation, AllocationRequest, Copy, Origin, Placement
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ BUSY = 5.0
 class StreamServer:
     """Serves connections. `check` is the ticket check, None before the Master was met; `who` names a channel's peer.
 
-    `keep` asks the Master to keep for its user what came of an upload: its sender is lost.
+    `master` is asked to keep for its user what came of an upload whose sender is lost.
     """
 
     log = Logger()
@@ -54,7 +56,7 @@ class StreamServer:
         check: Callable[[], TicketCheck | None],
         who: Callable[[IChannel], str | None],
         clock: IReactorTime,
-        keep: Callable[[int], Awaitable[None]],
+        master: IMaster,
     ) -> None:
         self.reads: dict[int, int] = {}
         """Reads under way, by volume."""
@@ -63,7 +65,7 @@ class StreamServer:
         self._check = check
         self._who = who
         self._clock = clock
-        self._keep = keep
+        self._master = master
         self._channels: set[IChannel] = set()
         self._stopping = False
         self._drained: Deferred[None] | None = None
@@ -155,20 +157,22 @@ class StreamServer:
             answer = await self._saying_so(frames, self._take(handle, source))
         except BaseException as failure:
             lost = isinstance(failure, ConnectionLost | Stalled)
-            if not (lost and ticket.keep and source.count and await self._kept(handle, ticket.segment)):
+            if not (lost and source.count and ticket.owner is not None and await self._kept(handle, ticket, ticket.owner)):
                 await handle.abort()
             if isinstance(failure, Refusal) and not isinstance(failure, ConnectionLost | Stalled):
                 await self._refuse_the_rest(frames, failure)
             raise
         await frames.say(answer)
 
-    async def _kept(self, handle: IWriteHandle, segment: int) -> bool:
+    async def _kept(self, handle: IWriteHandle, ticket: Ticket, owner: Owner) -> bool:
         """Whether what came is kept. It is not where the sender lives and has given the upload up by itself."""
+        origin = Origin("", "", ticket.holder)
+        request = AllocationRequest(owner.user, owner.destination, owner.path, origin, part=owner.part)
+        allocation = Allocation(ticket.segment, (Placement(ticket.mover, ticket.volume),), tuple(ticket.digests))
         try:
-            await self._keep(segment)
-            await handle.finish()
+            await keep_part(self._master, handle, request, allocation)
         except Refusal as refusal:
-            self.log.info("segment {segment} is not kept: {refusal}", segment=segment, refusal=refusal)
+            self.log.info("segment {segment} is not kept: {refusal}", segment=ticket.segment, refusal=refusal)
             return False
         return True
 

@@ -25,10 +25,19 @@ LEEWAY = 5.0
 WRITE, READ = "write", "read"
 
 
+class Owner(msgspec.Struct, array_like=True, frozen=True):
+    """Whose upload it is, and of what (`AllocationRequest`): where its sender dies, it can be kept for that user."""
+
+    user: int
+    destination: str
+    path: str
+    part: tuple[int, int] | None = None
+
+
 class Ticket(msgspec.Struct, array_like=True, frozen=True):
     """`size`: to write, what was announced; to read, what the copy should have. `attempt` makes each ticket one of its own.
 
-    `keep`: where the holder dies in the middle of writing, the user can go on with what came.
+    `owner`: who can go on with what came, where the holder dies in the middle of writing.
     """
 
     verb: str
@@ -40,7 +49,7 @@ class Ticket(msgspec.Struct, array_like=True, frozen=True):
     digests: list[str]
     attempt: int
     expires: float
-    keep: bool = False
+    owner: Owner | None = None
 
 
 class Pass(msgspec.Struct, array_like=True, frozen=True):
@@ -78,9 +87,9 @@ class TicketOffice:
         holder: str,
         digests: Sequence[str],
         size: int | None,
-        keep: bool = False,
+        owner: Owner | None = None,
     ) -> bytes:
-        return self._sign(WRITE, segment, mover, volume, holder, size, digests, keep)
+        return self._sign(WRITE, segment, mover, volume, holder, size, digests, owner)
 
     def to_read(self, segment: int, mover: str, volume: int, holder: str, length: int) -> bytes:
         return self._sign(READ, segment, mover, volume, holder, length, ())
@@ -94,11 +103,11 @@ class TicketOffice:
         holder: str,
         size: int | None,
         digests: Sequence[str],
-        keep: bool = False,
+        owner: Owner | None = None,
     ) -> bytes:
         self._attempts += 1
         expires = self._now() + self._life
-        ticket = Ticket(verb, segment, mover, volume, holder, size, list(digests), self._attempts, expires, keep)
+        ticket = Ticket(verb, segment, mover, volume, holder, size, list(digests), self._attempts, expires, owner)
         data = msgspec.msgpack.encode(ticket)
         return self._key.sign(data) + data
 

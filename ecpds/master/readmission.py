@@ -2,8 +2,9 @@
 
 Who tells whom, after the Master was started anew: a target mover that has all the bytes tells it (`stored`), and the Master,
 which knows nothing of that upload, leaves them there for a while. The User Data Mover asks to `finish`, is told that the
-upload is not known, and says what it was: the request, the allocation, the receipts. The Master believes none of it
-before the movers have read the bytes again, and publishes them once: where the earlier Master had done so, that is the answer.
+upload is not known, and says what it was: the request, the allocation, the receipts. So does whoever wants to keep what
+came of an upload that broke off (`ecpds/keeping.py`). The Master believes none of it before the movers have read the bytes
+again, and publishes them once: where the earlier Master had done so, that is the answer.
 
 What makes it safe: an id is never used twice; what a sweep was allowed to take is marked dead, and stays so for as long as
 its upload might come back (`reclaim.begin`); what is on the list of bytes to be deleted is refused.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from attrs import evolve
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -22,6 +24,7 @@ from ecpds.errors import Corrupt, InvalidRequest, Refusal, Unavailable
 from ecpds.master import reclaim
 from ecpds.master.accounts import Accounts
 from ecpds.master.movers import Movers
+from ecpds.master.multiparts import Multiparts
 from ecpds.master.reader import Reader
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.model import Allocation, AllocationRequest, Copy, Destination, Entry, Receipt, StoredSegment
@@ -42,6 +45,7 @@ class IsMaster(Protocol):
     accounts: Accounts
     clock: IReactorTime
     movers: Movers
+    multiparts: Multiparts
     reader: Reader
     uploads: Uploads
 
@@ -91,16 +95,25 @@ class Readmission:
         self._unclaimed[segment] = self._master.clock.callLater(CLAIM, self._expire, segment, copy)
         return True
 
-    async def readmit(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry:
+    def expect(self, id_: int) -> None:
+        """Somebody will ask for this upload. Raises `Unavailable` unless an earlier Master may have begun it."""
+        if id_ not in self._earlier or self._master.uploads.has(id_):
+            raise Unavailable("the upload is not known here any more")
+
+    async def readmit(
+        self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt], keep: bool
+    ) -> Entry:
         """As `IMaster.readmit`."""
         id_, uploads = allocation.id, self._master.uploads
         if not uploads.has(id_):
+            if keep:
+                request = evolve(request, size=None, expected={})  # of the whole, which these bytes are not
             upload = self._made_again(request, allocation, receipts)
             if await self._is_committed(id_):
                 file = upload.data_file(self._master.clock.seconds())
                 return Entry(request.path, file.mtime, file)
             if not uploads.has(id_):
-                self._admit(upload)
+                self._admit(upload, keep)
         return await uploads.outcome(id_)
 
     def _made_again(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Upload:
@@ -125,18 +138,20 @@ class Readmission:
             raise Unavailable("the bytes of this upload were given up")
         return known
 
-    def _admit(self, upload: Upload) -> None:
+    def _admit(self, upload: Upload, keep: bool) -> None:
         """From here on it is as any that has begun to be committed: no sweep takes it, and it ends but once."""
         late = self._unclaimed.pop(upload.allocation.id, None)
         if late is not None:
             late.cancel()
         upload.committing = True
         self._master.uploads.begin(upload)
-        ensureDeferred(self._go_on(upload))
+        ensureDeferred(self._go_on(upload, keep))
 
-    async def _go_on(self, upload: Upload) -> None:
+    async def _go_on(self, upload: Upload, keep: bool) -> None:
         try:
             await self._check(upload)
+            if keep:
+                upload.request = evolve(upload.request, part=await self._master.multiparts.keep(upload.request))
         except Exception as error:
             if not isinstance(error, Refusal):
                 self.log.failure("upload {id} could not be taken up again", id=upload.allocation.id)

@@ -247,8 +247,10 @@ class Master(Entrance, KeyedMaster):
     async def finish(self, allocation: int) -> Entry:
         return await self.uploads.outcome(allocation)
 
-    async def readmit(self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt]) -> Entry:
-        return await self._readmission.readmit(request, allocation, receipts)
+    async def readmit(
+        self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt], keep: bool = False
+    ) -> Entry:
+        return await self._readmission.readmit(request, allocation, receipts, keep)
 
     async def abandon(self, allocation: int) -> None:
         upload = self.uploads.get(allocation)
@@ -258,7 +260,7 @@ class Master(Entrance, KeyedMaster):
     async def keep(self, allocation: int) -> None:
         upload = self.uploads.get(allocation)
         if upload is None or upload.committing:
-            raise Unavailable("the upload is not known here any more")
+            return self._readmission.expect(allocation)
         part = await self.multiparts.keep(upload.request)
         upload.request = evolve(upload.request, part=part, size=None, expected={})
 

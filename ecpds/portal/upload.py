@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Unavailable
 from ecpds.interfaces import IByteSource, IUpload, IWriteHandle
+from ecpds.keeping import keep_part
 from ecpds.master_interfaces import IMaster
 from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
 from ecpds.portal.journal import TransferRecord
@@ -49,6 +50,10 @@ class Claim:
         except Unavailable:
             entry = await self.master.readmit(self.request, self.allocation, (receipt,))
         return entry
+
+    async def keep(self, length: int | None = None, expected: Mapping[str, str] = EMPTY) -> None:
+        """Have what came stored as a part of what is kept for the user, under whichever Master."""
+        await keep_part(self.master, self.handle, self.request, self.allocation, length, expected)
 
 
 @implementer(IUpload)
@@ -104,9 +109,7 @@ class Upload:
         self._record.end()
 
     async def _store_piece(self) -> None:
-        await self._master.keep(self._record.file_id)
-        await self._handle.finish(self._received, self._piece)
-        await self._master.finish(self._record.file_id)
+        await self._claim.keep(self._received, self._piece)
 
     async def keep(self, reason: BaseException) -> None:
         if self._committing or self._record.ended:
@@ -117,9 +120,7 @@ class Upload:
         self._committing = True
         self._record.end(reason)
         try:
-            await self._master.keep(self._record.file_id)
-            await self._handle.finish()
-            await self._master.finish(self._record.file_id)
+            await self._claim.keep()
         except Exception as failure:
             self.log.info("upload {id} could not be kept: {failure}", id=self._record.file_id, failure=failure)
             await self._give_up(reason)

@@ -30,12 +30,12 @@ from ecpds.cluster.frames import DATA, HEADER, MESSAGE, Abort, End, Frames, Open
 from ecpds.cluster.stores import peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
-from ecpds.cluster.tickets import Pass, TicketCheck, TicketOffice
+from ecpds.cluster.tickets import Owner, Pass, TicketCheck, TicketOffice
 from ecpds.errors import ConnectionLost, NotPermitted, Unavailable
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
 from ecpds.limits import Limits
-from ecpds.model import Copy
+from ecpds.model import Allocation, AllocationRequest, Copy, Placement, Receipt
 from ecpds.mover.store import LocalStore
 from ecpds.threads import InlineThreads
 from ecpds.transports.listeners import serve
@@ -78,6 +78,8 @@ class Ticketed(RemoteStore):
 
 AUTHORITY = make_authority(utc_now())
 
+OWNER = Owner(7, "demo", "d/a", (4, 2))
+
 
 def member(name: str, part: str = MEMBER, ago: timedelta = timedelta(0)) -> Credentials:
     from cryptography import x509
@@ -97,12 +99,35 @@ def name_of(connection: Any) -> str | None:
     return None if peer is None else peer.name
 
 
+class Keeper:
+    """What a mover asks the Master when a sender is lost. It keeps uploads that it `knows`, and those of an `earlier` one."""
+
+    def __init__(self) -> None:
+        self.knows: set[int] = set()
+        self.earlier: set[int] = set()
+        self.readmitted: list[tuple[AllocationRequest, Allocation, Sequence[Receipt]]] = []
+
+    async def keep(self, allocation: int) -> None:
+        self.refuse_unless(allocation in self.knows | self.earlier)
+
+    async def finish(self, allocation: int) -> None:
+        self.refuse_unless(allocation in self.knows)
+
+    async def readmit(
+        self, request: AllocationRequest, allocation: Allocation, receipts: Sequence[Receipt], keep: bool = False
+    ) -> None:
+        self.refuse_unless(allocation.id in self.earlier and keep)
+        self.readmitted.append((request, allocation, receipts))
+
+    def refuse_unless(self, known: bool) -> None:
+        if not known:
+            raise Unavailable("the upload is not known here any more")
+
+
 class StreamCase(StoreContract, ChannelCase):
     """A mover behind a listening socket, and a node that knows the way; the reactor is turned by hand."""
 
     plain = False
-    keeping: frozenset[int] = frozenset()
-    """The uploads that the Master would keep for their users."""
 
     def make(self) -> IStore:
         self.leave = Leave(self.reactor.seconds)
@@ -112,7 +137,8 @@ class StreamCase(StoreContract, ChannelCase):
         self.local = LocalStore("mover-b", roots, self.stored, threads, threads, self.around.pool, limits, False, self.reactor)
         check = TicketCheck(self.leave.office.public_key, "mover-b", self.reactor.seconds)
         who = (lambda channel: None) if self.plain else peer_name(name_of)
-        self.streams = StreamServer(self.local, lambda: check, who, self.reactor, self.keep)
+        self.keeper = Keeper()
+        self.streams = StreamServer(self.local, lambda: check, who, self.reactor, self.keeper)
         ours, theirs = (None, None) if self.plain else (fleet_context(A), fleet_context(B))
         self.server = serve(self.around, "127.0.0.1", 0, self.on_channel, context=theirs)
         self.addCleanup(self.server.stop_listening)
@@ -122,10 +148,6 @@ class StreamCase(StoreContract, ChannelCase):
         store.leave = self.leave
         self.addCleanup(self.end)
         return store
-
-    async def keep(self, segment: int) -> None:
-        if segment not in self.keeping:
-            raise Unavailable("the upload is not known here any more")
 
     def on_channel(self, channel: IChannel) -> None:
         self.channel = channel
@@ -228,9 +250,9 @@ class TlsStreamTests(StreamCase):
         self.assertFalse(self.is_there(1))
         self.assertEqual(self.receipts, [])
 
-    def cut(self, keep: bool) -> None:
+    def cut(self, owner: Owner | None) -> None:
         """An upload whose sender dies, with such a ticket."""
-        ticket = self.leave.packed(self.leave.office.to_write(1, "mover-b", 0, "mover-a", (), None, keep))
+        ticket = self.leave.packed(self.leave.office.to_write(1, "mover-b", 0, "mover-a", ("sha256",), None, owner))
         handle = self.now(RemoteStore.write(self.store, 1, 0, (), None, ticket))
         self.now(handle.receive(MemorySource(LARGE)))
         handle._frames.channel.abort()
@@ -238,19 +260,29 @@ class TlsStreamTests(StreamCase):
 
     def test_what_came_from_a_sender_that_died_is_kept_for_who_can_go_on_with_it(self) -> None:
         """Part of it, perhaps: what was still on its way when it died is not there."""
-        self.keeping = frozenset({1})
-        self.cut(keep=True)
+        self.keeper.knows = {1}
+        self.cut(OWNER)
         (receipt,) = self.receipts
         self.assertEqual(self.get(1, receipt.size), LARGE[: receipt.size])
         self.assertGreater(receipt.size, 0)
+        self.assertEqual(self.keeper.readmitted, [])
+
+    def test_a_Master_that_was_started_meanwhile_is_told_what_it_was(self) -> None:
+        """All that it needs was in the ticket: nobody else is left to ask."""
+        self.keeper.earlier = {1}
+        self.cut(OWNER)
+        ((request, allocation, receipts),) = self.keeper.readmitted
+        self.assertEqual((request.user_id, request.destination, request.path, request.part), (7, "demo", "d/a", (4, 2)))
+        self.assertEqual(allocation, Allocation(1, (Placement("mover-b", 0),), ("sha256",)))
+        self.assertEqual((receipts, self.is_there(1)), (tuple(self.receipts), True))
 
     def test_it_is_not_where_the_sender_has_given_it_up(self) -> None:
-        self.cut(keep=True)
+        self.cut(OWNER)
         self.assertEqual((self.is_there(1), self.receipts), (False, []))
 
     def test_it_is_not_where_nobody_could_go_on_with_it(self) -> None:
-        self.keeping = frozenset({1})
-        self.cut(keep=False)
+        self.keeper.knows = {1}
+        self.cut(None)
         self.assertEqual((self.is_there(1), self.receipts), (False, []))
 
     def test_a_source_that_dies_in_the_middle_of_a_read(self) -> None:

@@ -597,6 +597,49 @@ class MasterContract(Uploading):
         self.assertEqual(self.now(self.master.resolve("demo", "a")), entry)
         self.assertEqual(self.names(), ["a", "b"])
 
+    def test_what_broke_off_is_kept_under_the_next_Master(self) -> None:
+        """Of a file that was announced as larger, with a digest of the whole; and it is kept once, whoever says it again."""
+        more: Any = {"size": 9, "expected": {"sha256": "cd" * 32}}
+        request, allocation, receipt = self.begun_before(**more)
+        for _ in range(2):
+            self.now(self.master.keep(allocation.id))
+        self.now(self.master.stored(receipt))
+        self.refused(Unavailable, self.master.finish(allocation.id))
+        for _ in range(2):
+            self.now(self.master.readmit(request, allocation, [receipt], True))
+        kept = self.now(self.master.kept(self.user, "demo", "a"))
+        self.assertEqual((kept.size, [segment.id for segment in kept.segments]), (5, [allocation.id]))
+        self.restart()
+        self.now(self.master.readmit(request, allocation, [receipt], True))
+        self.assertEqual(self.now(self.master.kept(self.user, "demo", "a")).size, 5)
+        self.assertEqual(self.names(), [])
+        self.clock.advance(70)
+        self.assertEqual(self.mover.deleted, [])
+
+    def test_a_Master_that_ends_between_the_word_and_the_bytes(self) -> None:
+        """That it is to be a part was said to the earlier one, which had not heard of the bytes: it is kept once."""
+        request, allocation = self.request("a"), self.now(self.master.allocate(self.request("a")))
+        self.now(self.master.keep(allocation.id))
+        self.restart()
+        self.mover.digests_of = SHA
+        self.now(self.master.readmit(request, allocation, [self.receipt(allocation)], True))
+        kept = self.now(self.master.kept(self.user, "demo", "a"))
+        self.assertEqual((kept.size, len(kept.parts)), (5, 1))
+
+    def test_it_goes_on_where_it_was_a_part_already(self) -> None:
+        upload = self.now(self.master.begin_partial(self.request("a")))
+        request, allocation, receipt = self.begun_before(part=(upload, 3))
+        self.now(self.master.readmit(request, allocation, [receipt], True))
+        kept = self.now(self.master.kept(self.user, "demo", "a", upload))
+        self.assertEqual([part.number for part in kept.parts], [3])
+
+    def test_what_this_Master_gave_up_is_not_kept(self) -> None:
+        request, allocation = self.request("a"), self.now(self.master.allocate(self.request("a")))
+        self.now(self.master.abandon(allocation.id))
+        self.refused(Unavailable, self.master.keep(allocation.id))
+        self.refused(Unavailable, self.master.readmit(request, allocation, [self.receipt(allocation)], True))
+        self.refused(NotFound, self.master.kept(self.user, "demo", "a"))
+
     def test_its_conditions_hold_again(self) -> None:
         request, allocation, receipt = self.begun_before(condition=Condition(absent=True))
         self.now(self.put("a"))

@@ -9,6 +9,7 @@ import io
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
@@ -253,31 +254,43 @@ class Failing(FleetCase):
 
     def test_an_upload_is_resumed_at_another_node_when_the_client_s_dies(self) -> None:
         """What had come is on another mover, and is kept there for its user."""
+        self.is_resumed(lambda: None)
+
+    def test_it_is_where_the_Master_is_killed_as_well_and_started_again(self) -> None:
+        """The one that is asked to keep what came has never heard of it."""
+        self.is_resumed(self.fleet.master.kill)
+
+    def is_resumed(self, happens: Callable[[], None]) -> None:
+        """An upload to B is cut by the death of A, through which it comes; before that, something `happens` to the Master."""
+        name = f"goes-elsewhere-{self.id().rpartition('.')[2][-10:]}"
         for each in ("master", A):
             self.fleet.master.ecpds("mover", "drain", each)
         self.known = {B: len(self.node(B).stored_files())}
         client = self.login(A)
-        with client.transfercmd("STOR goes-elsewhere") as data:
+        with client.transfercmd(f"STOR {name}") as data:
             data.sendall(self.content[: SIZE // 2])
             until(lambda: self.writing(B), "the upload to begin")
+            happens()
             self.node(A).kill()
         client.close()
+        if self.fleet.master.process is None:
+            self.fleet.master.start()
         for each in ("master", A):
             self.fleet.master.ecpds("mover", "undrain", each)
         with self.login("master") as other:
 
             def kept() -> int:
                 with contextlib.suppress(ftplib.error_perm):
-                    return other.size("goes-elsewhere") or 0
+                    return other.size(name) or 0
                 return 0
 
             came = until(kept, "what came to be kept")
             self.assertLessEqual(came, SIZE // 2)
-            self.assertNotIn("goes-elsewhere", other.nlst())
-            other.storbinary("STOR goes-elsewhere", io.BytesIO(self.content[came:]), rest=came)
+            self.assertNotIn(name, other.nlst())
+            other.storbinary(f"STOR {name}", io.BytesIO(self.content[came:]), rest=came)
         for reader in ("master", B):
-            self.assertEqual(self.get("goes-elsewhere", reader), self.content)
-        shown = self.fleet.master.json("file", "show", f"/{DESTINATION}/goes-elsewhere")
+            self.assertEqual(self.get(name, reader), self.content)
+        shown = self.fleet.master.json("file", "show", f"/{DESTINATION}/{name}")
         self.assertEqual(shown["digests"]["sha256"], hashlib.sha256(self.content).hexdigest())
 
     def test_the_source_of_an_ftp_download_dies(self) -> None:
