@@ -76,11 +76,14 @@ class Exchange:
         self._answers: dict[int, Answer | Refused | None] = {}
         self._forgotten = 0
         self._working = 0
+        self._ended: Callable[[], Refusal] | None = None
 
     # Asking
 
     async def ask(self, call: str, arguments: bytes, repeatable: bool) -> Raw:
-        """As `calls.Asker`. Waits for a connection when there is none."""
+        """As `calls.Asker`. Waits for a connection when there is none, unless there will be none."""
+        if self._ended is not None:
+            raise self._ended()
         if len(self._questions) >= OUTSTANDING:
             raise Unavailable("too much is waiting for an answer")
         item = Ask(self._next, call, Raw(arguments))
@@ -99,6 +102,11 @@ class Exchange:
         for question in list(self._questions.values()):
             if not (unless_repeatable and question.repeatable):
                 self._settle(question, refusal())
+
+    def end(self, refusal: Callable[[], Refusal]) -> None:
+        """The other end will not be back: what was asked is refused, and whatever is asked from now on."""
+        self._ended = refusal
+        self.refuse_all(refusal)
 
     # The connection
 

@@ -104,33 +104,37 @@ class Member:
 
 @implementer(IMoverControl)
 class RemoteMoverControl:
-    """A mover at the other end of a link. How full it is, is what it said last; `leave` lets it read at others."""
+    """A mover at the other end of a link. How full it is, is what it said last; `leave` lets it read at others.
 
-    def __init__(self, member: Member, present: Callable[[], bool], leave: Leave) -> None:
+    One that is `linked` does what concerns the bytes that it has; only one that is `trusted` is given new ones.
+    """
+
+    def __init__(self, member: Member, trusted: Callable[[], bool], linked: Callable[[], bool], leave: Leave) -> None:
         self.name = member.name
         self._member = member
-        self._present = present
+        self._trusted = trusted
+        self._linked = linked
         self._leave = leave
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         """Raises `Unavailable` while the mover is not there: the Master asks again."""
-        self._check()
+        self._check(self._linked)
         await self._member.calls.delete(segments)
 
     async def volumes(self) -> Sequence[VolumeUse]:
-        self._check()
+        self._check(self._trusted)
         return self._member.state.volumes
 
     async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
-        self._check()
+        self._check(self._linked)
         return await self._member.calls.digests(segments, names)
 
     async def copy(self, segment: StoredSegment, source: Copy) -> Receipt:
-        self._check()
+        self._check(self._trusted)
         return await self._member.calls.copy(segment, self._leave.to_copy(segment, source))
 
-    def _check(self) -> None:
-        if not self._present():
+    def _check(self, there: Callable[[], bool]) -> None:
+        if not there():
             raise Unavailable(f"mover {self.name} is not there")
 
 

@@ -7,6 +7,7 @@ session is its `incarnation`'s: over a new connection the conversation goes on w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -103,7 +104,7 @@ class MasterEnd:
         for post in list(self._posts):
             post.drop()
         for session in self._sessions.values():
-            session.exchange.refuse_all(ConnectionLost)
+            session.exchange.end(ConnectionLost)
 
     def may_join(self, peer: Peer) -> None:
         """Raises `NotPermitted` for a name that is the Master's own, or of a node that is there."""
@@ -143,9 +144,13 @@ class MasterEnd:
     def _look(self) -> None:
         self.membership.look(self._clock.seconds())
         for name, session in self._sessions.items():
-            if session.post is not None and self.membership.standing(name) is Standing.GONE:
+            if self.membership.standing(name) is not Standing.GONE:
+                continue
+            if session.post is not None:
                 self.log.warn("node {name} is silent: its link is cut", name=name)
                 session.post.drop()
+            else:
+                session.exchange.refuse_all(partial(Unavailable, f"node {name} is gone"))
 
     # One link
 
@@ -197,7 +202,7 @@ class MasterEnd:
         table: dict[str, Handler] = {}
         exchange = Exchange(self._clock, table)
         if old is not None:
-            old.exchange.refuse_all(lambda: Unavailable(f"node {hello.name} was restarted"))
+            old.exchange.end(lambda: Unavailable(f"node {hello.name} was restarted"))
             Deferred.fromCoroutine(old.master.abandon_all()).addErrback(self._not_abandoned)
         member = Member(hello.name, exchange)
         master = self.master_for(hello.name)
@@ -206,8 +211,9 @@ class MasterEnd:
         table |= self.more(member)
         session = self._sessions[hello.name] = Session(hello.incarnation, member, exchange, master)
         if "mover" in hello.roles:
-            present = lambda: self.standing(hello.name) is Standing.ALIVE  # noqa: E731
-            self._joined(RemoteMoverControl(member, present, self.leave_for(hello.name)), member)
+            trusted = lambda: self.standing(hello.name) is Standing.ALIVE  # noqa: E731
+            linked = lambda: session.post is not None  # noqa: E731
+            self._joined(RemoteMoverControl(member, trusted, linked, self.leave_for(hello.name)), member)
         return session
 
     def _not_abandoned(self, failure: Failure) -> None:

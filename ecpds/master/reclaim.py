@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import delete, func, select, update
+from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -152,8 +153,8 @@ class Reclaim:
     async def _round(self) -> None:
         while self._discarded:
             await self._take_on(self._discarded[:AT_A_TIME])
-        for name, control in list(self._controls.items()):
-            await self._delete(name, control)
+        # All at once: one that is slow to answer holds up no other's.
+        await gatherResults([ensureDeferred(self._delete(name, control)) for name, control in self._controls.items()])
 
     async def _take_on(self, discarded: Sequence[tuple[int, tuple[Copy, ...]]]) -> None:
         def operation(session: Session) -> None:

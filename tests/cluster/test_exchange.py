@@ -153,6 +153,13 @@ class Exchanging(SynchronousTestCase):
         self.successResultOf(again)
         self.assertEqual(self.begun, [encode(2)])
 
+    def test_who_will_not_be_back_is_not_waited_for(self) -> None:
+        self.talk.cut()
+        before = self.ask("echo", 1, repeatable=True)
+        self.talk.near.end(Unavailable)
+        self.failureResultOf(before, Unavailable)
+        self.failureResultOf(self.ask("echo", 2, repeatable=True), Unavailable)
+
     def test_another_who_counts_from_the_beginning(self) -> None:
         old = self.ask("hold", "old")
         self.talk.pump()

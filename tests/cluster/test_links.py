@@ -100,9 +100,12 @@ class FakeMover:
 
     def __init__(self) -> None:
         self.deleted: list[int] = []
+        self.deleting: Deferred[None] | None = None
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         self.deleted += [each.segment for each in segments]
+        if self.deleting is not None:
+            await self.deleting
 
     async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
         return dict.fromkeys(names, "")
@@ -343,6 +346,38 @@ class Linked(LinkCase):
         node.stop()
         await self.until(lambda: self.master.standing("mover-1") is Standing.SUSPECT)
         await self.refusal(self.controls["mover-1"].volumes(), Unavailable)
+
+    async def test_a_node_that_was_restarted_is_not_asked_as_the_one_it_was(self) -> None:
+        """Whoever still held its control waited for ever."""
+        node = await self.linked("mover-1")
+        old = self.master.members["mover-1"].calls
+        asked = self.controls["mover-1"]
+        node.stop()
+        await self.until(lambda: self.master.standing("mover-1") is Standing.SUSPECT)
+        await self.linked("mover-1", incarnation="2")
+        await self.refusal(asked.delete([StoredSegment(5, 0)]), Unavailable)
+        await self.refusal(old.delete([StoredSegment(5, 0)]), Unavailable)
+        await self.controls["mover-1"].delete([StoredSegment(6, 0)])
+        self.assertEqual(self.mover.deleted, [6])
+
+    async def test_a_node_that_is_not_trusted_yet_deletes(self) -> None:
+        await self.linked("mover-1")
+        self.master.membership.lost("mover-1", reactor.seconds())
+        await self.refusal(self.controls["mover-1"].volumes(), Unavailable)
+        await self.controls["mover-1"].delete([StoredSegment(5, 0)])
+        self.assertEqual(self.mover.deleted, [5])
+
+    async def test_what_a_node_was_asked_is_refused_when_it_is_gone(self) -> None:
+        node = await self.linked("mover-1")
+        self.mover.deleting = Deferred()
+        asked = ensureDeferred(self.controls["mover-1"].delete([StoredSegment(5, 0)]))
+        await self.until(lambda: self.mover.deleted)
+        node.stop()
+        await self.until(lambda: self.master.standing("mover-1") is Standing.SUSPECT)
+        self.assertFalse(asked.called)
+        self.master.membership.forget("mover-1")
+        await self.refusal(asked, Unavailable)
+        self.mover.deleting.callback(None)
 
     async def test_what_a_dead_node_had_begun_is_abandoned(self) -> None:
         """When it is back: a node that only lost its link may still come to an end with it."""

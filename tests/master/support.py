@@ -40,6 +40,7 @@ class MemoryMover:
         self.uses = uses
         self.deleted: list[int] = []
         self.failure: Exception | None = None
+        self.deleting: Deferred[None] | None = None
         self.asked = 0
         self.digested: list[list[int]] = []
         self.digests_of = {"crc64nvme": "0011223344556677"}
@@ -54,6 +55,8 @@ class MemoryMover:
         if self.failure is not None:
             raise self.failure
         self.deleted.extend(each.segment for each in segments)
+        if self.deleting is not None:
+            await self.deleting
 
     async def digests(self, segments: Sequence[StoredSegment], names: Sequence[str]) -> Mapping[str, str]:
         self.digested.append([each.segment for each in segments])

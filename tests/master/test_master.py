@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,11 +12,12 @@ from zope.interface.verify import verifyObject
 from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.limits import Limits
+from ecpds.master import reclaim
 from ecpds.master.sql import Session
 from ecpds.master_interfaces import IOperations
-from ecpds.model import ANYTHING, Destination
+from ecpds.model import ANYTHING, Copy, Destination
 from tests.contracts.master import MasterContract
-from tests.master.support import MasterCase
+from tests.master.support import MasterCase, MemoryMover
 
 
 class OnAnyEngine(MasterContract):
@@ -51,6 +53,17 @@ class OnAnyEngine(MasterContract):
         self.assertEqual(self.sql("SELECT segment FROM reclaim"), [(allocation.id,)])
         self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.mover.failure = None
+
+    def test_a_mover_that_does_not_answer_holds_up_no_other(self) -> None:
+        quick = MemoryMover("mover-2", ())
+        self.master.register_mover(quick)
+        self.mover.deleting = Deferred()
+        self.now(self.writer.run(partial(reclaim.discard, segment=7, copies=[Copy("mover-1", 0), Copy("mover-2", 0)])))
+        self.clock.advance(1)
+        self.assertEqual((self.mover.deleted, quick.deleted), ([7], [7]))
+        self.assertEqual(self.sql("SELECT mover FROM reclaim"), [("mover-1",)])
+        self.mover.deleting.callback(None)
+        self.assertEqual(self.sql("SELECT mover FROM reclaim"), [])
 
     def test_a_dead_segment_is_not_committed(self) -> None:
         allocation = self.now(self.master.allocate(self.request("a")))
