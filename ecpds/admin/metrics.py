@@ -71,6 +71,8 @@ class Metrics:
         self._lag = Histogram("ecpds_reactor_lag_seconds", "How late a timer was called", buckets=SHORT, registry=own)
         self._gauges: list[tuple[Gauge, Question]] = []
         self._kinds: dict[tuple[str, str, str], _Kind] = {}
+        self._of_type: dict[str, Counter] = {}
+        self._of_login: dict[tuple[str, bool], Counter] = {}
 
     def gauge(self, name: str, help_: str, ask: Question, label: str | None = None) -> None:
         """Show what `ask` answers, at once or later, whenever somebody looks. It may raise a refusal: then nothing is shown."""
@@ -78,7 +80,7 @@ class Metrics:
         self._gauges.append((Gauge(f"ecpds_{name}", help_, labels, registry=self._registry), ask))
 
     def record(self, event: Event) -> None:
-        self._events.labels(event.type).inc()
+        (self._of_type.get(event.type) or self._make_type(event.type)).inc()
         if event.type == "INH":
             self._transferred(event.fields)
         elif event.type == "DEA":
@@ -97,6 +99,10 @@ class Metrics:
         )
         return kind
 
+    def _make_type(self, name: str) -> Counter:
+        counter = self._of_type[name] = self._events.labels(name)
+        return counter
+
     @contextmanager
     def transaction(self, operations: int) -> Iterator[None]:
         """Around one transaction of the catalogue's writer, on its thread."""
@@ -110,7 +116,11 @@ class Metrics:
         self._lag.observe(seconds)
 
     def logged_in(self, protocol: str, accepted: bool) -> None:
-        self._logins.labels(protocol, "accepted" if accepted else "refused").inc()
+        counter = self._of_login.get((protocol, accepted))
+        if counter is None:
+            counter = self._logins.labels(protocol, "accepted" if accepted else "refused")
+            self._of_login[protocol, accepted] = counter
+        counter.inc()
 
     async def handle(self, _: Request) -> Response:
         """The page."""

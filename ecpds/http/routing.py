@@ -18,6 +18,8 @@ def decode_path(raw: str) -> str:
     Raises `HttpError` 400 for a bad escape, for what is not UTF-8, and for an encoded NUL or slash, which would say
     something other than what the path shows.
     """
+    if "%" not in raw and raw.isascii():
+        return raw
     if not raw.isascii() or _BAD_ESCAPE.search(raw):
         raise HttpError(400, "The path has a bad escape or an unencoded character.")
     if _HIDDEN.search(raw):

@@ -61,6 +61,7 @@ class Accounts:
         self._destination = destination
         self._known: OrderedDict[int, Account] = OrderedDict()
         self._ids: dict[str, int] = {}
+        self._identities: dict[int, tuple[Account, Identity]] = {}
         self._keys: OrderedDict[str, StoredKey] = OrderedDict()
         self._noted: dict[int, float] = {}
         self._changes = 0
@@ -78,7 +79,7 @@ class Accounts:
             account = await self._named(login)
             if account is None or not right or stored is None or account.password != stored:
                 raise LoginFailed(reason=_reason(account))
-            credential = mark(stored)
+            credential = account.password_mark
         return self._logged_in(account, origin, credential)
 
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
@@ -176,6 +177,7 @@ class Accounts:
         id_ = self._ids.pop(login, None)
         if id_ is not None:
             self._known.pop(id_, None)
+            self._identities.pop(id_, None)
         for key in [key for key, stored in self._keys.items() if stored.key.login == login]:
             del self._keys[key]
 
@@ -183,6 +185,7 @@ class Accounts:
         """Something that many users have has changed."""
         self._changes += 1
         self._known.clear()
+        self._identities.clear()
         self._ids.clear()
         self._keys.clear()
 
@@ -194,6 +197,17 @@ class Accounts:
         return identity
 
     def _identity(self, account: Account, stored: StoredKey | None = None, credential: str = "") -> Identity:
+        """The same object again for the same account and credential, until something changes. Raises `NotPermitted`."""
+        if stored is not None or self._known.get(account.id) is not account:
+            return self._make_identity(account, stored, credential)
+        known = self._identities.get(account.id)
+        if known is not None and known[0] is account and known[1].credential == credential:
+            return known[1]
+        identity = self._make_identity(account, None, credential)
+        self._identities[account.id] = account, identity
+        return identity
+
+    def _make_identity(self, account: Account, stored: StoredKey | None, credential: str) -> Identity:
         """Raises `NotPermitted` where the account can't be used."""
         rights = account.rights if stored is None else account.rights.limited(stored.key)
         held = rights.permissions
@@ -262,6 +276,7 @@ class Accounts:
         if len(self._known) > REMEMBERED:
             _, oldest = self._known.popitem(last=False)
             del self._ids[oldest.login]
+            self._identities.pop(oldest.id, None)
 
     def _note(self, account: Account) -> None:
         """Write down when the user was here, without waiting for it."""
@@ -289,8 +304,8 @@ def _reason(account: Account | None) -> str:
 
 def check_door(identity: Identity, origin: Origin) -> None:
     """Whether the user may come in by that door."""
-    excluded = identity.options.get(EXCLUDED, "").split(",")
-    if origin.protocol in map(str.strip, excluded):
+    excluded = identity.options.get(EXCLUDED)
+    if excluded is not None and origin.protocol in map(str.strip, excluded.split(",")):
         raise NotPermitted(f"Not by {origin.protocol}")
 
 

@@ -152,8 +152,9 @@ class Master(Entrance, KeyedMaster):
         return [self._destinations[name] for name in sorted(self._destinations)]
 
     def destination_changed(self, destination: Destination) -> None:
-        """It is new, or not as it was."""
+        """It is new, or not as it was: what its users call it, and who may use it from where, may have changed too."""
         self._destinations[destination.name] = destination
+        self.accounts.forget_all()
 
     def destination_removed(self, destination: Destination) -> None:
         """Nobody finds it any more, or puts anything into it that is not on its way already."""

@@ -90,6 +90,11 @@ class Account:
         """What the user may do, its policies included."""
         return merged(Grant(frozenset(self.permissions), self.destinations), self.options, self.policies)
 
+    @cached_property
+    def password_mark(self) -> str:
+        """The `mark` of the password; empty where there is none."""
+        return mark(self.password) if self.password else ""
+
     def has_key(self, blob: str) -> bool:
         return any(key.blob == blob for key in self.keys)
 

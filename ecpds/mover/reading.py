@@ -16,13 +16,13 @@ SMALL = 16384
 """Bytes up to which a segment is held in memory: one TLS record, and so little that a slow client may keep it."""
 
 
-async def open_to_read(threads: IThreads, path: str, length: int) -> IReadHandle:
-    """Open a copy of `length` bytes. Only what is not in the kernel's memory costs a thread.
+async def open_to_read(threads: IThreads, path: str, length: int, in_memory: bool = False) -> IReadHandle:
+    """Open a copy of `length` bytes. Only what is not in the kernel's memory costs a thread; `in_memory`: all of it is.
 
     Raises `Unavailable`, and `Corrupt` when it is shorter.
     """
     if length <= SMALL:
-        data = read_at_once(os.fsencode(path), length)
+        data = read_segment(path, length) if in_memory else read_at_once(os.fsencode(path), length)
         return HeldSegment(data if data is not None else await threads.run(read_segment, path, length))
     fd = open_at_once(os.fsencode(path))
     if fd is None:
@@ -34,19 +34,23 @@ async def open_to_read(threads: IThreads, path: str, length: int) -> IReadHandle
 
 def open_segment(path: str, length: int) -> int:
     """Open a stored file that should have `length` bytes. Blocks. Raises `Unavailable`, and `Corrupt` when it has not."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Unavailable("this copy is not there") from None
-    except OSError as error:
-        raise Unavailable(f"this copy can't be opened: {error.strerror}") from error
+    fd = _opened(path)
     _check_size(fd, length)
     return fd
 
 
+def _opened(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Unavailable("this copy is not there") from None
+    except OSError as error:
+        raise Unavailable(f"this copy can't be opened: {error.strerror}") from error
+
+
 def read_segment(path: str, length: int) -> memoryview:
     """All of a small stored file. Blocks. Raises as `open_segment` does."""
-    fd = open_segment(path, length)
+    fd = _opened(path)
     try:
         data = os.pread(fd, length, 0)
     except OSError as error:

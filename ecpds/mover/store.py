@@ -87,8 +87,8 @@ class LocalStore:
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
         if copy.mover != self.name:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
-        path = self.volume(copy.volume).path(segment)
-        return await open_to_read(self.threads, path, length)
+        volume = self.volume(copy.volume)
+        return await open_to_read(self.threads, volume.path(segment), length, volume.in_memory)
 
 
 async def _told_elsewhere(receipt: Receipt) -> None:

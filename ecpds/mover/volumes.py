@@ -51,7 +51,7 @@ def segment_of(path: str) -> int | None:
 class Volume:
     """One directory tree. Everything but `path`, `reserve` and `give_back` touches the disk and belongs on a thread.
 
-    Unless `waits` is false: on a memory file system, where nothing is to be synced, what is small is done at once.
+    Unless `waits` is false: where it is `in_memory`, and nothing is to be synced, what is small is done at once.
     """
 
     log = Logger()
@@ -60,6 +60,7 @@ class Volume:
         self.index = index
         self.root = root
         self.failed: str | None = None
+        self.in_memory = False
         self.waits = True
         self._base = os.fspath(root)
         self._sync = sync
@@ -77,7 +78,8 @@ class Volume:
                 make_folder(self.root)
             else:
                 self.root.mkdir(parents=True, exist_ok=True)
-            self.waits = self._sync or file_system_type(os.stat(self.root).st_dev) not in MEMORY_FILE_SYSTEMS
+            self.in_memory = file_system_type(os.stat(self.root).st_dev) in MEMORY_FILE_SYSTEMS
+            self.waits = self._sync or not self.in_memory
             self.look()
         except OSError as error:
             self.fail(error)

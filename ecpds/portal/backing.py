@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from ecpds.errors import Refusal, Unavailable
 from ecpds.interfaces import IEventSink, IStore
@@ -14,6 +14,7 @@ from ecpds.limits import Limits
 from ecpds.master_interfaces import IMaster
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.journal import Journal
+from ecpds.portal.namespace import Namespaces
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Backing:
     now: Callable[[], float]
     limits: Limits
     digesting: Digesting
+    names: Namespaces = Factory(Namespaces)
 
     def store(self, mover: str) -> IStore:
         """Raises `Unavailable` for a mover that is not known here."""

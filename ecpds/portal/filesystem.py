@@ -48,7 +48,6 @@ from ecpds.options import path_allowed
 from ecpds.portal.backing import Backing, recorded
 from ecpds.portal.download import Download, SegmentReader, open_segments
 from ecpds.portal.journal import Journal, TransferRecord
-from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
@@ -73,7 +72,7 @@ class FileSystem:
         self.journal = Journal(backing.sink, backing.now, identity, origin)
         self._backing = backing
         self._master = backing.master
-        self._names = Namespace(identity)
+        self._names = backing.names.of(identity)
         self._renewed = backing.now()
 
     @recorded("stat")
@@ -341,7 +340,7 @@ class FileSystem:
         now = self._backing.now()
         if now - self._renewed >= self._backing.limits.credential_life:
             self.identity = await self._master.renew(self.identity)
-            self._names = Namespace(self.identity)
+            self._names = self._backing.names.of(self.identity)
             self._renewed = now
 
     def _visible(self, path: str, permission: str | None = None) -> CanonicalPath:
@@ -373,7 +372,7 @@ class FileSystem:
 
     def _shown(self, destination: str, entry: Entry) -> Entry:
         """An entry of the Master's under the path that the user knows it by."""
-        return evolve(entry, path=self._names.shown(destination, entry.path))
+        return Entry(self._names.shown(destination, entry.path), entry.mtime, entry.file, entry.replaced)
 
     async def _list_destinations(self, after: str | None, limit: int) -> Page:
         found: list[Entry] = []

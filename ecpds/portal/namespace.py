@@ -18,6 +18,9 @@ from ecpds.portal.paths import CanonicalPath, canonical
 
 FIXED = "portal.destination"
 
+REMEMBERED = 10_000
+"""Users whose names are remembered at most."""
+
 
 class Namespace:
     """One user's names."""
@@ -62,6 +65,23 @@ class Namespace:
         """The destinations behind an element of the root's listing, in the byte order of elements."""
         start = b"" if after is None else after.encode()
         return (name for element, name in self._destination.items() if element.encode() > start)
+
+
+class Namespaces:
+    """Namespaces of those who come again and again: the Master answers with the same identity until something changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Identity, Namespace]] = {}
+
+    def of(self, identity: Identity) -> Namespace:
+        known = self._known.get(identity.user_id)
+        if known is not None and known[0] is identity:
+            return known[1]
+        names = Namespace(identity)
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[identity.user_id] = identity, names
+        return names
 
 
 def destination_at(identity: Identity, path: str) -> str:

@@ -7,6 +7,7 @@ normalised, folded or unescaped, so two spellings are two names, and `%` and a b
 from __future__ import annotations
 
 import re
+from functools import cached_property, lru_cache
 
 from attrs import frozen
 
@@ -36,14 +37,18 @@ class CanonicalPath:
         """The first segment, or nothing for the root."""
         return self.segments[0] if self.segments else ""
 
-    @property
+    @cached_property
     def inside(self) -> str:
         """The path relative to its destination, as the Master knows it; empty for the destination itself."""
         return "/".join(self.segments[1:])
 
 
+@lru_cache(1024)
 def canonical(text: str) -> CanonicalPath:
-    """The canonical form of an absolute path. Raises `InvalidName`, which says what is wrong but repeats nothing of it."""
+    """The canonical form of an absolute path. Raises `InvalidName`, which says what is wrong but repeats nothing of it.
+
+    Remembered for a while: one request asks for the same path two times and more.
+    """
     if not text.startswith("/"):
         raise InvalidName("a path begins with a slash")
     if _CONTROL.search(text):

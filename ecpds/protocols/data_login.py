@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from attrs import frozen
@@ -144,7 +145,7 @@ class Gate:
 
     def origin(self, request: Request) -> Origin:
         """Where a request comes from."""
-        return Origin("https" if request.secure else "http", request.peer, self._node)
+        return _origin("https" if request.secure else "http", request.peer, self._node)
 
     async def _known(self, session: Session, request: Request, origin: Origin, sent: str | None) -> Visitor:
         shown = request.method in HARMLESS or same_token(session, request.headers.get(TOKEN) or sent)
@@ -183,6 +184,12 @@ class Gate:
             to = quote(request.path + (f"?{request.query}" if request.query else ""), safe="")
             return HttpError(303, "Log in first.", [("Location", f"{LOGIN}?to={to}"), ("Vary", "Accept"), *SAFE])
         return HttpError(401, "Log in with a user name and a password.", CHALLENGES)
+
+
+@lru_cache(1024)
+def _origin(protocol: str, address: str, node: str) -> Origin:
+    """The same object for all requests of a client."""
+    return Origin(protocol, address, node)
 
 
 def is_form(request: Request) -> bool:

@@ -96,8 +96,8 @@ class FileReader:
 
         def decided(entry: Entry, file: DataFile) -> Reply:
             reply = self.decide(request, entry, file, most)
-            if isinstance(reply.part, Span):
-                put_over(reply.headers, registered(options, entry.name))
+            if isinstance(reply.part, Span) and (others := registered(options, entry.name)):
+                put_over(reply.headers, others)
             reply.headers.extend(links(request, place, entry, elsewhere))
             return reply
 

@@ -30,14 +30,17 @@ class _How(ctypes.Structure):
 
 # With the interpreter's lock held, for it never waits: letting go of the lock would cost more than the call.
 _SYSCALL = ctypes.PyDLL(None).syscall
+_SYSCALL.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_SYSCALL.restype = ctypes.c_long
 _HOW = _How(os.O_RDONLY | os.O_CLOEXEC, 0, RESOLVE_CACHED)
+_HOW_ADDRESS, _HOW_SIZE = ctypes.addressof(_HOW), ctypes.sizeof(_HOW)
 
 
 def open_at_once(path: bytes) -> int | None:
     """A descriptor to read the file; None where that would wait, or fails, or the kernel can't say."""
     if OPENAT2 is None:
         return None
-    fd: int = _SYSCALL(OPENAT2, AT_FDCWD, path, ctypes.byref(_HOW), ctypes.sizeof(_HOW))
+    fd: int = _SYSCALL(OPENAT2, AT_FDCWD, path, _HOW_ADDRESS, _HOW_SIZE)
     return fd if fd >= 0 else None
 
 

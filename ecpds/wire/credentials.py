@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 
@@ -19,7 +18,7 @@ def parse_basic(field: str) -> tuple[str, str]:
     if match is None:
         raise ValueError("the credentials are not of the Basic scheme")
     try:
-        text = base64.b64decode(match[1], validate=True).decode("utf-8")
+        text = binascii.a2b_base64(match[1]).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):
         raise ValueError("the credentials are not UTF-8 in base64") from None
     login, colon, password = text.partition(":")

@@ -16,7 +16,7 @@ from ecpds.errors import LoginFailed, NotPermitted, Unavailable
 from ecpds.interfaces import IThreads
 from ecpds.master import passwords
 from ecpds.master.passwords import Passwords, matches, nobodys, phc
-from ecpds.model import NewUser, Origin
+from ecpds.model import DestinationChange, NewUser, Origin, UserChange
 from ecpds.threads import InlineThreads
 from tests.contracts.master import Uploading
 from tests.master.support import MasterCase
@@ -209,3 +209,23 @@ class LoginTests(Uploading, MasterCase):
     def test_options_come_with_the_identity(self) -> None:
         self.add("ann", password="secret", options={"portal.sort": "size"})
         self.assertEqual(dict(self.login("ann").options), {"portal.sort": "size"})
+
+    def test_the_same_identity_until_something_changes(self) -> None:
+        first = self.login("joe")
+        self.assertIs(self.login("joe"), first)
+        self.now(self.operations.change_user("joe", UserChange(comment="new")))
+        self.assertEqual(self.login("joe").comment, "new")
+
+    def test_another_password_is_another_identity(self) -> None:
+        first = self.login("joe")
+        self.now(self.operations.set_password("joe", "other"))
+        self.reason("joe", "secret")
+        second = self.login("joe", "other")
+        self.assertNotEqual(second.credential, first.credential)
+        self.refused(NotPermitted, self.master.renew(first))
+        self.assertIs(self.now(self.master.renew(second)), second)
+
+    def test_what_a_destination_is_called_from_now_on(self) -> None:
+        self.assertEqual(dict(self.login("joe").names), {})
+        self.now(self.operations.change_destination("demo", DestinationChange(options={"incoming.rootdir": "/data"})))
+        self.assertEqual(dict(self.login("joe").names), {"data": "demo"})

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.errors import AlreadyExists, IsADirectory, NotFound, NotPermitted
 from ecpds.interfaces import IFileSystem
 from ecpds.model import DestinationChange, Identity, NewUser, Policy, UserChange
-from ecpds.portal.namespace import Namespace, destination_at
+from ecpds.portal.namespace import Namespace, Namespaces, destination_at
 from ecpds.portal.paths import canonical
 from tests.doubles import MemorySource
 from tests.portal.house import ORIGIN, House
@@ -35,6 +35,15 @@ class NamespaceTests(SynchronousTestCase):
             found = names.real(canonical(shown))
             self.assertEqual(str(found), real)
             self.assertEqual(names.shown(found.destination, found.inside), shown)
+
+    def test_the_same_names_for_the_same_identity_only(self) -> None:
+        known, names = Namespaces(), {"data": "a"}
+        identity = Identity(1, "joe", frozenset({"get"}), ("a", "b"))
+        first = known.of(identity)
+        self.assertIs(known.of(identity), first)
+        renamed = known.of(Identity(1, "joe", frozenset({"get"}), ("a", "b"), names=names))
+        self.assertEqual(renamed.shown("a", "x"), "/data/x")
+        self.assertEqual(known.of(identity).shown("a", "x"), "/a/x")
 
     def test_what_is_not_seen(self) -> None:
         self.assertRaises(NotFound, self.names().real, canonical("/c/x"))
