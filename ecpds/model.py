@@ -87,6 +87,9 @@ VISITOR = 0
 ANYBODY = "anonymous"
 """What records call who has not said who it is."""
 
+OBJECT_ACL = "s3-acl"
+"""Where the metadata of a file says whom besides its users it is open to: one of S3's canned ACLs."""
+
 
 @frozen
 class Copy:

@@ -34,8 +34,8 @@ MAKES_BUCKETS = "portal.makesBuckets"
 """The option of users who may make destinations as S3's buckets."""
 
 S3_ETAG = "s3.etag"
-BUCKET_ACL, BUCKET_TAGS = "s3.acl", "s3.tagging"
-BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_TAGS))
+BUCKET_ACL, BUCKET_OBJECTS, BUCKET_LOCATION, BUCKET_TAGS = "s3.acl", "s3.objects", "s3.location", "s3.tagging"
+BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_OBJECTS, BUCKET_LOCATION, BUCKET_TAGS))
 """The options of destinations that S3's clients set, of those that they made."""
 
 EDITS_SOURCES = "repository.edit"
@@ -173,6 +173,8 @@ PERIOD = _matching("period", "a time such as 30d, 12h, 45m or 90 (seconds)", r"[
 WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-]{1,64}){0,99}")
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
 OPENNESS = _choice("private", "public-read", "public-read-write", "authenticated-read")
+OBJECTS = _choice("bucket", "own")
+LOCATION = _matching("location", "letters, digits and hyphens, at most 64", "[A-Za-z0-9-]{1,64}")
 ETAG = _choice("md5", "opaque")
 HEADERS = Type(
     "headers",
@@ -251,6 +253,14 @@ DESTINATION_OPTIONS = (
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
     Option(ORIGIN_OF_DESTINATION, TEXT, "as `portal.corsAllowOrigin`, for what is in here, whoever its user is", True),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
+    Option(
+        BUCKET_OBJECTS,
+        OBJECTS,
+        "whom an object without an ACL is open to: who the destination is open to, or, `own`, its users alone, as in S3 and"
+        " in what S3's clients make; `bucket` unless set",
+        True,
+    ),
+    Option(BUCKET_LOCATION, LOCATION, "the location that S3's GetBucketLocation tells; nothing else follows from it", True),
     Option(S3_ETAG, ETAG, "S3's ETags of what it puts: the MD5, or, for the speed, one that is none; `md5` unless set", True),
     Option(BUCKET_TAGS, TEXT, "tags, `key=value&…`, for S3's GetBucketTagging", True),
 )

@@ -21,7 +21,7 @@ from ecpds.master.signing import SigningKeys
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import ANYBODY, VISITOR, AccessKey, Destination, Identity, Origin
-from ecpds.options import MAKES_BUCKETS, ORIGIN_OF_DESTINATION, path_allowed
+from ecpds.options import BUCKET_OBJECTS, MAKES_BUCKETS, ORIGIN_OF_DESTINATION, path_allowed
 
 EXCLUDED = "portal.excludeProtocols"
 NOTE = "portal.updateLastLoginInformation"
@@ -122,7 +122,9 @@ class Accounts:
         held = self._open_to(destination, login != ANYBODY)
         if not held:
             raise NotPermitted
-        return Identity(VISITOR, login, held, (destination,), rights={destination: held})
+        options = self._destination(destination).options
+        shown = {BUCKET_OBJECTS: options[BUCKET_OBJECTS]} if BUCKET_OBJECTS in options else {}
+        return Identity(VISITOR, login, held, (destination,), shown, rights={destination: held})
 
     def _open_to(self, destination: str, known: bool) -> frozenset[str]:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from ecpds.model import AccessKey, Policy
-from ecpds.options import BUCKET_ACL
+from ecpds.options import BUCKET_ACL, BUCKET_OBJECTS
 
 ROOTDIR = "incoming.rootdir"
 """The option of a destination that says what its users call it."""
@@ -28,9 +28,13 @@ OPENED: Mapping[str, frozenset[str]] = {
 
 
 def of_visitors(options: Mapping[str, str], known: bool) -> frozenset[str]:
-    """What who has no right of its own may do in a destination with these options; `known`: it is a user."""
+    """What who has no right of its own may do in a destination with these options; `known`: it is a user.
+
+    Where objects have ACLs of their own, some may be open in a destination that is not: the portal looks at each.
+    """
     acl = options.get(BUCKET_ACL, "")
-    return OPENED.get(acl, frozenset()) if known or acl != "authenticated-read" else frozenset()
+    held = OPENED.get(acl, frozenset()) if known or acl != "authenticated-read" else frozenset()
+    return held | {"get"} if options.get(BUCKET_OBJECTS) == "own" else held
 
 
 @frozen

@@ -90,7 +90,7 @@ class FileSystem:
         name = self._visible(path, permission)
         if not name.segments:
             return Entry("/", 0.0)
-        entry = await self._resolve(name)
+        entry = await self._resolve(name, permission)
         if name.directory and not entry.is_directory:
             raise NotADirectory
         return entry
@@ -116,7 +116,7 @@ class FileSystem:
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:
         name = self._file(path, "get")
-        entry = await self._resolve(name)
+        entry = await self._resolve(name, "get")
         if entry.file is None:
             raise IsADirectory
         await self._use_share()
@@ -239,7 +239,7 @@ class FileSystem:
     @recorded("get")
     async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:
         where = self._file(path, "get")
-        entry = await self._resolve(where)
+        entry = await self._resolve(where, "get")
         if name not in DIGESTS:
             raise NotSupported(f"the digest {name}")
         if entry.file is None:
@@ -367,7 +367,8 @@ class FileSystem:
             raise IsADirectory
         return name
 
-    async def _resolve(self, name: CanonicalPath) -> Entry:
+    async def _resolve(self, name: CanonicalPath, permission: str | None = None) -> Entry:
+        """What is there; `permission` is what it is looked at for, and held by the user where it is."""
         return self._shown(name.destination, await self._master.resolve(name.destination, name.inside))
 
     def _shown(self, destination: str, entry: Entry) -> Entry:

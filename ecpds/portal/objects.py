@@ -10,19 +10,38 @@ from zope.interface import implementer
 from ecpds.errors import NotFound, NotPermitted
 from ecpds.interfaces import IObjects, IUpload
 from ecpds.model import (
+    ANYBODY,
     ANYTHING,
     EMPTY,
+    OBJECT_ACL,
     VISITOR,
     AllocationRequest,
     Completion,
     Condition,
+    DataFile,
     Entry,
+    Identity,
     KeyPage,
     MultipartUpload,
     UploadPart,
 )
+from ecpds.options import BUCKET_OBJECTS
 from ecpds.portal.backing import recorded
 from ecpds.portal.filesystem import FileSystem
+from ecpds.portal.paths import CanonicalPath
+
+PUBLIC = ("public-read", "public-read-write")
+
+
+def is_open(file: DataFile, identity: Identity) -> bool:
+    """Whether a file is open to a visitor who may read where it is.
+
+    An ACL of its own says so; without one it is as open as its destination, or, where objects have their own, not at all.
+    """
+    acl = file.metadata.get(OBJECT_ACL)
+    if acl is None:
+        return identity.options.get(BUCKET_OBJECTS) != "own"
+    return acl in PUBLIC or (acl == "authenticated-read" and identity.login != ANYBODY)
 
 
 @implementer(IObjects)
@@ -61,6 +80,14 @@ class ObjectSpace(FileSystem):
     @recorded("put")
     async def set_bucket(self, name: str, settings: Mapping[str, str | None]) -> None:
         await self._master.set_bucket(self.identity, self._destination(name), settings)
+
+    async def _resolve(self, name: CanonicalPath, permission: str | None = None) -> Entry:
+        """Users read all that is where they hold `get`, visitors what is open to them."""
+        entry = await super()._resolve(name, permission)
+        is_visit = permission == "get" and self.identity.user_id == VISITOR
+        if is_visit and entry.file is not None and not is_open(entry.file, self.identity):
+            raise NotPermitted
+        return entry
 
     def _destination(self, name: str) -> str:
         """The destination that the user calls so; one that it can't see has its own name."""

@@ -65,6 +65,7 @@ OBJECT: dict[tuple[str, str], Verb] = {
     ("GET", "attributes"): s3_read.object_attributes,
     ("GET", "uploadId"): s3_multipart.list_parts,
     ("GET", "acl"): s3_read.object_acl,
+    ("GET", "torrent"): s3_read.torrent,
     ("PUT", "acl"): s3_acl.put_object_acl,
     ("GET", "tagging"): s3_tags.get_tags,
     ("PUT", "tagging"): s3_tags.put_tags,
@@ -200,7 +201,7 @@ class S3Door:
 
     async def _call(self, asked: _Asked, views: _Views, foreign: bool = False) -> Call:
         """The call, with the view of its bucket; `foreign`: that of its user, whosever the bucket is."""
-        files = views.own if foreign and views.own is not None else await views.of(asked.bucket)
+        files = views.own if foreign and views.own is not None else await views.of(asked.bucket, asked.key)
         left = {name: text for name, text in asked.query if not name.startswith("X-Amz-")}
         return Call(
             asked.request,
@@ -241,8 +242,9 @@ class _Views:
     origin: Origin
     own: IFileSystem | None
 
-    async def of(self, bucket: str) -> IFileSystem:
-        """The view of a bucket. Raises `S3Error`."""
+    async def of(self, bucket: str, key: str) -> IFileSystem:
+        """The view of a bucket, for what is asked of a key in it. Raises `S3Error`, the same for a bucket that is not there
+        and for one in which this client may see nothing, or not this key."""
         own = self.own
         if own is not None and is_own(own.identity, bucket):
             return own
@@ -250,9 +252,12 @@ class _Views:
         if own is None or await self._is_taken(own, bucket):
             refused = S3Error("AccessDenied", 403, "Access Denied")
         try:
-            return await self.door.visit(bucket, self.origin, "" if own is None else own.identity.login)
-        except NotPermitted as refusal:
+            visited = await self.door.visit(bucket, self.origin, "" if own is None else own.identity.login)
+            if not visited.identity.may("dir", bucket) and (await visited.stat(f"/{bucket}/{key}", "get")).is_directory:
+                raise NotPermitted
+        except Refusal as refusal:
             raise refused from refusal
+        return visited
 
     async def _is_taken(self, own: IFileSystem, bucket: str) -> bool:
         """Whether there is such a bucket, for users who may learn that."""

@@ -11,9 +11,9 @@ import re
 from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted
 from ecpds.http.message import Response
 from ecpds.model import VISITOR
-from ecpds.options import BUCKET_ACL
+from ecpds.options import BUCKET_ACL, BUCKET_LOCATION, BUCKET_OBJECTS, LOCATION
 from ecpds.protocols import s3_acl
-from ecpds.protocols.s3_call import Call, xml_response
+from ecpds.protocols.s3_call import Call, xml_of, xml_response
 from ecpds.protocols.s3_errors import S3Error
 from ecpds.wire import s3xml
 from ecpds.wire.s3xml import Node
@@ -44,6 +44,9 @@ EMPTY: dict[str, tuple[str, list[Node]]] = {
 """Settings that are as they always are."""
 
 POLICY_STATUS = "policyStatus"
+NOWHERE = "us-east-1"
+"""The region that is spelt as nothing (S3, "GetBucketLocation")."""
+
 SETTINGS = frozenset((*ABSENT, *EMPTY, POLICY_STATUS, "location"))
 
 
@@ -61,7 +64,7 @@ def no_such_bucket() -> S3Error:
 
 async def head_bucket(call: Call) -> Response:
     await exists(call)
-    return Response(200, [("x-amz-bucket-region", call.signed.scope.region)])
+    return Response(200, [("x-amz-bucket-region", await _location(call))])
 
 
 async def read_setting(call: Call, name: str) -> Response:
@@ -74,9 +77,15 @@ async def read_setting(call: Call, name: str) -> Response:
         return xml_response(*EMPTY[name])
     if name == POLICY_STATUS:
         return xml_response("PolicyStatus", [("IsPublic", await s3_acl.is_public(call))])
-    # us-east-1 is spelt as nothing; a destination is in no region, so it is in the one that was signed for.
-    region = call.signed.scope.region
-    return Response(200, [s3xml.TYPE], s3xml.text_document("LocationConstraint", "" if region == "us-east-1" else region))
+    location = await _location(call)
+    return Response(200, [s3xml.TYPE], s3xml.text_document("LocationConstraint", "" if location == NOWHERE else location))
+
+
+async def _location(call: Call) -> str:
+    """Where a bucket was said to be made. One of which nothing was said is in no region, so in the one that was signed for."""
+    if call.files.identity.user_id == VISITOR:
+        return call.signed.scope.region
+    return (await call.objects.bucket(call.bucket)).get(BUCKET_LOCATION, call.signed.scope.region)
 
 
 async def delete_setting(call: Call) -> Response:
@@ -100,14 +109,29 @@ async def create_bucket(call: Call) -> Response:
         return made
     if not NAME.fullmatch(call.bucket):
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.")
+    settings = {BUCKET_OBJECTS: "own", **await _wanted_location(call)}
+    if acl != s3_acl.PRIVATE:
+        settings[BUCKET_ACL] = acl
     try:
-        await call.objects.create_bucket(call.bucket, {} if acl == s3_acl.PRIVATE else {BUCKET_ACL: acl})
+        await call.objects.create_bucket(call.bucket, settings)
     except InvalidName as refusal:
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.") from refusal
     except AlreadyExists as refusal:
         if not await _is_made(call, acl):
             raise _in_the_way() from refusal
     return made
+
+
+async def _wanted_location(call: Call) -> dict[str, str]:
+    """What a request says of where the bucket is to be, if anything. Raises `S3Error`."""
+    if not call.request.length:
+        return {}
+    location = (await xml_of(call, "CreateBucketConfiguration")).text("LocationConstraint")
+    if not location or location == NOWHERE:
+        return {}
+    if not LOCATION.fits(location):
+        raise S3Error("InvalidLocationConstraint", 400, "The specified location-constraint is not valid")
+    return {BUCKET_LOCATION: location}
 
 
 async def _is_made(call: Call, acl: str) -> bool:

@@ -24,7 +24,7 @@ SMALL_BODY = 2 << 20
 class Call:
     """`path` is what the portal calls the object; `query` holds the parameters that are not the signature's.
 
-    `view_of` is what shows this client another bucket; it raises `S3Error` where that may not be.
+    `view_of` is what shows this client a key in another bucket; it raises `S3Error` where that may not be.
     """
 
     request: Request
@@ -37,7 +37,7 @@ class Call:
     signing_key: bytes
     limits: Limits
     threads: IThreads
-    view_of: Callable[[str], Awaitable[IFileSystem]]
+    view_of: Callable[[str, str], Awaitable[IFileSystem]]
 
     @property
     def path(self) -> str:

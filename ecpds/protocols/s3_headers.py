@@ -20,9 +20,6 @@ from ecpds.wire.dates import http_date
 CONTENT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 META = "x-amz-meta-"
 TAGGING = "x-amz-tagging"
-ACL = "s3-acl"
-"""`private`, where an object is not as open as its bucket."""
-
 DEFAULT_TYPE = "binary/octet-stream"
 META_BYTES = 2048
 """Bytes of all user metadata of an object, names and values (S3, "Object metadata")."""

@@ -144,6 +144,8 @@ async def _page(call: Call, after: str) -> tuple[int, KeyPage]:
     """The number that is asked for, and so many keys."""
     most = call.number("max-keys", PAGE, 0, PAGE)
     prefix, delimiter = call.query.get("prefix", ""), call.query.get("delimiter", "")
+    if delimiter and call.query.get("allow-unordered") == "true":
+        raise invalid_argument("What is grouped by a delimiter is in order.")
     page = await call.objects.keys(call.bucket, prefix, after, delimiter, max(most, 1))
     return most, page if most else KeyPage(())
 

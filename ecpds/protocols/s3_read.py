@@ -10,9 +10,8 @@ from zope.interface import implementer
 from ecpds.errors import Incomplete, IsADirectory, NotADirectory, NotFound
 from ecpds.http.message import IBody, Response
 from ecpds.interfaces import IByteSink, IDownload
-from ecpds.model import VISITOR, DataFile, Entry, Segment
+from ecpds.model import DataFile, Entry, Segment
 from ecpds.protocols import s3_acl, s3_headers
-from ecpds.protocols.s3_acl import check_visitor
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
 from ecpds.protocols.s3_conditions import ConditionFields, check_read, not_modified
 from ecpds.protocols.s3_errors import Header, S3Error, invalid_argument
@@ -64,7 +63,6 @@ async def get_object(call: Call) -> Response:
         return await _whole(call)
     entry = await found(call)
     assert entry.file is not None
-    check_visitor(call, entry.file)
     reply = decide(call, entry.file)
     if call.request.method == "HEAD":
         return Response(reply.status, reply.headers, ObjectBody(reply.span))
@@ -73,7 +71,6 @@ async def get_object(call: Call) -> Response:
         opened = download.entry.file
         assert opened is not None
         if opened.id != entry.file.id:
-            check_visitor(call, opened)
             reply = decide(call, opened)
     except BaseException as failure:
         download.close(failure)
@@ -83,8 +80,7 @@ async def get_object(call: Call) -> Response:
 
 def _asks_for_all(call: Call) -> bool:
     """Whether a GET is for all of a file in whatever state it is, so that one look at it, as it is opened, is enough."""
-    plain = call.request.method == "GET" and not call.query and call.files.identity.user_id != VISITOR
-    return plain and not any(name in call.request.headers for name in DECISIVE)
+    return call.request.method == "GET" and not call.query and not any(name in call.request.headers for name in DECISIVE)
 
 
 async def _whole(call: Call) -> Response:
@@ -105,6 +101,12 @@ async def object_acl(call: Call) -> Response:
     file = (await found(call)).file
     assert file is not None
     return await s3_acl.object_acl(call, file)
+
+
+async def torrent(call: Call) -> Response:
+    """Answer GetObjectTorrent: no object has one."""
+    await found(call)
+    raise S3Error("NoSuchKey", 404, "There is no torrent of this object.")
 
 
 async def found(call: Call) -> Entry:
@@ -204,7 +206,6 @@ async def object_attributes(call: Call) -> Response:
     _check_version(call)
     file = (await found(call)).file
     assert file is not None
-    check_visitor(call, file)
     asked = {each.strip() for each in (call.header("x-amz-object-attributes") or "").split(",") if each.strip()}
     known = {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
     if not asked or not asked <= known:

@@ -12,7 +12,6 @@ from ecpds.http.message import Response
 from ecpds.model import Condition
 from ecpds.options import BUCKET_TAGS
 from ecpds.protocols import s3_headers
-from ecpds.protocols.s3_acl import check_visitor
 from ecpds.protocols.s3_buckets import exists
 from ecpds.protocols.s3_call import Call, xml_of, xml_response
 from ecpds.protocols.s3_errors import S3Error, malformed_xml
@@ -81,7 +80,6 @@ async def get_tags(call: Call) -> Response:
     """Answer GetObjectTagging."""
     file = (await found(call)).file
     assert file is not None
-    check_visitor(call, file)
     return document(file.metadata.get(s3_headers.TAGGING, ""))
 
 

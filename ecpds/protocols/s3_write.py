@@ -19,10 +19,10 @@ from ecpds.errors import (
 )
 from ecpds.http.message import Response
 from ecpds.interfaces import IDownload
-from ecpds.model import ANYTHING, Condition, DataFile
+from ecpds.model import ANYTHING, OBJECT_ACL, Condition, DataFile
 from ecpds.protocols import s3_headers, s3_tags
 from ecpds.protocols.copying import FromDownload
-from ecpds.protocols.s3_acl import check_visitor, of_object
+from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import EMPTY_MD5, Body, Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import check_read, deletion_condition, failed, write_condition
 from ecpds.protocols.s3_errors import S3Error, as_s3, invalid_argument, malformed_xml
@@ -189,13 +189,12 @@ async def open_source(call: Call) -> IDownload:
     if not (bucket and slash and key) or version not in ("", "null"):
         raise invalid_argument("The x-amz-copy-source must be BUCKET/KEY.")
     try:
-        download = await (await call.view_of(bucket)).open_read(f"/{bucket}/{key}")
+        download = await (await call.view_of(bucket, key)).open_read(f"/{bucket}/{key}")
     except (IsADirectory, NotADirectory):
         raise NotFound from None
     try:
         file = download.entry.file
         assert file is not None
-        check_visitor(call, file)
         if not check_read(call, file, SOURCE_IF):
             raise failed()
     except BaseException as failure:
@@ -263,7 +262,7 @@ async def _copy(call: Call, download: IDownload, source: DataFile, condition: Co
 
 def _copied_metadata(call: Call, metadata: Mapping[str, str], directive: str) -> dict[str, str]:
     kept = s3_headers.kept(call.request.headers) if directive == "REPLACE" else dict(metadata)
-    for name in (s3_headers.ETAG, s3_headers.CHECKSUM, s3_headers.ACL, s3_headers.TAGGING, *MADE_OF_PARTS):
+    for name in (s3_headers.ETAG, s3_headers.CHECKSUM, OBJECT_ACL, s3_headers.TAGGING, *MADE_OF_PARTS):
         kept.pop(name, None)
     kept |= of_object(call)
     if (call.header("x-amz-tagging-directive") or "").upper() == "REPLACE":

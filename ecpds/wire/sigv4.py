@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
 
+from ecpds.wire.dates import parse_http_date
 from ecpds.wire.fields import Fields
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -124,14 +125,25 @@ def _in_header(header: str, fields: Fields) -> Signed:
         raise SignatureError("AccessDenied", "The Authorization is empty.")
     credential, names, proof = _authorization(header)
     access_key, scope = credential_of(credential, "AuthorizationHeaderMalformed")
+    headers = _names(names, "AuthorizationHeaderMalformed")
     stamp = fields.get("x-amz-date")
+    if stamp is None and "date" in headers:
+        stamp = _stamp_of(fields.get("date") or "")
     if stamp is None or not _STAMP.fullmatch(stamp):
         raise SignatureError("AccessDenied", "The request needs a valid X-Amz-Date header.")
     payload = fields.get(PAYLOAD)
     if payload is None:
         raise SignatureError("InvalidRequest", "The request lacks the header x-amz-content-sha256.")
-    headers = _names(names, "AuthorizationHeaderMalformed")
     return Signed(access_key, scope, stamp, headers, proof, _payload(payload))
+
+
+def _stamp_of(date: str) -> str | None:
+    """The stamp of a request that is signed by its `Date` instead: the same time, written as X-Amz-Date is.
+
+    boto3 writes that as mail does (RFC 5322 section 3.3), with a zone that is a number.
+    """
+    time = parse_http_date(date.removesuffix(" -0000") + " GMT" if date.endswith(" -0000") else date)
+    return None if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def _authorization(header: str) -> tuple[str, str, str]:

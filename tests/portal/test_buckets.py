@@ -9,8 +9,8 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import IsADirectory, NotFound, NotPermitted, PreconditionFailed
-from ecpds.model import VISITOR, Condition, DestinationChange, Identity, Origin
-from ecpds.options import BUCKET_ACL, BUCKET_TAGS, MAKES_BUCKETS
+from ecpds.model import OBJECT_ACL, VISITOR, Condition, DestinationChange, Identity, Origin
+from ecpds.options import BUCKET_ACL, BUCKET_OBJECTS, BUCKET_TAGS, MAKES_BUCKETS
 from ecpds.portal.objects import ObjectSpace
 from tests.doubles import MemorySource, RecordingSink
 from tests.portal.house import NODE, House
@@ -32,9 +32,9 @@ class Buckets(SynchronousTestCase):
         identity = Identity(user.id, login, frozenset(user.permissions), user.destinations, user.options)
         return ObjectSpace(self.house.backing, identity, ORIGIN)
 
-    def put(self, files: ObjectSpace, path: str, data: bytes = b"x") -> Any:
+    def put(self, files: ObjectSpace, path: str, data: bytes = b"x", acl: str | None = None) -> Any:
         async def store() -> Any:
-            upload = await files.open_write(path)
+            upload = await files.open_write(path, metadata={} if acl is None else {OBJECT_ACL: acl})
             await upload.receive(MemorySource(data))
             return await upload.commit()
 
@@ -43,8 +43,9 @@ class Buckets(SynchronousTestCase):
     def refused(self, kind: type[Exception], work: Any) -> None:
         self.failureResultOf(ensureDeferred(work), kind)
 
-    def open(self, name: str, acl: str) -> None:
-        self.house.now(self.house.operations.change_destination(name, DestinationChange(options={BUCKET_ACL: acl})))
+    def open(self, name: str, acl: str, objects: str = "bucket") -> None:
+        options = {BUCKET_ACL: acl, BUCKET_OBJECTS: objects}
+        self.house.now(self.house.operations.change_destination(name, DestinationChange(options=options)))
 
     def visit(self, name: str, login: str = "") -> ObjectSpace:
         files: ObjectSpace = self.house.now(self.house.portal.visit(name, ORIGIN, login))
@@ -75,6 +76,51 @@ class Buckets(SynchronousTestCase):
         self.open("d", "authenticated-read")
         self.refused(NotPermitted, self.house.portal.visit("d", ORIGIN))
         self.assertEqual(self.visit("d", "max").identity.login, "max")
+
+    def test_an_object_s_acl_opens_and_closes_it(self) -> None:
+        acls = ("private", "public-read", "public-read-write", "authenticated-read", None)
+        for acl in acls:
+            self.put(self.ann, f"/d/{acl}", acl=acl)
+        public, known = {"public-read", "public-read-write"}, {"authenticated-read"}
+        for bucket, objects, stranger, user in (
+            ("private", "own", public, public | known),
+            ("public-read", "own", public, public | known),
+            ("authenticated-read", "own", public, public | known),
+            ("public-read", "bucket", public | {None}, public | known | {None}),
+            ("authenticated-read", "bucket", None, public | known | {None}),
+            ("private", "bucket", None, None),
+        ):
+            self.open("d", bucket, objects)
+            self.assertEqual(self.readable(acls, ""), stranger, (bucket, objects))
+            self.assertEqual(self.readable(acls, "max"), user, (bucket, objects))
+
+    def readable(self, acls: Sequence[str | None], login: str) -> set[str | None] | None:
+        """Which of the objects that are named by their ACLs may be read; None: nobody comes in."""
+        try:
+            visitor = self.visit("d", login)
+        except self.failureException:
+            self.refused(NotPermitted, self.house.portal.visit("d", ORIGIN, login))
+            return None
+        return {acl for acl in acls if self.house.now(self.is_readable(visitor, f"/d/{acl}"))}
+
+    async def is_readable(self, visitor: ObjectSpace, path: str) -> bool:
+        """Whether what may be read is, by each way to do so."""
+        outcomes = set()
+        for way in (visitor.stat(path, "get"), visitor.open_read(path), visitor.digest(path, "sha256")):
+            try:
+                await way
+                outcomes.add(True)
+            except NotPermitted:
+                outcomes.add(False)
+        self.assertEqual(len(outcomes), 1, path)
+        return True in outcomes
+
+    def test_one_object_that_is_open_opens_nothing_else(self) -> None:
+        self.put(self.ann, "/d/a", acl="public-read-write")
+        self.open("d", "private", "own")
+        stranger = self.visit("d")
+        for work in (stranger.open_write("/d/a"), stranger.delete("/d/a"), stranger.keys("d", "", "", "", 1)):
+            self.refused(NotPermitted, work)
 
     def test_what_is_closed_again_is_closed_to_who_is_in(self) -> None:
         self.open("d", "public-read-write")

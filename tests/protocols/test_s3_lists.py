@@ -70,3 +70,8 @@ class Lists(Holes):
 
     def test_keys_that_are_encoded(self) -> None:
         self.assertIn("a%26b%20%3Cc%3E", self.listed("encoding-type=url&list-type=2", "Contents"))
+
+    def test_in_any_order(self) -> None:
+        self.assertIn("hashed", self.listed("allow-unordered=true&list-type=2", "Contents"))
+        VERBS["any-list"] = ("GET", "/d", "allow-unordered=true&delimiter=%2F", 400)
+        self.assertEqual(self.answer(self.signer(self.secret).request("any-list", "UNSIGNED-PAYLOAD", "header")).status, 400)

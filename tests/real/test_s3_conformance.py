@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.real.harness import PASSWORD
+from tests.real.harness import DESTINATION, PASSWORD
 from tests.real.s3_users import HTTP, MAKES_BUCKETS, Conformance
 
 
@@ -95,6 +95,15 @@ class Buckets(Conformance):
             answer = HTTP.request("OPTIONS", url, headers=fields)
             self.assertEqual((answer.status, code in answer.data), (status, True), answer.data)
             self.assertNotIn("Access-Control-Allow-Origin", answer.headers)
+
+    def test_where_it_is(self) -> None:
+        name = self.bucket(CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        self.assertEqual(self.main.get_bucket_location(Bucket=name)["LocationConstraint"], "eu-central-1")
+        self.assertEqual(self.main.head_bucket(Bucket=name)["BucketRegion"], "eu-central-1")
+        self.assertIsNone(self.main.get_bucket_location(Bucket=self.bucket())["LocationConstraint"])
+        bad = {"LocationConstraint": "no where"}
+        refused = self.refused(self.main.create_bucket, Bucket="bucket-no-where", CreateBucketConfiguration=bad)
+        self.assertEqual(refused, ("InvalidLocationConstraint", 400))
 
     def test_the_expected_owner(self) -> None:
         name = self.bucket()
@@ -185,8 +194,8 @@ class Strangers(Conformance):
 
     def test_what_is_open_for_reading(self) -> None:
         bucket = self.bucket(ACL="public-read")
-        self.put(bucket, "k")
-        self.main.put_object(Bucket=bucket, Key="mine", ACL="private")
+        self.put(bucket, "mine")
+        self.main.put_object(Bucket=bucket, Key="k", Body="k", ACL="public-read")
         self.assertEqual(self.stranger.get_object(Bucket=bucket, Key="k")["Body"].read(), b"k")
         self.assertEqual(self.alt.get_object(Bucket=bucket, Key="k")["Body"].read(), b"k")
         self.assertEqual(len(self.stranger.list_objects_v2(Bucket=bucket)["Contents"]), 2)
@@ -197,6 +206,62 @@ class Strangers(Conformance):
         self.main.put_object_acl(Bucket=bucket, Key="mine", ACL="public-read")
         self.stranger.get_object(Bucket=bucket, Key="mine")
 
+    def test_what_an_operator_opens_is_open_with_all_that_is_in_it(self) -> None:
+        self.node.ecpds("destination", "set", DESTINATION, "--option", "s3.acl=public-read")
+        self.addCleanup(self.node.ecpds, "destination", "set", DESTINATION, "--unset", "s3.acl")
+        self.put(DESTINATION, "open")
+        self.main.put_object(Bucket=DESTINATION, Key="mine", ACL="private")
+        self.assertEqual(self.stranger.get_object(Bucket=DESTINATION, Key="open")["Body"].read(), b"open")
+        self.assertEqual(self.refused(self.stranger.get_object, Bucket=DESTINATION, Key="mine"), ("AccessDenied", 403))
+
+    def test_one_object_that_is_open(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket, "mine")
+        self.main.put_object(Bucket=bucket, Key="k", Body="k", ACL="public-read")
+        for client in (self.stranger, self.alt):
+            self.assertEqual(client.get_object(Bucket=bucket, Key="k")["Body"].read(), b"k")
+            self.assertEqual(client.head_object(Bucket=bucket, Key="k")["ContentLength"], 1)
+            for verb, named in (
+                (client.get_object, {"Key": "mine"}),
+                (client.get_object, {"Key": "none"}),
+                (client.get_object, {"Key": "not//a/path"}),
+                (client.get_object, {"Key": "mine", "VersionId": "other"}),
+                (client.list_objects_v2, {}),
+                (client.get_bucket_acl, {}),
+                (client.get_bucket_location, {}),
+                (client.put_object, {"Key": "k", "Body": b""}),
+                (client.put_object_acl, {"Key": "k", "ACL": "public-read-write"}),
+                (client.delete_object, {"Key": "k"}),
+            ):
+                self.assertEqual(self.refused(verb, Bucket=bucket, **named), ("AccessDenied", 403), (verb, named))
+        self.main.put_object_acl(Bucket=bucket, Key="k", ACL="authenticated-read")
+        self.alt.get_object(Bucket=bucket, Key="k")
+        self.assertEqual(self.refused(self.stranger.get_object, Bucket=bucket, Key="k"), ("AccessDenied", 403))
+
+    def test_who_makes_no_buckets_learns_of_no_name_by_it(self) -> None:
+        self.node.ecpds("user", "add", "reader", "--password-stdin", "--destination", DESTINATION, stdin=PASSWORD + "\n")
+        reader, bucket = self.as_user(self.node.json("user", "s3key", "reader", "add")), self.bucket()
+        self.main.put_object(Bucket=bucket, Key="k", Body="k", ACL="public-read")
+        self.assertEqual(reader.get_object(Bucket=bucket, Key="k")["Body"].read(), b"k")
+        source = {"Bucket": bucket, "Key": "k"}
+        reader.copy_object(Bucket=DESTINATION, Key="copied", CopySource=source)
+        for name in (bucket, "never-made"):
+            self.assertEqual(self.refused(reader.get_object, Bucket=name, Key="mine"), ("NoSuchBucket", 404))
+            self.assertEqual(self.refused(reader.list_objects, Bucket=name), ("NoSuchBucket", 404))
+            copied = self.refused(reader.copy_object, Bucket=DESTINATION, Key="c", CopySource={"Bucket": name, "Key": "mine"})
+            self.assertEqual(copied, ("NoSuchBucket", 404))
+
+    def test_a_copy_has_the_acl_that_it_is_made_with(self) -> None:
+        bucket = self.bucket()
+        self.main.put_object(Bucket=bucket, Key="k", Body="k", ACL="public-read")
+        source = {"Bucket": bucket, "Key": "k"}
+        self.main.copy_object(Bucket=bucket, Key="closed", CopySource=source)
+        self.main.copy_object(Bucket=bucket, Key="open", CopySource=source, ACL="public-read")
+        self.stranger.get_object(Bucket=bucket, Key="open")
+        self.assertEqual(self.refused(self.stranger.get_object, Bucket=bucket, Key="closed"), ("AccessDenied", 403))
+        self.main.put_object(Bucket=bucket, Key="k", Body="k")
+        self.assertEqual(self.refused(self.stranger.get_object, Bucket=bucket, Key="k"), ("AccessDenied", 403))
+
     def test_what_is_open_for_writing(self) -> None:
         bucket = self.bucket(ACL="public-read-write")
         self.stranger.put_object(Bucket=bucket, Key="from", Body=b"anybody")
@@ -205,8 +270,42 @@ class Strangers(Conformance):
 
     def test_acls_read_back_what_is(self) -> None:
         bucket = self.bucket()
-        for acl, rights in (("public-read", {"READ"}), ("public-read-write", {"READ", "WRITE"}), ("private", set())):
+        self.put(bucket, "k")
+        for acl, rights in (
+            ("public-read", {"READ"}),
+            ("public-read-write", {"READ", "WRITE"}),
+            ("authenticated-read", {"READ"}),
+            ("private", set()),
+        ):
             self.main.put_bucket_acl(Bucket=bucket, ACL=acl)
-            grants = self.main.get_bucket_acl(Bucket=bucket)["Grants"]
-            self.assertEqual({each["Permission"] for each in grants if each["Grantee"]["Type"] == "Group"}, rights)
-            self.assertEqual(grants[-1]["Grantee"]["ID"], "ann")
+            self.main.put_object_acl(Bucket=bucket, Key="k", ACL=acl)
+            self.main.put_object(Bucket=bucket, Key="put", ACL=acl)
+            for found in (
+                self.main.get_bucket_acl(Bucket=bucket),
+                self.main.get_object_acl(Bucket=bucket, Key="k"),
+                self.main.get_object_acl(Bucket=bucket, Key="put"),
+            ):
+                grants = found["Grants"]
+                self.assertEqual({each["Permission"] for each in grants if each["Grantee"]["Type"] == "Group"}, rights)
+                self.assertEqual(grants[-1]["Grantee"]["ID"], "ann")
+
+    def test_acls_as_documents(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket, "k")
+        policy = {name: self.main.get_object_acl(Bucket=bucket, Key="k")[name] for name in ("Owner", "Grants")}
+        everybody = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
+        opened = {**policy, "Grants": [*policy["Grants"], {"Grantee": everybody, "Permission": "READ"}]}
+        self.main.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy=opened)
+        self.stranger.get_object(Bucket=bucket, Key="k")
+        self.main.put_bucket_acl(Bucket=bucket, AccessControlPolicy=opened)
+        self.stranger.list_objects_v2(Bucket=bucket)
+        self.main.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy=policy)
+        self.assertEqual(self.refused(self.stranger.get_object, Bucket=bucket, Key="k"), ("AccessDenied", 403))
+        for grantee, code in (
+            ({"Type": "CanonicalUser", "ID": "alt"}, "NotImplemented"),
+            ({"Type": "AmazonCustomerByEmail", "EmailAddress": "a@example.org"}, "UnresolvableGrantByEmailAddress"),
+        ):
+            to_one = {**policy, "Grants": [*policy["Grants"], {"Grantee": grantee, "Permission": "READ"}]}
+            self.assertEqual(self.refused(self.main.put_bucket_acl, Bucket=bucket, AccessControlPolicy=to_one)[0], code)
+        nobody = {**policy, "Grants": []}
+        self.assertEqual(self.refused(self.main.put_bucket_acl, Bucket=bucket, AccessControlPolicy=nobody)[0], "NotImplemented")

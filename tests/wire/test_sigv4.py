@@ -63,6 +63,13 @@ class PublishedExamples(SynchronousTestCase):
         expected = "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"
         self.check("PUT", "/test$file.text", "", fields, expected)
 
+    def test_signed_by_the_date_alone(self) -> None:
+        for date in ("Fri, 24 May 2013 00:00:00 GMT", "Fri, 24 May 2013 00:00:00 -0000"):
+            fields = {"date": date, "host": HOST, "x-amz-content-sha256": sigv4.EMPTY_SHA256}
+            signed = sigv4.signed_by({**fields, "authorization": authorization(";".join(sorted(fields)))}, [])
+            assert signed is not None
+            self.assertEqual((signed.stamp, sigv4.seconds(signed.stamp)), (STAMP, NOW))
+
     def test_get_bucket_lifecycle(self) -> None:
         fields = {"host": HOST, "x-amz-content-sha256": sigv4.EMPTY_SHA256, "x-amz-date": STAMP}
         expected = "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
@@ -153,6 +160,14 @@ class Refused(SynchronousTestCase):
         self.assertEqual(self.code(x_amz_date="20130524T001501Z"), "RequestTimeTooSkewed")
         self.assertEqual(self.code(x_amz_date="20139924T000000Z"), "AccessDenied")
         self.assertEqual(self.code(x_amz_date=None), "AccessDenied")
+        date = "Fri, 24 May 2013 00:00:00 GMT"
+        self.assertEqual(self.code(x_amz_date=None, date=date), "AccessDenied", "a Date that was not signed")
+        by_date = authorization("date;host;x-amz-content-sha256")
+        for wrong in (None, "", "yesterday"):
+            self.assertEqual(self.code(x_amz_date=None, date=wrong, authorization=by_date), "AccessDenied")
+        self.assertEqual(
+            self.code(x_amz_date=None, date=date.replace("00:00:00", "01:00:00"), authorization=by_date), "RequestTimeTooSkewed"
+        )
         other_day = authorization("host").replace("20130524", "20130525")
         self.assertEqual(self.code(authorization=other_day), "AuthorizationHeaderMalformed")
 
