@@ -34,7 +34,17 @@ DESTINATION = "archive"
 Options = Mapping[str, Mapping[str, object]]
 
 SECTIONS: dict[str, dict[str, object]] = {
-    "node": {"name": "node-1", "home": "home", "interface": ["127.0.0.1"]},
+    "node": {
+        "name": "node-1",
+        "home": "home",
+        "interface": ["127.0.0.1"],
+        "roles": [
+            "master",
+            "mover",
+            "ftp",
+            "https",
+        ],  # those whose ports are free ones; other doors are opened by who needs them
+    },
     "ftp": {"port": 0},
     "https": {"port": 0, "plain_port": 0},
 }
