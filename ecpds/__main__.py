@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecpds.admin.cli import build, fail, find_config, node_client, subgroup
+from ecpds.admin.root import root
 
 if TYPE_CHECKING:
     from ecpds.config import Config
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def configuration() -> Config:
     """The one that `-c` names."""
+    from ecpds.admin.cli import fail, find_config
     from ecpds.config import ConfigError, load
 
     try:
@@ -31,6 +32,7 @@ def configuration() -> Config:
 
 def offline(work: Callable[[Config], str]) -> None:
     """Run `work` on what the configuration names, say what it says, or why it could not be done."""
+    from ecpds.admin.cli import fail
     from ecpds.config import ConfigError
     from ecpds.errors import Refusal
     from ecpds.master.engine import CatalogueError
@@ -100,16 +102,6 @@ def join() -> None:
     offline(work)
 
 
-def with_catalogue(commands: click.Group) -> click.Group:
-    group: Any = subgroup(commands, "catalogue")
-    for command in (upgrade, copy):
-        group.add_command(command)
-    fleet: Any = subgroup(commands, "cluster")
-    for command in (token, join):
-        fleet.add_command(command)
-    return commands
-
-
 class Late(click.Command):
     """A command whose room is imported when it is called."""
 
@@ -133,10 +125,10 @@ def nearby() -> str | None:
 
 
 def fetch() -> click.Command:
-    from ecpds.node.fetching import launch
+    from ecpds.node.quickly import quickly, work
     from ecpds.sources.fetch.command import fetch_command
 
-    return fetch_command(launch, nearby)
+    return fetch_command(quickly, work, nearby)
 
 
 def probe() -> click.Command:
@@ -146,13 +138,38 @@ def probe() -> click.Command:
     return probe_command(launch, nearby)
 
 
-def with_fetch(commands: click.Group) -> click.Group:
-    commands.add_command(Late("fetch", "Fetch files, each from where it is had fastest.", fetch))
-    subgroup(commands, "source").add_command(Late("probe", "Measure how fast each candidate is.", probe))
-    return commands
+class Whole(click.Group):
+    """All commands; what makes them is imported for any but `fetch`, which is to be done before that were."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "fetch":
+            self._fill()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._fill()
+        return super().list_commands(ctx)
+
+    def _fill(self) -> None:
+        if "source" in self.commands:
+            return
+        from ecpds.admin.cli import add_verbs, subgroup
+
+        add_verbs(self)
+        for word, commands in (("catalogue", (upgrade, copy)), ("cluster", (token, join))):
+            for command in commands:
+                subgroup(self, word).add_command(command)
+        subgroup(self, "source").add_command(Late("probe", "Measure how fast each candidate is.", probe))
 
 
-main = with_fetch(with_catalogue(build(node_client)))
+def node(config: str | None) -> Any:
+    from ecpds.admin.cli import node_client
+
+    return node_client(config)
+
+
+main = root(node, Whole)
+main.add_command(Late("fetch", "Fetch files, each from where it is had fastest.", fetch))
 
 if __name__ == "__main__":
     main(prog_name="ecpds")

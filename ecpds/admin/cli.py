@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 import click
 
 from ecpds.admin.kinds import FILE, FLAG, PAIRS, PASSWORD, WORDS, Kind
+from ecpds.admin.root import root
 from ecpds.admin.verb import Argument, Verb
 from ecpds.admin.verbs import VERBS
 from ecpds.errors import Refusal
@@ -199,20 +200,18 @@ def show(objects: Iterator[dict[str, Any]], verb: Verb, as_json: bool) -> None:
 
 def build(connect: Callable[[str | None], Client], verbs: Sequence[Verb] = VERBS) -> click.Group:
     """The whole command line; `connect` gives the node for what `-c` named."""
+    ecpds = root(connect)
+    add_verbs(ecpds, verbs)
+    return ecpds
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-    @click.option("-c", "--config", metavar="FILE", help="the node's configuration (default: conf/ecpds.toml)")
-    @click.pass_context
-    def ecpds(context: click.Context, config: str | None) -> None:
-        """Look after an ecpds node."""
-        context.obj = lambda: connect(config)
 
+def add_verbs(ecpds: click.Group, verbs: Sequence[Verb] = VERBS) -> None:
+    """The verbs of the table, each under the words before it."""
     for verb in verbs:
         group: click.Group = ecpds
         for word in verb.words[:-1]:
             group = subgroup(group, word)
         group.add_command(command(verb))
-    return ecpds
 
 
 def subgroup(group: click.Group, word: str) -> click.Group:

@@ -16,8 +16,9 @@ from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, InvalidRequest, Refusal, Stalled, TooLarge
 from ecpds.http.body import WASTE, RequestBody, request_body
+from ecpds.http.headers import AGENT, Headers
 from ecpds.http.inbox import Inbox
-from ecpds.http.message import Headers, HttpError
+from ecpds.http.message import HttpError
 from ecpds.http.reply_head import ReplyHead, parse_reply
 from ecpds.interfaces import IByteSource, IChannel, ITimeouts, IWatch
 from ecpds.limits import Limits
@@ -33,8 +34,6 @@ INTERIM = 8
 
 PIECE = 64 << 10
 """Bytes of a short answer that are taken at a time."""
-
-AGENT = "ecpds"
 
 
 class Dialer(Protocol):

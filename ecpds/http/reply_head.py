@@ -11,7 +11,7 @@ import re
 from attrs import define
 
 from ecpds.errors import InvalidRequest
-from ecpds.http.message import Headers
+from ecpds.http.headers import Headers
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")

@@ -17,7 +17,7 @@ from ecpds.sources.acquire.fetcher import Fetcher
 from ecpds.sources.acquire.shelf import PortalShelf
 from ecpds.sources.acquire.visit import Around
 from ecpds.sources.fetch.credentials import Wallet
-from ecpds.sources.fetch.parts import Settings
+from ecpds.sources.fetch.settings import Settings
 
 STAGING = "acquiring"
 """The folder of the home that files come to."""

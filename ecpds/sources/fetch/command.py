@@ -1,10 +1,14 @@
-"""`ecpds fetch`: its options, its plan, what it prints. Exit status 0: every file is there; 1: some are not; 2: wrong usage."""
+"""`ecpds fetch`: its options, what it prints. Exit status 0: every file is there; 1: some are not; 2: wrong usage.
+
+What can be had the quick way (`quick`) comes first, in a program that has imported little; the rest is `working`'s, which
+stands on the reactor, and on everything that it takes to go on where a server breaks off.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +16,12 @@ import click
 from attrs import frozen
 
 from ecpds.errors import Refusal
-from ecpds.sources.fetch.credentials import Ask
-from ecpds.sources.fetch.manifest import Wish, named, parse_manifest
-from ecpds.sources.fetch.means import Means
+from ecpds.sources.fetch.manifest import parse_manifest
 from ecpds.sources.fetch.outcomes import Outcome, Progress, Silent, Task
-from ecpds.sources.fetch.parts import Settings
-from ecpds.sources.fetch.repository import HttpRepository
-from ecpds.sources.fetch.run import NoRepository, Run, plain_candidate
+from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.fetch.wanted import Right, Wanted
-from ecpds.sources.mechanisms.base import Secret, shown
+from ecpds.sources.fetch.wishes import Wish, named
+from ecpds.sources.mechanisms.places import shown
 
 
 @frozen
@@ -40,11 +41,35 @@ class FetchOptions:
     private: bool
 
 
-Launch = Callable[[FetchOptions, Callable[[Means, Any], Awaitable[int]], Ask | None], int]
-"""Runs a coroutine with means made for it in a reactor of its own; the exit status."""
+class Told:
+    """Prints what became of each file, and counts those that failed."""
+
+    def __init__(self, options: FetchOptions, files: int) -> None:
+        self.failed = 0
+        self.has_bars = not options.as_json and not options.dry and sys.stderr.isatty()
+        self.progress: Progress = bars(files) if self.has_bars else Silent()
+        self._as_json = options.as_json
+
+    def ended(self, outcome: Outcome) -> None:
+        """One line for each file, or one object."""
+        self.failed += not outcome.done
+        if self._as_json:
+            sys.stdout.write(json.dumps(outcome.as_json()) + "\n")
+            sys.stdout.flush()
+        elif outcome.done:
+            click.echo(f"{outcome.path}  {outcome.size} bytes, {outcome.seconds:.2f} s, sha256 {outcome.sha256}")
+        elif not self.has_bars:
+            click.echo(f"ecpds: {shown(outcome.url)}: {outcome.reason}", err=True)
 
 
-def fetch_command(launch: Launch, nearby: Callable[[], str | None]) -> click.Command:
+Quickly = Callable[[FetchOptions, Sequence[Task], Told], list[Task]]
+"""Fetches what can be had without more ado; the files that are left."""
+
+Work = Callable[[FetchOptions, Sequence[Task], Told], int]
+"""Fetches the others (or says how it would), in a reactor of its own; the exit status."""
+
+
+def fetch_command(quickly: Quickly, work: Work, nearby: Callable[[], str | None]) -> click.Command:
     """The command. `nearby` gives the repository of the node that is configured here, if one is running."""
 
     @click.command("fetch")
@@ -84,10 +109,24 @@ def fetch_command(launch: Launch, nearby: Callable[[], str | None]) -> click.Com
             given["cacert"],
             given["allow_private"],
         )
-        ask = ask_person if sys.stdin.isatty() and sys.stderr.isatty() else None
-        raise SystemExit(launch(options, lambda means, clock: work(options, means, clock), ask))
+        raise SystemExit(run(options, quickly, work))
 
     return fetch
+
+
+def run(options: FetchOptions, quickly: Quickly, work: Work) -> int:
+    """Fetch all; the exit status."""
+    tasks, refused = tasks_of(options)
+    told = Told(options, len(tasks))
+    for outcome in refused:
+        told.ended(outcome)
+    told.progress.start()
+    try:
+        left = tasks if options.dry or options.repository is not None else quickly(options, tasks, told)
+        status = work(options, left, told) if left else 0
+    finally:
+        told.progress.stop()
+    return 1 if told.failed else status
 
 
 def read_manifest(file: Any) -> list[Wish]:
@@ -97,14 +136,7 @@ def read_manifest(file: Any) -> list[Wish]:
         raise click.UsageError(f"{file.name}: {error}") from error
 
 
-def ask_person(host: str, login: str) -> Secret | None:
-    """Ask at the terminal."""
-    click.echo(f"{host} wants a name and password.", err=True)
-    name = login or click.prompt("Name", err=True)
-    return Secret(name, click.prompt(f"Password of {name}", hide_input=True, err=True))
-
-
-def tasks_of(options: FetchOptions, mechanisms: frozenset[str]) -> tuple[list[Task], list[Outcome]]:
+def tasks_of(options: FetchOptions) -> tuple[list[Task], list[Outcome]]:
     """The files to fetch, and those that can't be: for their name, or because another one has it."""
     tasks: list[Task] = []
     refused: list[Outcome] = []
@@ -122,48 +154,8 @@ def tasks_of(options: FetchOptions, mechanisms: frozenset[str]) -> tuple[list[Ta
         taken.add(target)
         wanted = Wanted(wish.size, wish.pieces)
         wanted.say(Right.MANIFEST, wish.digests, "the manifest")
-        mirrors = []
-        for each in wish.urls:
-            try:
-                mirrors.append(plain_candidate(each, mechanisms))
-            except Refusal:
-                continue  # A mirror of a kind that nothing here fetches; if all are, the task says so.
-        tasks.append(Task(url, target, wanted, tuple(mirrors), site=options.site))
+        tasks.append(Task(url, target, wanted, site=options.site, mirrors=wish.urls))
     return tasks, refused
-
-
-async def work(options: FetchOptions, means: Means, clock: Any) -> int:
-    """Plan, fetch, report; the exit status."""
-    tools = means.tools(options.settings)
-    tasks, refused = tasks_of(options, tools.mechanisms)
-    http = HttpRepository(means.http, clock, options.repository) if options.repository else None
-    has_bars = not options.as_json and not options.dry and sys.stderr.isatty()
-    progress: Progress = bars(len(tasks)) if has_bars else Silent()
-    run = Run(tools, http or NoRepository(), options.at_once, progress)
-    await run.plan(tasks, options.site)
-    for warning in run.warnings:
-        click.echo(f"ecpds: {warning}", err=True)
-    if options.dry:
-        return show_plan(options, tasks, refused)
-    failed = 0
-
-    def ended(outcome: Outcome) -> None:
-        nonlocal failed
-        failed += not outcome.done
-        show(options, outcome, has_bars)
-
-    for outcome in refused:
-        ended(outcome)
-    progress.start()
-    try:
-        await run.fetch(tasks, ended)
-    finally:
-        progress.stop()
-    if http is not None:
-        await http.flush()
-        if http.dropped:
-            click.echo(f"ecpds: {http.dropped} reports could not be sent", err=True)
-    return 1 if failed else 0
 
 
 def bars(files: int) -> Progress:
@@ -173,33 +165,3 @@ def bars(files: int) -> Progress:
     from ecpds.sources.fetch.progress import TerminalProgress
 
     return TerminalProgress(Console(stderr=True), files)
-
-
-def show(options: FetchOptions, outcome: Outcome, has_bars: bool) -> None:
-    """One line for each file, or one object."""
-    if options.as_json:
-        sys.stdout.write(json.dumps(outcome.as_json()) + "\n")
-        sys.stdout.flush()
-    elif outcome.done:
-        click.echo(f"{outcome.path}  {outcome.size} bytes, {outcome.seconds:.2f} s, sha256 {outcome.sha256}")
-    elif not has_bars:
-        click.echo(f"ecpds: {shown(outcome.url)}: {outcome.reason}", err=True)
-
-
-def show_plan(options: FetchOptions, tasks: Sequence[Task], refused: Sequence[Outcome]) -> int:
-    """From where each file would be fetched, the first to be tried first."""
-    for outcome in refused:
-        show(options, outcome, False)
-    for task in tasks:
-        plan = [
-            {"url": shown(each.url), "mechanism": each.mechanism, "source": each.source, "reason": each.reason}
-            for each in task.candidates
-        ]
-        if options.as_json:
-            planned = Outcome(task.url, task.target, False).as_json() | {"status": "planned", "candidates": plan}
-            click.echo(json.dumps(planned))
-            continue
-        click.echo(f"{shown(task.url)} -> {task.target}")
-        for number, each in enumerate(plan, 1):
-            click.echo(f"  {number}. {each['mechanism']:8} {each['url']}  {each['reason']}")
-    return 1 if refused or any(not task.candidates for task in tasks) else 0

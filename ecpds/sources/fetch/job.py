@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -22,6 +21,7 @@ from ecpds.errors import DigestMismatch, NotFound, Refusal, Unavailable
 from ecpds.sources.fetch.checks import Checks
 from ecpds.sources.fetch.names import part_name
 from ecpds.sources.fetch.outcomes import Attempt, Outcome, Progress, Task
+from ecpds.sources.fetch.pages import SMALL, is_excuse
 from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile
 from ecpds.sources.fetch.sidecars import Sidecars
 from ecpds.sources.fetch.spans import Spans
@@ -34,18 +34,11 @@ PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 """Seconds before everybody is asked again, at first and at most."""
 
-SMALL = 1 << 20
-"""Bytes of a file that is fetched and stored in one go."""
-
 KEEP = 1 << 20
 """Bytes of a file that failed which are worth keeping for another run."""
 
 NOTE = 3.0
 """Seconds between two notes of what is here."""
-
-PAGES = frozenset({"text/html", "application/xhtml+xml"})
-PAGE_NAMES = frozenset({"", ".html", ".htm", ".xhtml", ".shtml", ".php", ".asp", ".aspx", ".jsp", ".cgi"})
-"""Names under which a page may be the file itself, rather than a server's excuse."""
 
 
 class Job:
@@ -201,7 +194,7 @@ class Job:
         size = wanted.size if about.size is None else about.size
         if wanted.size is not None and size != wanted.size:
             raise WrongFile(f"its size is {about.size}, not {wanted.size}")
-        if about.media in PAGES and wanted.size is None and not wanted.sure and not self._may_be_page():
+        if wanted.size is None and not wanted.sure and is_excuse(about.media, self._task.target.name):
             raise WrongFile("the server sent a page of HTML instead of the file")
         if self._size == UNKNOWN:
             source.about = about
@@ -212,9 +205,6 @@ class Job:
             await self._swarm.prove(source)
         source.about = about
         source.proven = True
-
-    def _may_be_page(self) -> bool:
-        return PurePosixPath(self._task.target.name).suffix.lower() in PAGE_NAMES
 
     async def _begin(self, source: Source, size: int | None) -> None:
         """The size is known: go on with what an earlier run has left, if it is of this very file."""

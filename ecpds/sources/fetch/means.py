@@ -10,7 +10,8 @@ from ecpds.http.client import HttpClient
 from ecpds.interfaces import IThreads, ITimeouts
 from ecpds.limits import Limits
 from ecpds.sources.fetch.pace import Paces
-from ecpds.sources.fetch.parts import Buffers, Settings, Tools
+from ecpds.sources.fetch.parts import Buffers, Tools
+from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.mechanisms.base import Credentials, IExternal
 from ecpds.sources.mechanisms.external import External, installed
 from ecpds.sources.mechanisms.late import Ground, Native

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import Factory, define, field, frozen
 
-from ecpds.datasources import Candidate, TransferReport
 from ecpds.sources.fetch.wanted import Wanted
-from ecpds.sources.mechanisms.base import shown
+from ecpds.sources.mechanisms.places import shown
+
+if TYPE_CHECKING:
+    from ecpds.datasources import Candidate, TransferReport
 
 
 @frozen
@@ -26,7 +28,8 @@ class Attempt:
 class Task:
     """One file to fetch: its URL, where it goes, what is known of it, and where it can be had, in the order to try.
 
-    `token` and `site` are the resolution's; reports carry them. `original` is the candidate whose URL is the one asked for.
+    `mirrors` are the URLs that its manifest gives, which a run makes candidates of. `token` and `site` are the resolution's;
+    reports carry them. `original` is the candidate whose URL is the one asked for.
     """
 
     url: str
@@ -35,6 +38,7 @@ class Task:
     candidates: tuple[Candidate, ...] = ()
     token: str = ""
     site: str | None = None
+    mirrors: tuple[str, ...] = ()
 
     @property
     def original(self) -> Candidate:

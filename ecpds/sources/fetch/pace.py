@@ -12,11 +12,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Protocol, TypeVar
 
 from attrs import Factory, define
 
-from ecpds.datasources import Candidate
-from ecpds.sources.mechanisms.base import parse_url
+from ecpds.sources.mechanisms.places import parse_url
 
 MEMORY = 8.0
 """Seconds of transfer after which a measurement counts for 1/e."""
@@ -28,12 +28,28 @@ LONGEST_REST = 60.0
 MUCH_FASTER = 3.0
 """How many times as fast another must be known to be before work is taken from who has it."""
 
+WORTH_EXPLORING = 3
+"""Files for each candidate that are left, for which trying one that nobody knows is worth its price."""
+
 
 _BEHIND = re.compile(r"[/?#]")
 """Where the server's part of a URL ends."""
 
 
-def host_of(candidate: Candidate) -> str:
+class Way(Protocol):
+    """What is had from a server by some mechanism, such as a `Candidate`."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def mechanism(self) -> str: ...
+
+
+Some = TypeVar("Some", bound=Way)
+
+
+def host_of(candidate: Way) -> str:
     """What shares a pace: the server and the way to it."""
     scheme, _, rest = candidate.url.partition("://")
     return _name(candidate.mechanism, scheme, _BEHIND.split(rest, 1)[0])
@@ -71,48 +87,53 @@ class Paces:
     most: int = 8
     hosts: dict[str, Host] = Factory(dict)
 
-    def host(self, candidate: Candidate) -> Host:
-        return self.hosts.setdefault(host_of(candidate), Host())
+    def host(self, candidate: Way) -> Host:
+        name = host_of(candidate)
+        found = self.hosts.get(name)
+        if found is None:
+            found = self.hosts[name] = Host()
+        return found
 
-    def moved(self, candidate: Candidate, count: int, seconds: float) -> None:
+    def moved(self, candidate: Way, count: int, seconds: float) -> None:
         """`count` bytes came over one connection in so many seconds, waiting for the first of them included."""
         host = self.host(candidate)
         kept = math.exp(-seconds / MEMORY)
         host.bytes = host.bytes * kept + count
         host.seconds = host.seconds * kept + seconds
 
-    def went_well(self, candidate: Candidate) -> None:
+    def went_well(self, candidate: Way) -> None:
         self.host(candidate).failures = 0
 
-    def failed(self, candidate: Candidate) -> None:
+    def failed(self, candidate: Way) -> None:
         host = self.host(candidate)
         host.rests_until = self.clock() + min(REST * 2.0**host.failures, LONGEST_REST)
         host.failures += 1
 
-    def order(self, candidates: Sequence[Candidate], explore: bool) -> list[Candidate]:
+    def order(self, candidates: Sequence[Some], explore: bool) -> list[Some]:
         """The candidates, the best first. With `explore`, one that nobody has tried goes first, if there is any.
 
         The best is who is known to be fastest; who is not known stands where the repository's order has it. Servers that
         rest, or have all the connections that they may, come last.
         """
-        now = self.clock()
-        known = [rate for each in candidates if (rate := self.host(each).rate) is not None]
+        hosts = [self.host(each) for each in candidates]
+        order = sorted(range(len(hosts)), key=self._merits(hosts).__getitem__)
         if explore:
-            for each in candidates:
-                host = self.host(each)
-                if not host.asked and not host.failures and not host.wrong:
-                    return [each, *(other for other in self.order(candidates, False) if other is not each)]
+            new = [number for number, host in enumerate(hosts) if not host.asked and not host.failures and not host.wrong]
+            order.sort(key=lambda number: number not in new[:1])
+        return [candidates[number] for number in order]
 
-        def key(numbered: tuple[int, Candidate]) -> tuple[bool, bool, bool, float, int]:
-            number, each = numbered
-            host = self.host(each)
-            # What is not known is taken for the slowest that is, so that the order among the known ones is left alone.
-            rate = host.rate if host.rate is not None else (min(known) if known else 0.0)
-            return host.wrong, host.rests_until > now, host.connections >= self.most, -rate, number
+    def _merits(self, hosts: Sequence[Host]) -> list[tuple[bool, bool, bool, float]]:
+        """What they are sorted by, the best first."""
+        now = self.clock()
+        rates = [host.rate for host in hosts]
+        # What is not known is taken for the slowest that is, so that the order among the known ones is left alone.
+        slowest = min((rate for rate in rates if rate is not None), default=0.0)
+        return [
+            (host.wrong, host.rests_until > now, host.connections >= self.most, -(slowest if rate is None else rate))
+            for host, rate in zip(hosts, rates, strict=True)
+        ]
 
-        return [each for _, each in sorted(enumerate(candidates), key=key)]
-
-    def much_faster(self, candidate: Candidate, rate: float) -> bool:
+    def much_faster(self, candidate: Way, rate: float) -> bool:
         """Whether a server is known to give a connection a lot more than `rate`."""
         host = self.host(candidate)
         known = host.rate

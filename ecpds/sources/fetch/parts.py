@@ -23,6 +23,7 @@ from ecpds.errors import (
 )
 from ecpds.interfaces import IThreads
 from ecpds.sources.fetch.pace import Paces
+from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.mechanisms.base import About, IExternal, IMechanism
 
 FINAL = (NotFound, NotPermitted, LoginFailed, InvalidRequest, NotSupported, TooLarge, PreconditionFailed)
@@ -35,18 +36,6 @@ class Buffers(Protocol):
     async def acquire(self, size: int) -> memoryview: ...
 
     def release(self, buffer: memoryview) -> None: ...
-
-
-@frozen
-class Settings:
-    """`streams`: connections for one file at a time; `per_source`: of these, to one source. `tries`: how often a source may
-    fail in a row. `sync`: whether a file is on the disk before it has its name."""
-
-    streams: int = 4
-    per_source: int = 1
-    tries: int = 4
-    sync: bool = False
-    sidecars: bool = True
 
 
 @frozen(eq=False)

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from ecpds.errors import Refusal
-from ecpds.sources.fetch.command import FetchOptions, Launch
-from ecpds.sources.fetch.manifest import Wish
+from ecpds.sources.fetch.command import FetchOptions
 from ecpds.sources.fetch.means import Means
-from ecpds.sources.fetch.parts import Settings
 from ecpds.sources.fetch.probe import LONGEST, MOST, Probed, Prober
 from ecpds.sources.fetch.repository import HttpRepository
 from ecpds.sources.fetch.run import NoRepository
+from ecpds.sources.fetch.settings import Settings
+from ecpds.sources.fetch.wishes import Wish
+from ecpds.sources.fetch.working import Launch
 
 
 def probe_command(launch: Launch, nearby: Callable[[], str | None]) -> click.Command:

@@ -6,7 +6,8 @@ answer, the URL itself is the only candidate. Reports wait in a queue of their o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -16,13 +17,11 @@ from ecpds.datasources import MECHANISMS, Candidate, Resolution, TransferReport,
 from ecpds.errors import InvalidRequest, Refusal
 from ecpds.sources.fetch.job import Job
 from ecpds.sources.fetch.outcomes import Outcome, Progress, Silent, Task
+from ecpds.sources.fetch.pace import WORTH_EXPLORING
 from ecpds.sources.fetch.parts import Tools
 from ecpds.sources.fetch.sidecars import Sidecars
 from ecpds.sources.fetch.wanted import Right
 from ecpds.sources.mechanisms.base import shown
-
-WORTH_EXPLORING = 3
-"""Files for each candidate that are left, for which trying one that nobody knows is worth its price."""
 
 
 class Repository(Protocol):
@@ -95,7 +94,7 @@ class Run:
     def _complete(self, task: Task) -> None:
         """The URL itself is always a candidate, the last one; none stands there twice."""
         found: dict[tuple[str, str], Candidate] = {}
-        for each in task.candidates:
+        for each in (*task.candidates, *self._mirrors(task)):
             found.setdefault((each.url, each.mechanism), each)
         if not any(url == task.url for url, _ in found):
             try:
@@ -106,6 +105,12 @@ class Run:
             else:
                 found[own.url, own.mechanism] = own
         task.candidates = tuple(found.values())
+
+    def _mirrors(self, task: Task) -> Iterator[Candidate]:
+        """Those that its manifest gives; one of a kind that nothing here fetches is left out."""
+        for url in task.mirrors:
+            with suppress(InvalidRequest):
+                yield plain_candidate(url, self._tools.mechanisms)
 
     async def fetch(self, tasks: Sequence[Task], ended: Callable[[Outcome], None]) -> None:
         """Fetch all; `ended` is told each outcome, as it comes."""

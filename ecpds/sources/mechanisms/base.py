@@ -7,33 +7,32 @@ ends what is under way. Secrets come from `Credentials` when a server asks for t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import SplitResult, unquote, urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 from zope.interface import Attribute, Interface
 
-from ecpds.datasources import NO_DIGESTS, Candidate
-from ecpds.errors import InvalidRequest
+from ecpds.datasources import Candidate
 from ecpds.interfaces import IByteSource
+from ecpds.sources.mechanisms.places import Place, Secret, parse_url, shown
+from ecpds.sources.mechanisms.told import About
 
-
-@frozen
-class About:
-    """What a server tells of a file; None where it doesn't.
-
-    `version` is anything that differs when the content does (an entity tag, or the time and size); `mtime` seconds since
-    the epoch, `media` the media type, `ranges` whether a span can be asked for.
-    """
-
-    size: int | None = None
-    digests: Mapping[str, str] = NO_DIGESTS
-    mtime: float | None = None
-    version: str = ""
-    media: str = ""
-    ranges: bool = False
+__all__ = (
+    "About",
+    "Credentials",
+    "IExternal",
+    "ILister",
+    "IMechanism",
+    "IOpened",
+    "Listed",
+    "NoCredentials",
+    "Place",
+    "Secret",
+    "parse_url",
+    "shown",
+)
 
 
 class IOpened(IByteSource):
@@ -89,14 +88,6 @@ class ILister(Interface):
         """The files of a folder, at most `most` of them. Raises as `stat` does, `NotSupported` for what is no listing."""
 
 
-@frozen
-class Secret:
-    """A name and its password (or, with an empty name, a bearer token)."""
-
-    login: str
-    password: str = field(repr=False)
-
-
 class Credentials(Protocol):
     """Where names and passwords come from."""
 
@@ -112,62 +103,3 @@ class NoCredentials:
 
     async def find(self, scheme: str, host: str, login: str, refused: int) -> Secret | None:
         return None
-
-
-@frozen
-class Place:
-    """A URL, taken apart: the name and password are decoded, the path is as it stands."""
-
-    scheme: str
-    host: str
-    port: int | None
-    login: str
-    password: str | None = field(repr=False)
-    path: str = "/"
-    query: str = ""
-
-    @property
-    def decoded(self) -> str:
-        """The path as the server has it. Raises `InvalidRequest` when it holds control characters."""
-        path = unquote(self.path, errors="surrogateescape")
-        if any(ord(each) < 32 or ord(each) == 127 for each in path):
-            raise InvalidRequest("the path has control characters")
-        return path
-
-    @property
-    def secret(self) -> Secret | None:
-        return Secret(self.login, self.password) if self.password is not None else None
-
-
-def parse_url(url: str, schemes: Sequence[str]) -> Place:
-    """Take a URL apart. Raises `InvalidRequest` for one of another scheme, or without a host."""
-    try:
-        parts: SplitResult = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidRequest(f"this is no URL: {error}") from error
-    if parts.scheme not in schemes or not host:
-        raise InvalidRequest(f"this is no URL of {', '.join(schemes)} with a host")
-    password = None if parts.password is None else unquote(parts.password)
-    return Place(parts.scheme, host, port, unquote(parts.username or ""), password, parts.path or "/", parts.query)
-
-
-def shown(url: str) -> str:
-    """A URL as it may be shown and reported: without a password, and without the signature of a presigned one."""
-    if "@" not in url and "?" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    netloc = parts.netloc
-    if "@" in netloc:
-        login, _, host = netloc.rpartition("@")
-        netloc = f"{login.partition(':')[0]}@{host}"
-    query = "&".join(part for part in parts.query.split("&") if not _is_secret(part))
-    return parts._replace(netloc=netloc, query=query).geturl()
-
-
-def _is_secret(parameter: str) -> bool:
-    name = parameter.partition("=")[0].lower()
-    return name in ("x-amz-signature", "x-amz-security-token", "signature", "sig", "token", "access_token")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import urljoin
 
 from attrs import evolve, frozen
@@ -42,17 +42,13 @@ from ecpds.sources.mechanisms.base import (
 )
 from ecpds.sources.mechanisms.cookies import Cookies
 from ecpds.sources.mechanisms.indexes import links
-from ecpds.wire.dates import parse_http_date
-from ecpds.wire.digests import parse_content_md5, parse_digest_field, parse_old_digest
+from ecpds.sources.mechanisms.told import RANGE, WANTED, about
 
 REDIRECTS = 10
 
 INDEX = 4 << 20
 """Bytes of the page that lists a folder."""
 
-WANTED = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Want-Repr-Digest", "sha-256=10"), ("Want-Digest", "sha-256"))
-
-_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -120,7 +116,7 @@ class Http:
     async def stat(self, candidate: Candidate) -> About:
         reply = await self._ask("HEAD", candidate, [])
         reply.close()
-        return about(reply)
+        return about(reply.status, reply.headers)
 
     async def open(self, candidate: Candidate, offset: int = 0, end: int | None = None, version: str = "") -> IOpened:
         fields: list[tuple[str, str]] = []
@@ -204,7 +200,7 @@ class Http:
 
 
 def _opened(reply: Reply, offset: int, version: str) -> HttpOpened:
-    told = about(reply)
+    told = about(reply.status, reply.headers)
     if reply.headers.get("content-encoding", "identity") != "identity":
         raise NotSupported("the server sends the file in a coding that was not asked for")
     if reply.status == 206:
@@ -218,46 +214,12 @@ def _opened(reply: Reply, offset: int, version: str) -> HttpOpened:
 
 def _begins(reply: Reply, offset: int) -> int:
     """Where the part that came begins. Raises `InvalidRequest` where that isn't what was asked for."""
-    found = _RANGE.fullmatch(reply.headers.get("content-range") or "")
+    found = RANGE.fullmatch(reply.headers.get("content-range") or "")
     if found is None or int(found[1]) != offset:
         raise InvalidRequest("the server sent another part than was asked for")
     if reply.length is not None and reply.length != int(found[2]) - int(found[1]) + 1:
         raise InvalidRequest("the server's part has not the length that it says")
     return offset
-
-
-def about(reply: Reply) -> About:
-    """What a reply tells of the whole file."""
-    found = _RANGE.fullmatch(reply.headers.get("content-range") or "")
-    size = _whole_size(reply, found)
-    tag = reply.headers.get("etag") or ""
-    date = reply.headers.get("last-modified") or ""
-    version = tag if tag.startswith('"') else f"{date}/{size}" if date else ""
-    ranges = reply.status == 206 or (reply.headers.get("accept-ranges") or "").lower() == "bytes"
-    media = (reply.headers.get("content-type") or "").partition(";")[0].strip().lower()
-    return About(size, _digests(reply), parse_http_date(date), version, media, ranges)
-
-
-def _whole_size(reply: Reply, part: re.Match[str] | None) -> int | None:
-    if part is not None:
-        return None if part[3] == "*" else int(part[3])
-    length = reply.headers.get("content-length")
-    return int(length) if length is not None and length.isascii() and length.isdigit() and len(length) < 19 else None
-
-
-def _digests(reply: Reply) -> Mapping[str, str]:
-    """The digests of the whole file; what can't be read says nothing."""
-    found: dict[str, str] = {}
-    readers = [("repr-digest", parse_digest_field), ("digest", parse_old_digest)]
-    if reply.status == 200:
-        readers.append(("content-md5", parse_content_md5))
-    for name, read in readers:
-        if (text := reply.headers.get(name)) is not None:
-            try:
-                found.update(read(text))
-            except ValueError:
-                continue  # The server's slip: the file is checked by what else is known.
-    return found
 
 
 def _check_status(reply: Reply) -> None:

@@ -15,7 +15,8 @@ from ecpds.datasources import Candidate
 from ecpds.sources.fetch.job import Job
 from ecpds.sources.fetch.outcomes import Outcome, Silent, Task
 from ecpds.sources.fetch.pace import Paces
-from ecpds.sources.fetch.parts import Settings, Tools
+from ecpds.sources.fetch.parts import Tools
+from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.fetch.sidecars import Sidecars
 from ecpds.sources.fetch.wanted import Wanted
 from ecpds.threads import InlineThreads

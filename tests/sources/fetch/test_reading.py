@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import InvalidName, InvalidRequest
-from ecpds.sources.fetch.manifest import named, parse_manifest
+from ecpds.sources.fetch.manifest import parse_manifest
 from ecpds.sources.fetch.names import checked_path, name_of
-from ecpds.sources.fetch.sidecars import digest_in, sidecar_url
+from ecpds.sources.fetch.sidecar_forms import digest_in, sidecar_url
+from ecpds.sources.fetch.wishes import named
 from ecpds.sources.mechanisms.base import shown
 
 SHA, MD5 = "ab" * 32, "cd" * 16
