@@ -9,6 +9,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+PLACES = ("memory", "disk", "synced")
+"""Where the ftp bench measures: `--volume`; `--disk`; and there with ecpds syncing."""
+
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -28,6 +31,7 @@ class Options:
     peers: tuple[str, ...]
     only: tuple[str, ...]
     servers: tuple[str, ...]
+    places: tuple[str, ...]
 
     def wants(self, work: str, works: Collection[str]) -> bool:
         """Whether `--only` chooses this one of `works`: by its whole name, or by a word of it that is no other's name."""
@@ -69,10 +73,17 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         help="benches with several works do those of these names, or with such words in them: TLS,small; fleet: plain,get",
     )
     parser.add_argument("--servers", default="", help="of the ftp bench, such as ecpds,vsftpd (default all)")
+    parser.add_argument(
+        "--places",
+        default=",".join(PLACES),
+        help="of the ftp bench: memory (--volume), disk (--disk), synced (--disk, and ecpds syncs as with --sync); default all",
+    )
     found = parser.parse_args(words)
     unknown = set(found.names) - set(benches)
     if unknown:
         parser.error(f"there is no bench {', '.join(sorted(unknown))}")
+    if elsewhere := set(found.places.split(",")) - set(PLACES):
+        parser.error(f"there is no place {', '.join(sorted(elsewhere))}; allowed: {', '.join(PLACES)}")
     return Options(
         names=tuple(found.names or benches),
         rounds=found.rounds,
@@ -86,4 +97,5 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         peers=tuple(filter(None, found.peers.split(","))),
         only=tuple(found.only.split(",")),
         servers=tuple(filter(None, found.servers.split(","))),
+        places=tuple(found.places.split(",")),
     )

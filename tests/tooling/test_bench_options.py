@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
+from io import StringIO
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.ftp import places
 from bench.options import parse
 
 WORKS = ("get", "put", "TLS get", "TLS put", "small put", "small get")
@@ -31,3 +35,15 @@ class Choosing(SynchronousTestCase):
     def test_servers(self) -> None:
         options = parse(["ftp", "--servers", "ecpds,vsftpd"], ("ftp",))
         self.assertEqual([options.has(server) for server in ("ecpds", "ecpds after", "vsftpd")], [True, False, True])
+
+    def test_places_of_the_ftp_bench(self) -> None:
+        def told(*words: str) -> list[tuple[str, str, bool]]:
+            options = parse(["ftp", "--volume", "/memory", "--disk", "/disk", *words], ("ftp",))
+            return [(place, str(placed.volume), placed.sync) for place, placed in places(options)]
+
+        every = [("memory", "/memory", False), ("disk", "/disk", False), ("synced", "/disk", True)]
+        self.assertEqual(told(), every)
+        self.assertEqual(told("--places", "synced,memory"), [every[0], every[2]])
+        with redirect_stderr(StringIO()) as said, self.assertRaises(SystemExit):
+            told("--places", "moon")
+        self.assertIn("there is no place moon", said.getvalue())
