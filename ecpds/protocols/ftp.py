@@ -93,6 +93,7 @@ class FtpProtocol(LineReceiver):
         self._unknown = 0
         self._in_burst = 0
         self._cut = b""
+        self._socket: socket.socket | None = None
         self.MAX_LENGTH = door.limits.command_line
 
     # The connection
@@ -122,7 +123,7 @@ class FtpProtocol(LineReceiver):
             # 150 and 226 are two small writes: Nagle's algorithm would hold the second until the first is acknowledged.
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-            _read_urgent_data(self.transport)
+            self._socket = _socket_of(self.transport)
         self.transport.registerProducer(self._outflow, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -225,6 +226,18 @@ class FtpProtocol(LineReceiver):
     def backlogged(self) -> bool:
         return bool(self.paused)
 
+    @property
+    def silent(self) -> bool:
+        if self._socket is None:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # It was lost, of which the reactor will tell.
+        return False
+
     # What is answered
 
     async def _work(self) -> None:
@@ -299,9 +312,11 @@ def _host(address: IAddress) -> str:
     return plain_address(address.host) if isinstance(address, IPv4Address | IPv6Address) else ""
 
 
-def _read_urgent_data(transport: Any) -> None:
+def _socket_of(transport: Any) -> socket.socket:
+    sock: socket.socket = transport.getHandle()
     # Clients send a byte of ABOR as urgent data (Telnet's Synch, RFC 959 section 4.1.3); without this it would be left out.
-    transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    return sock
 
 
 class FtpFactory(Factory["FtpProtocol"]):

@@ -1,9 +1,10 @@
 """The data connections of one FTP session (RFC 959 section 3.2, RFC 2428).
 
 The client says PASV or EPSV; we listen on the address that its control connection came to and answer with the port; the
-client connects from the address that its control connection came from, and says what is to cross. Or it says PORT or
-EPRT; when it has said what is to cross we connect to its port, from and to the addresses of the control connection. At
-most one data connection is there at a time: a new port closes the earlier one, and its connection if nothing has used it.
+client connects from the address that its control connection came from, and says what is to cross. In clear text we take
+its connection when that is said, under TLS when it comes. Or it says PORT or EPRT; when it has said what is to cross we
+connect to its port, from and to the addresses of the control connection. At most one data connection is there at a time: a
+new port closes the earlier one, and its connection if nothing has used it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from ecpds.checks import port_range
 from ecpds.config import Ftp
 from ecpds.errors import ConnectionLost, Refusal
-from ecpds.interfaces import IChannel, IListeners
+from ecpds.interfaces import IChannel, IListeners, ITimeouts, IWatch
 from ecpds.limits import Limits
 
 
@@ -137,11 +138,18 @@ class DataConnection:
             self._settled.cancel()
 
 
+SOON = 1.0
+"""Seconds after which a port is served although no command has come: strangers may not fill its queue, nor may it stay open."""
+
+
 class DataPort:
     """Where a session's next data connection comes from."""
 
-    def __init__(self, listeners: IListeners, options: Ftp, limits: Limits, ends: Ends) -> None:
+    def __init__(self, listeners: IListeners, options: Ftp, limits: Limits, ends: Ends, timeouts: ITimeouts) -> None:
         self._listeners = listeners
+        self._timeouts = timeouts
+        self._soon: IWatch | None = None
+        self._unserved: DataConnection | None = None
         self._ports = None if options.passive_ports is None else port_range(options.passive_ports)
         self._wait = limits.passive_wait
         self._ends = ends
@@ -152,8 +160,23 @@ class DataPort:
         self.close()
         listener = self._listeners.listen(self._ends.local, self._ports, self._ends.peer, context)
         self._next = DataConnection(lambda: listener.accept(self._wait), listener.close)
-        self._next.begin()
+        if context is None:
+            self._serve_soon(self._next)
+        else:
+            self._next.begin()  # for its handshake
         return listener.port
+
+    def _serve_soon(self, connection: DataConnection) -> None:
+        self._unserved = connection
+        if self._soon is None:
+            self._soon = self._timeouts.watch(SOON, self._serve)
+        else:
+            self._soon.touch()
+
+    def _serve(self) -> None:
+        self._soon = None
+        if self._unserved is not None:
+            self._unserved.begin()
 
     def aim(self, port: int, context: SSL.Context | None) -> None:
         """Connect to a port of the client's when there is something to transfer. What was offered before is closed."""
@@ -170,7 +193,7 @@ class DataPort:
 
     def take(self) -> DataConnection:
         """The data connection for one transfer, which then has to close it. Raises `ConnectionLost` where none was offered."""
-        taken, self._next = self._next, None
+        taken, self._next, self._unserved = self._next, None, None
         if taken is None:
             raise ConnectionLost
         return taken
@@ -178,4 +201,4 @@ class DataPort:
     def close(self) -> None:
         if self._next is not None:
             self._next.abort()
-            self._next = None
+            self._next = self._unserved = None

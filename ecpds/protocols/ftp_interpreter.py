@@ -80,6 +80,10 @@ class Wire(Protocol):
     def backlogged(self) -> bool:
         """Whether commands lie there unread, so that nobody knows what stands behind them."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether it is certain, now, that nothing has come that was not read: no bytes, no end, no reset."""
+
 
 class EarlyReply(Exception):
     """A command can't go on; this is its reply."""
@@ -106,7 +110,7 @@ class Interpreter:
         self.door = door
         self.ends = ends
         self.session = Session()
-        self.data = DataPort(door.listeners, door.options, door.limits, ends)
+        self.data = DataPort(door.listeners, door.options, door.limits, ends, door.timeouts)
         self.origin = Origin(door.name, ends.peer, door.node)
         self.transfer: Transfer | None = None
         self.gone = False
@@ -245,13 +249,16 @@ class Interpreter:
         """Make sure that the client is there and wants what it sent to be kept. Raises `ConnectionLost`.
 
         The end of a data connection looks the same whether its file was complete or its client died. But who died, or
-        says ABOR, does so on the control connection as well, so that is read once more: the second turn comes after one
-        whole look at all sockets. An upload that began at `since` and took long can bear to wait a little more for it.
-        With commands unread, what stands behind them can't be known.
+        says ABOR, does so on the control connection as well. Where that is not silent it is read once more: the second
+        turn comes after one whole look at all sockets. An upload that began at `since` and took long can bear to wait a
+        little more for it. With commands unread, what stands behind them can't be known.
         """
         grace = min((self.door.clock.seconds() - since) / GRACE_SHARE, GRACE)
-        await self.door.turn(grace if grace >= SHORTEST else 0.0)
-        await self.door.turn()
+        if grace >= SHORTEST:
+            await self.door.turn(grace)
+        if not self._wire.silent:
+            await self.door.turn()
+            await self.door.turn()
         if data.aborted or self.gone or self._wire.backlogged:
             raise ConnectionLost("the end of the control connection, or ABOR, came before the end of the transfer")
 

@@ -36,10 +36,9 @@ async def passive(pi: Interpreter, argument: str) -> Reply:
 
 def advertised(pi: Interpreter) -> str:
     """The address to tell this client: behind address translation not everybody comes to the same."""
-    peer = ip_address(pi.ends.peer)
     for text in pi.door.options.passive_networks:
         network, _, address = text.partition("=")
-        if peer in ip_network(network):
+        if ip_address(pi.ends.peer) in ip_network(network):
             return address
     return pi.door.options.passive_address or pi.ends.local
 

@@ -28,16 +28,16 @@ class Reply:
 
     def encode(self) -> bytes:
         """The wire form (RFC 959 section 4.2). Inner lines begin with a space, so that none looks like the last one."""
+        if len(self.lines) == 1:
+            return f"{self.code} {_one_line(self.lines[0])}\r\n".encode()
         first, *rest = (_one_line(line) for line in self.lines)
-        if not rest:
-            return f"{self.code} {first}\r\n".encode()
         inner = "".join(f" {line}\r\n" for line in rest[:-1])
         return f"{self.code}-{first}\r\n{inner}{self.code} {rest[-1]}\r\n".encode()
 
 
 def _one_line(text: str) -> str:
     # Whatever a sentence holds, a reply never grows a line that we did not write. Telnet's IAC can't occur in UTF-8.
-    return text.translate(ENDS_OF_LINES)
+    return text if text.isprintable() else text.translate(ENDS_OF_LINES)
 
 
 ENDS_OF_LINES = {0: " ", 10: " ", 13: " "}

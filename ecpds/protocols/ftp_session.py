@@ -47,78 +47,80 @@ class Verb:
     implemented: bool = True
 
 
-def _verbs() -> list[Verb]:
-    anytime, secure, name, login, rename = Need.NOTHING, Need.SECURE, Need.NAME, Need.LOGIN, Need.RENAME
-    none, optional, required = Argument.NONE, Argument.OPTIONAL, Argument.REQUIRED
-    return [
-        Verb("USER", anytime, required, "USER name: begin to log in."),
-        Verb("PASS", name, optional, "PASS password: log in."),
-        Verb("ACCT", anytime, required, "ACCT name: needed nowhere here."),
-        Verb("REIN", anytime, none, "REIN: begin the session anew, in clear text."),
-        Verb("QUIT", anytime, none, "QUIT: end the session."),
-        Verb("CLNT", anytime, required, "CLNT name: what the client is called."),
-        Verb("HOST", anytime, required, "HOST name: which host is meant."),
-        Verb("LANG", anytime, optional, "LANG EN: the language of replies."),
-        Verb("SYST", anytime, none, "SYST: what kind of system this is."),
-        Verb("FEAT", anytime, none, "FEAT: which extensions there are."),
-        Verb("OPTS", anytime, required, "OPTS UTF8 ON | MLST fact;... | HASH name: choose options."),
-        Verb("HELP", anytime, optional, "HELP [command]: this help."),
-        Verb("NOOP", anytime, none, "NOOP: do nothing."),
-        Verb("TYPE", login, required, "TYPE I | A | L 8: files cross as they are, in each of them."),
-        Verb("MODE", login, required, "MODE S: only stream mode."),
-        Verb("STRU", login, required, "STRU F: only file structure."),
-        Verb("ALLO", login, required, "ALLO size: whether so large a file may be stored."),
-        Verb("AVBL", login, optional, "AVBL [path]: how many bytes fit there."),
-        Verb("AUTH", anytime, required, "AUTH TLS: protect the control connection."),
-        Verb("PBSZ", secure, required, "PBSZ 0: comes before PROT."),
-        Verb("PROT", secure, required, "PROT P | C: protect data connections, or not."),
-        Verb("PORT", login, required, "PORT h1,h2,h3,h4,p1,p2: we connect to your data port, IPv4."),
-        Verb("EPRT", login, required, "EPRT |1|address|port|: we connect to your data port; 2 is IPv6."),
-        Verb("PASV", login, none, "PASV: open a data port, IPv4."),
-        Verb("EPSV", login, optional, "EPSV [1 | 2 | ALL]: open a data port."),
-        Verb("ABOR", login, none, "ABOR: abort the transfer."),
-        Verb("STAT", login, optional, "STAT: how the session stands; in a transfer too."),
-        Verb("PWD", login, none, "PWD: the working directory."),
-        Verb("CWD", login, required, "CWD path: change the working directory."),
-        Verb("CDUP", login, none, "CDUP: change to the directory above."),
-        Verb("LIST", login, optional, "LIST [path]: list as ls -l.", "dir", transfers=True),
-        Verb("NLST", login, optional, "NLST [path]: list names.", "dir", transfers=True),
-        Verb("MLSD", login, optional, "MLSD [path]: list facts.", "dir", transfers=True),
-        Verb("MLST", login, optional, "MLST [path]: the facts of one name.", "dir"),
-        Verb("SIZE", login, required, "SIZE path: the size of a file in bytes.", "size"),
-        Verb("MDTM", login, required, "MDTM path: when a file was modified, UTC.", "mtime"),
-        Verb("MFMT", login, required, "MFMT YYYYMMDDHHMMSS path: set when a file was modified, UTC.", "mtime"),
-        Verb("MFF", login, required, "MFF modify=YYYYMMDDHHMMSS; path: set facts.", "mtime"),
-        Verb("SITE", login, required, "SITE UTIME | COPY | CPFR | CPTO | HELP: what only some servers have."),
-        Verb("HASH", login, required, "HASH path: the digest that OPTS HASH chose.", "get"),
-        *(Verb(word, login, required, f"{word} path [start end]: a digest of a file.", "get") for word in DIGEST_VERBS),
-        Verb("REST", login, required, "REST offset: where the next transfer begins."),
-        Verb("RANG", login, required, "RANG first last: the bytes that the next RETR or HASH is about."),
-        Verb("RETR", login, required, "RETR path: get a file.", "get", transfers=True),
-        Verb("STOR", login, required, "STOR path: put a file.", "put", transfers=True),
-        Verb("STOU", login, optional, "STOU: put a file under a name of our choice.", "put", transfers=True),
-        Verb("APPE", login, required, "APPE path: go on with an upload that broke off.", "put", transfers=True),
-        Verb("DELE", login, required, "DELE path: delete a file.", "delete"),
-        Verb("MKD", login, required, "MKD path: make a directory.", "mkdir"),
-        Verb("RMD", login, required, "RMD path: remove an empty directory.", "rmdir"),
-        Verb("RNFR", login, required, "RNFR path: what is to be renamed.", "rename"),
-        Verb("RNTO", rename, required, "RNTO path: its new name.", "rename"),
-        *(Verb(word, anytime, optional, f"{word}: not implemented.", implemented=False) for word in UNIMPLEMENTED),
-    ]
-
-
 UNIMPLEMENTED = ("SMNT", "CCC", "MIC", "CONF", "ENC", "ADAT")
 
 DIGEST_VERBS = {"XCRC": "crc32", "XMD5": "md5", "XSHA1": "sha1", "XSHA256": "sha256", "XSHA512": "sha512"}
 """The verbs that older clients have for digests, and the catalogue's names of those."""
 
-VERBS = {verb.name: verb for verb in _verbs()}
+# Short names, so that a row of the table is a line.
+ANYTIME, SECURE, NAME, LOGIN, RENAME = Need.NOTHING, Need.SECURE, Need.NAME, Need.LOGIN, Need.RENAME
+NONE, OPTIONAL, REQUIRED = Argument.NONE, Argument.OPTIONAL, Argument.REQUIRED
+
+TABLE = (
+    Verb("USER", ANYTIME, REQUIRED, "USER name: begin to log in."),
+    Verb("PASS", NAME, OPTIONAL, "PASS password: log in."),
+    Verb("ACCT", ANYTIME, REQUIRED, "ACCT name: needed nowhere here."),
+    Verb("REIN", ANYTIME, NONE, "REIN: begin the session anew, in clear text."),
+    Verb("QUIT", ANYTIME, NONE, "QUIT: end the session."),
+    Verb("CLNT", ANYTIME, REQUIRED, "CLNT name: what the client is called."),
+    Verb("HOST", ANYTIME, REQUIRED, "HOST name: which host is meant."),
+    Verb("LANG", ANYTIME, OPTIONAL, "LANG EN: the language of replies."),
+    Verb("SYST", ANYTIME, NONE, "SYST: what kind of system this is."),
+    Verb("FEAT", ANYTIME, NONE, "FEAT: which extensions there are."),
+    Verb("OPTS", ANYTIME, REQUIRED, "OPTS UTF8 ON | MLST fact;... | HASH name: choose options."),
+    Verb("HELP", ANYTIME, OPTIONAL, "HELP [command]: this help."),
+    Verb("NOOP", ANYTIME, NONE, "NOOP: do nothing."),
+    Verb("TYPE", LOGIN, REQUIRED, "TYPE I | A | L 8: files cross as they are, in each of them."),
+    Verb("MODE", LOGIN, REQUIRED, "MODE S: only stream mode."),
+    Verb("STRU", LOGIN, REQUIRED, "STRU F: only file structure."),
+    Verb("ALLO", LOGIN, REQUIRED, "ALLO size: whether so large a file may be stored."),
+    Verb("AVBL", LOGIN, OPTIONAL, "AVBL [path]: how many bytes fit there."),
+    Verb("AUTH", ANYTIME, REQUIRED, "AUTH TLS: protect the control connection."),
+    Verb("PBSZ", SECURE, REQUIRED, "PBSZ 0: comes before PROT."),
+    Verb("PROT", SECURE, REQUIRED, "PROT P | C: protect data connections, or not."),
+    Verb("PORT", LOGIN, REQUIRED, "PORT h1,h2,h3,h4,p1,p2: we connect to your data port, IPv4."),
+    Verb("EPRT", LOGIN, REQUIRED, "EPRT |1|address|port|: we connect to your data port; 2 is IPv6."),
+    Verb("PASV", LOGIN, NONE, "PASV: open a data port, IPv4."),
+    Verb("EPSV", LOGIN, OPTIONAL, "EPSV [1 | 2 | ALL]: open a data port."),
+    Verb("ABOR", LOGIN, NONE, "ABOR: abort the transfer."),
+    Verb("STAT", LOGIN, OPTIONAL, "STAT: how the session stands; in a transfer too."),
+    Verb("PWD", LOGIN, NONE, "PWD: the working directory."),
+    Verb("CWD", LOGIN, REQUIRED, "CWD path: change the working directory."),
+    Verb("CDUP", LOGIN, NONE, "CDUP: change to the directory above."),
+    Verb("LIST", LOGIN, OPTIONAL, "LIST [path]: list as ls -l.", "dir", transfers=True),
+    Verb("NLST", LOGIN, OPTIONAL, "NLST [path]: list names.", "dir", transfers=True),
+    Verb("MLSD", LOGIN, OPTIONAL, "MLSD [path]: list facts.", "dir", transfers=True),
+    Verb("MLST", LOGIN, OPTIONAL, "MLST [path]: the facts of one name.", "dir"),
+    Verb("SIZE", LOGIN, REQUIRED, "SIZE path: the size of a file in bytes.", "size"),
+    Verb("MDTM", LOGIN, REQUIRED, "MDTM path: when a file was modified, UTC.", "mtime"),
+    Verb("MFMT", LOGIN, REQUIRED, "MFMT YYYYMMDDHHMMSS path: set when a file was modified, UTC.", "mtime"),
+    Verb("MFF", LOGIN, REQUIRED, "MFF modify=YYYYMMDDHHMMSS; path: set facts.", "mtime"),
+    Verb("SITE", LOGIN, REQUIRED, "SITE UTIME | COPY | CPFR | CPTO | HELP: what only some servers have."),
+    Verb("HASH", LOGIN, REQUIRED, "HASH path: the digest that OPTS HASH chose.", "get"),
+    *(Verb(word, LOGIN, REQUIRED, f"{word} path [start end]: a digest of a file.", "get") for word in DIGEST_VERBS),
+    Verb("REST", LOGIN, REQUIRED, "REST offset: where the next transfer begins."),
+    Verb("RANG", LOGIN, REQUIRED, "RANG first last: the bytes that the next RETR or HASH is about."),
+    Verb("RETR", LOGIN, REQUIRED, "RETR path: get a file.", "get", transfers=True),
+    Verb("STOR", LOGIN, REQUIRED, "STOR path: put a file.", "put", transfers=True),
+    Verb("STOU", LOGIN, OPTIONAL, "STOU: put a file under a name of our choice.", "put", transfers=True),
+    Verb("APPE", LOGIN, REQUIRED, "APPE path: go on with an upload that broke off.", "put", transfers=True),
+    Verb("DELE", LOGIN, REQUIRED, "DELE path: delete a file.", "delete"),
+    Verb("MKD", LOGIN, REQUIRED, "MKD path: make a directory.", "mkdir"),
+    Verb("RMD", LOGIN, REQUIRED, "RMD path: remove an empty directory.", "rmdir"),
+    Verb("RNFR", LOGIN, REQUIRED, "RNFR path: what is to be renamed.", "rename"),
+    Verb("RNTO", RENAME, REQUIRED, "RNTO path: its new name.", "rename"),
+    *(Verb(word, ANYTIME, OPTIONAL, f"{word}: not implemented.", implemented=False) for word in UNIMPLEMENTED),
+)
+
+VERBS = {verb.name: verb for verb in TABLE}
 
 SYNONYMS = {"XCUP": "CDUP", "XCWD": "CWD", "XMKD": "MKD", "XPWD": "PWD", "XRMD": "RMD", "XSHA": "XSHA1"}
 """The names of RFC 775, which RFC 1123 section 4.1.3.1 wants understood, and one that clients have for SHA-1."""
 
 HTTP_WORDS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI".split())
 """What no FTP client says, but a browser whose connection was led astray does (ALPACA, CVE-2021-3618)."""
+
+NOT_TEXT = re.compile(rb"[\r\n\0]")
 
 TELNET = re.compile(rb"(?:\xff[\xfb-\xfe].|\xff\xfa.*?\xff\xf0|[\xf0-\xff])*", re.DOTALL)
 """Telnet's negotiation, and the IP and Synch that clients put before ABOR (RFC 959 section 4.1.3)."""
@@ -148,7 +150,7 @@ def parse(line: bytes) -> Command:
     Telnet's sequences are dropped before the verb only; in an argument they are bytes that UTF-8 does not have.
     """
     stripped = line[TELNET.match(line).end() :]  # type: ignore[union-attr]  # it matches nothing, too
-    if any(byte in stripped for byte in (b"\r", b"\n", b"\0")):
+    if NOT_TEXT.search(stripped):
         return Command("", problem=replies.NOT_TEXT)
     word, _, rest = stripped.partition(b" ")
     try:

@@ -1,8 +1,10 @@
 """Who may connect, and what becomes of a connection: listeners for one peer, and the servers behind the doors.
 
-A listener takes the expected peer's connection as soon as it comes, and closes everybody else's, so that nobody else can
-fill its queue. Its channel is handed out before TLS is agreed on: an FTP client begins that when it has read the 150, which
-is sent after the connection was accepted (RFC 4217 section 12.5). A server hands out channels that are ready.
+A listener takes what has come when it is asked to `accept`: mostly the client is there by then, and the reactor need not be
+told of the port. While somebody waits, the expected peer's connection is taken as soon as it comes and everybody else's is
+closed, so that nobody else can fill its queue. Its channel is handed out before TLS is agreed on: an FTP client begins that
+when it has read the 150, which is sent after the connection was accepted (RFC 4217 section 12.5). A server hands out channels
+that are ready.
 """
 
 from __future__ import annotations
@@ -28,16 +30,13 @@ from ecpds.transports.arrivals import NOBODY, Arrivals, Balancers
 from ecpds.transports.channel import Channel, Surroundings
 from ecpds.transports.dialing import connected
 from ecpds.transports.making import make_channel
-from ecpds.transports.sockets import Acceptor, bind, bind_path, host
+from ecpds.transports.sockets import PER_TURN, Acceptor, bind, bind_path, host
 
 BACKLOG = 1024
 FEW = 64
 
 TRIES = 16
 """Ports of those that the kernel would choose from that are tried before it is asked."""
-
-READY = 4
-"""Connections that a listener keeps for `accept`; while there are so many it takes no more."""
 
 
 @implementer(IListener)
@@ -63,23 +62,27 @@ class Listener:
         self._waiter: Deferred[Channel] | None = None
         self._arrivals = Arrivals(around, balancers, FEW, self._accepted)
         self._acceptor = Acceptor(around.reactor, sock, self._arrivals.came)
-        self._acceptor.start()
 
     async def accept(self, timeout: float) -> IChannel:
         if not self._open:
             raise ConnectionLost()
-        if self._ready:
-            self._acceptor.start()
-            return self._ready.popleft()
         if self._waiter is not None:
             raise RuntimeError("a listener has one accept at a time")
+        for _ in range(PER_TURN):
+            if self._ready or not self._acceptor.look():
+                break
+        return self._ready.popleft() if self._ready else await self._wait(timeout)
+
+    async def _wait(self, timeout: float) -> Channel:
         self._waiter = Deferred()
         watch = self._around.timeouts.watch(timeout, self._expired)
+        self._acceptor.start()
         try:
             return await self._waiter
         finally:
             self._waiter = None
             watch.cancel()
+            self._acceptor.pause()
 
     def close(self) -> None:
         if not self._open:
@@ -102,10 +105,8 @@ class Listener:
         if self._waiter is not None:
             waiter, self._waiter = self._waiter, None
             waiter.callback(channel)
-            return
-        self._ready.append(channel)
-        if len(self._ready) >= READY:
-            self._acceptor.pause()
+        else:
+            self._ready.append(channel)
 
     def _expired(self) -> None:
         self._refuse(Stalled("nobody connected in time"))

@@ -66,9 +66,8 @@ def bind(address: str, port: int, backlog: int, shared: bool = False) -> socket.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     socket.inet_pton(family, address.partition("%")[0])  # a name would be looked up, and that waits
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -140,8 +139,9 @@ class Acceptor:
         self._reactor.addReader(self)
 
     def pause(self) -> None:
-        self._wanted = False
-        self._reactor.removeReader(self)
+        if self._wanted:
+            self._wanted = False
+            self._reactor.removeReader(self)
 
     def stop(self) -> None:
         """Close the listening socket. May be called repeatedly."""
@@ -150,18 +150,22 @@ class Acceptor:
 
     def doRead(self) -> None:
         for _ in range(PER_TURN):
-            if not self._wanted:
+            if not self._wanted or not self.look():
                 return
-            try:
-                sock, name = self._socket.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self._rest(error)
-                    return
-                continue  # That connection ended before it was accepted, or brought its own network error (accept(2)).
-            self._hand_over(sock, *((host(name[0]), name[1]) if isinstance(name, tuple) else ("", 0)))
+
+    def look(self) -> bool:
+        """Accept a connection that is there already, started or not; whether there may be more."""
+        try:
+            sock, name = self._socket.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._rest(error)
+                return False
+            return True  # That connection ended before it was accepted, or brought its own network error (accept(2)).
+        self._hand_over(sock, *((host(name[0]), name[1]) if isinstance(name, tuple) else ("", 0)))
+        return True
 
     def _hand_over(self, sock: socket.socket, peer: str, port: int) -> None:
         """One connection that can't be begun must not end the listening."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -11,10 +12,12 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from ecpds.admission import Admission
 from ecpds.config import Config, Ftp
@@ -78,8 +81,10 @@ class House:
         )
         self.clients: list[Client] = []
 
-    def connect(self, peer: str = PEER, local: str = LOCAL, implicit: bool = False) -> Client:
-        self.clients.append(Client(self, peer, local, implicit))
+    def connect(
+        self, peer: str = PEER, local: str = LOCAL, implicit: bool = False, sock: socket.socket | None = None
+    ) -> Client:
+        self.clients.append(Client(self, peer, local, implicit, sock))
         return self.clients[-1]
 
     def log_in(self, secure: bool = False, **ends: Any) -> Client:
@@ -125,12 +130,47 @@ class Wire(StringTransport):
         self.secured.append((self.value(), creator))
 
 
-class Client:
-    """One control connection, seen from the client."""
+@implementer(ITCPTransport)
+class SocketWire(Wire):
+    """One that says it stands on a socket, of which what the client sends is not read."""
 
-    def __init__(self, house: House, peer: str = PEER, local: str = LOCAL, implicit: bool = False) -> None:
+    def __init__(self, host: Any, peer: Any, sock: socket.socket) -> None:
+        super().__init__(host, peer)
+        self._socket = sock
+
+    def getHandle(self) -> socket.socket:
+        return self._socket
+
+    def loseWriteConnection(self) -> None:
+        self.loseConnection()
+
+    def getTcpNoDelay(self) -> bool:
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        return None
+
+    def getTcpKeepAlive(self) -> bool:
+        return True
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        return None
+
+
+class Client:
+    """One control connection, seen from the client; with `sock`, one that stands on that socket."""
+
+    def __init__(
+        self,
+        house: House,
+        peer: str = PEER,
+        local: str = LOCAL,
+        implicit: bool = False,
+        sock: socket.socket | None = None,
+    ) -> None:
         self.house = house
-        self.transport = Wire(address(local, 21), address(peer, 50000))
+        ends = address(local, 21), address(peer, 50000)
+        self.transport = Wire(*ends) if sock is None else SocketWire(*ends, sock)
         self.protocol: FtpProtocol = house.factory.build(implicit)
         self.protocol.makeConnection(self.transport)
         self.greeting = self.heard()

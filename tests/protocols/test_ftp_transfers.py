@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace, NotFound, Stalled
+from ecpds.protocols.ftp_data import SOON
+from ecpds.timeouts import BUCKET
+from tests.doubles import MemoryChannel
 from tests.protocols.ftp_support import FtpTestCase, codes
 
 
@@ -92,6 +97,9 @@ class Retrieving(FtpTestCase):
 
     def test_the_time_to_connect_runs_from_epsv_on(self) -> None:
         self.client.say("EPSV")
+        self.assertFalse(self.house.listeners.made[-1].accepting)
+        self.house.clock.advance(SOON + BUCKET)
+        self.assertTrue(self.house.listeners.made[-1].accepting)
         self.house.listeners.made[-1].expire()
         self.assertEqual(self.house.listeners.open, [])
         self.assertEqual(codes(self.client.say("RETR /demo/a.dat")), ["150", "425"])
@@ -106,7 +114,7 @@ class Storing(FtpTestCase):
         self.assertRaises((NotFound, KeyError), self.house.tree.read, path)
         self.assertEqual(self.house.tree.uploads, [])
 
-    def begin(self) -> object:
+    def begin(self) -> MemoryChannel:
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a")), ["150"])
         return channel
@@ -163,6 +171,29 @@ class Storing(FtpTestCase):
         self.client.lose()
         self.client.turn()
         self.absent("/demo/a")
+
+    def test_a_client_whose_control_connection_is_silent_waits_for_no_turn(self) -> None:
+        channel, _ = self.begin_over_a_socket()
+        channel.feed_end()
+        self.assertEqual(codes(self.client.heard()), ["226"])
+
+    def test_what_lies_unread_on_the_control_connection_is_heard_first(self) -> None:
+        for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close()):
+            channel, there = self.begin_over_a_socket()
+            end(there)
+            channel.feed_end()
+            self.assertEqual(self.client.heard(), [])
+            self.client.lose()
+            self.client.turn()
+            self.absent("/demo/a")
+
+    def begin_over_a_socket(self) -> tuple[MemoryChannel, socket.socket]:
+        """A STOR on a control connection that has a socket, and the client's end of that."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.addCleanup(here.close)
+        self.addCleanup(there.close)
+        self.client = self.house.log_in(sock=here)
+        return self.begin(), there
 
     def test_after_a_long_upload_a_death_may_be_noticed_a_little_later(self) -> None:
         for later, published in ((0.24, False), (0.26, True)):

@@ -19,7 +19,7 @@ from ecpds.admission import Admission
 from ecpds.errors import ConnectionLost, Stalled, Unavailable
 from ecpds.interfaces import IChannel, IListener, IListeners
 from ecpds.transports import sockets
-from ecpds.transports.listeners import READY, Listeners, serve, serve_path
+from ecpds.transports.listeners import Listeners, serve, serve_path
 from ecpds.transports.making import make_channel
 from ecpds.transports.sockets import host, local_ports
 from tests.transports.pump import ChannelCase, server_context
@@ -152,15 +152,27 @@ class ListenerTests(LoopbackCase):
         self.connect(listener.port)
         self.finish(listener.accept(5)).abort()
 
-    def test_keeps_only_a_few(self) -> None:
+    def test_who_is_there_already_is_taken_without_the_reactor(self) -> None:
         listener = self.listen()
-        for _ in range(READY + 3):
+        for _ in range(3):
             self.connect(listener.port)
-        for _ in range(5):
-            self.reactor.turn()
-        self.assertEqual(len(listener._ready), READY)
-        for _ in range(READY + 3):
-            self.finish(listener.accept(5)).abort()
+        for _ in range(3):
+            self.successResultOf(self.begin(listener.accept(5))).abort()
+        self.assertEqual(self.reactor.removeAll(), [])
+
+    def test_strangers_in_the_queue_do_not_hide_who_is_behind_them(self) -> None:
+        listener = self.listen()
+        strangers = [self.connect(listener.port, source="127.0.0.2") for _ in range(20)]
+        self.connect(listener.port)
+        self.successResultOf(self.begin(listener.accept(5))).abort()
+        self.assertTrue(all(self.is_closed(each) for each in strangers))
+
+    def test_nobody_is_taken_while_nobody_waits(self) -> None:
+        listener = self.listen()
+        waiting = self.begin(listener.accept(5))
+        self.connect(listener.port)
+        self.finish(waiting).abort()
+        self.assertEqual(self.reactor.removeAll(), [])
 
     def test_ports_of_a_range_at_random(self) -> None:
         first = self.listen()
