@@ -8,6 +8,7 @@ from zope.interface import implementer
 
 from ecpds.errors import Corrupt
 from ecpds.interfaces import IByteSink, IThreads
+from ecpds.waiting import undisturbed
 
 
 @implementer(IByteSink)
@@ -24,7 +25,7 @@ class Into:
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
         while length:
-            count = await self._threads.run(os.preadv, fd, [self._view[:length]], offset)
+            count = await undisturbed(self._threads.run(os.preadv, fd, [self._view[:length]], offset))
             if not count:
                 raise Corrupt("a stored file is shorter than its record")
             self._view = self._view[count:]

@@ -189,7 +189,7 @@ class Evacuation:
             if not self._goes_on(name):
                 return
             try:
-                progress.moved += await self._move(segment, Copy(mover, volume))
+                moved = await self._move(segment, Copy(mover, volume))
             except CancelledError:
                 progress.problem = "a mover went away"
             except Refusal as refusal:
@@ -199,6 +199,7 @@ class Evacuation:
                 progress.problem = type(error).__name__
                 self.log.failure("segment {segment} stays on {mover}", segment=segment, mover=name)
             else:
+                progress.moved += moved
                 progress.left, progress.problem = max(0, progress.left - 1), None
 
     # One copy

@@ -98,6 +98,7 @@ class Moving(EvacuationCase):
         self.assertEqual(len(self.second.copied), self.limits.moves)
         self.finish_copies()
         self.assertEqual(len(self.second.copied), 6)
+        self.assertEqual(self.about()["moving"], {"moved": 6, "left": 0, "problem": None})
 
     def test_nowhere_to_go(self) -> None:
         self.now(self.operations.retire_mover("mover-1", False))

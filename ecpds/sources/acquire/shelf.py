@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from ecpds.errors import Unavailable
 from ecpds.interfaces import IByteSource, IPortal, IThreads
 from ecpds.model import Entry, Identity, Origin
 from ecpds.sources.fetch.outcomes import Outcome
+from ecpds.waiting import undisturbed
 
 PROTOCOL = "acquire"
 """What records call the way by which these files come in."""
@@ -37,7 +39,7 @@ class FileSource:
 
     async def read_into(self, view: memoryview) -> int:
         try:
-            count: int = await self._threads.run(os.preadv, self._fd, [view], self._offset)
+            count: int = await undisturbed(self._threads.run(os.preadv, self._fd, [view], self._offset))
         except OSError as error:
             raise Unavailable(f"what was fetched can't be read: {error.strerror}") from error
         self._offset += count
@@ -68,8 +70,10 @@ class PortalShelf:
         return entry
 
     async def _send(self, receive: Callable[[IByteSource], Awaitable[int]], path: Path) -> None:
-        fd = await self._threads.run(os.open, path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            await receive(FileSource(self._threads, fd))
-        finally:
-            os.close(fd)
+        with await self._threads.run(_opened, path) as file:
+            await receive(FileSource(self._threads, file.fileno()))
+
+
+def _opened(path: Path) -> FileIO:
+    """An object, not a number: it closes itself where nobody waits for it any more."""
+    return FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
