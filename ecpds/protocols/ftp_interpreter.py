@@ -37,10 +37,13 @@ A client that gives up may close its data connection properly first and end, or 
 """
 
 GRACE_SHARE = 25
-"""The grace is the upload's own time divided by this, so that small files do not wait."""
+"""The grace is the upload's own time divided by this."""
 
 SHORTEST = 0.001
-"""A grace below this is none: the reactor would sleep so long, which is half of a small file's time."""
+"""The least grace in seconds: the reactor does not sleep shorter."""
+
+QUICK = 0.002
+"""An upload of fewer seconds has no grace: it came in one piece from nearby, and a millisecond would be half of its time."""
 
 
 @frozen
@@ -250,12 +253,12 @@ class Interpreter:
 
         The end of a data connection looks the same whether its file was complete or its client died. But who died, or
         says ABOR, does so on the control connection as well. Where that is not silent it is read once more: the second
-        turn comes after one whole look at all sockets. An upload that began at `since` and took long can bear to wait a
-        little more for it. With commands unread, what stands behind them can't be known.
+        turn comes after one whole look at all sockets. An upload that began at `since` and was not quick can bear to wait
+        a little more for it. With commands unread, what stands behind them can't be known.
         """
-        grace = min((self.door.clock.seconds() - since) / GRACE_SHARE, GRACE)
-        if grace >= SHORTEST:
-            await self.door.turn(grace)
+        took = self.door.clock.seconds() - since
+        if took >= QUICK:
+            await self.door.turn(min(max(took / GRACE_SHARE, SHORTEST), GRACE))
         if not self._wire.silent:
             await self.door.turn()
             await self.door.turn()

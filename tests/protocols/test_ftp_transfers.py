@@ -177,6 +177,16 @@ class Storing(FtpTestCase):
         channel.feed_end()
         self.assertEqual(codes(self.client.heard()), ["226"])
 
+    def test_after_an_upload_that_was_not_quick_a_death_has_a_millisecond(self) -> None:
+        for took, published in ((0.003, False), (0.001, True)):
+            channel, _ = self.begin_over_a_socket()
+            self.house.clock.advance(took)
+            channel.feed_end()
+            self.house.clock.advance(0.0009)
+            self.client.lose()
+            self.client.turn()
+            self.assertEqual(("demo", "a") in self.house.tree.files, published)
+
     def test_what_lies_unread_on_the_control_connection_is_heard_first(self) -> None:
         for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close()):
             channel, there = self.begin_over_a_socket()
