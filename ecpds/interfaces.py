@@ -143,6 +143,9 @@ class IDownload(Interface):
     async def send(sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
         """Hand `length` bytes (None: all that are left) from `offset` to the sink. Raises what the sink raises, `Corrupt`."""
 
+    def held(offset: int, length: int) -> memoryview | None:
+        """Those bytes, of which there are as many, where they are in our memory already: they count as sent. Else None."""
+
     def close(failure: BaseException | None = None) -> None:
         """Give the file back and record the pull: done, or failed with the reason. May be called repeatedly."""
 
@@ -358,6 +361,9 @@ class IReadHandle(Interface):
 
     async def send(sink: IByteSink, offset: int, length: int) -> None:
         """Hand a span to the sink. Raises what the sink raises, and `Corrupt`."""
+
+    def held(offset: int, length: int) -> memoryview | None:
+        """That span, where it is in our memory already; None where it must be sent."""
 
     def close() -> None: ...
 

@@ -107,6 +107,10 @@ class MemoryReadHandle:
         if length:
             await sink.write(self._data[offset : offset + length])
 
+    def held(self, offset: int, length: int) -> memoryview | None:
+        there = self._open and 0 <= offset <= offset + length <= len(self._data)
+        return memoryview(self._data)[offset : offset + length] if there else None
+
     def close(self) -> None:
         self._open = False
 

@@ -293,6 +293,9 @@ class RemoteReadHandle:
         finally:
             self._sending = False
 
+    def held(self, offset: int, length: int) -> memoryview | None:
+        return None
+
     def close(self) -> None:
         if not self._open:
             return

@@ -94,6 +94,10 @@ class HeldSegment:
         if length:
             await sink.write(self._data[offset : offset + length])
 
+    def held(self, offset: int, length: int) -> memoryview | None:
+        there = self._open and 0 <= offset <= offset + length <= len(self._data)
+        return self._data[offset : offset + length] if there else None
+
     def close(self) -> None:
         self._open = False
 
@@ -120,6 +124,9 @@ class ReadHandle:
             self._sending -= 1
             if not self._open and not self._sending:
                 os.close(self._fd)
+
+    def held(self, offset: int, length: int) -> memoryview | None:
+        return None
 
     def close(self) -> None:
         if self._open:

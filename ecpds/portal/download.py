@@ -108,6 +108,9 @@ class SegmentReader:
                 if sink.sent != end:
                     raise Corrupt
 
+    def held(self, offset: int, length: int) -> memoryview | None:
+        return self._handle.held(offset, length) if self._handle is not None else None
+
     def close(self) -> None:
         handle, self._handle = self._handle, None
         if handle is not None:
@@ -161,6 +164,14 @@ class Download:
         for segment, first, count in spans(self._segments, offset, end):
             await segment.send(counted, first, count)
             self._record.place = segment.place
+
+    def held(self, offset: int, length: int) -> memoryview | None:
+        if len(self._segments) != 1:
+            return None
+        data = self._segments[0].held(offset, length)
+        if data is not None:
+            self._record.sent += length
+        return data
 
     def close(self, failure: BaseException | None = None) -> None:
         for segment in self._segments:

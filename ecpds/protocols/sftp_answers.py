@@ -26,6 +26,10 @@ class OneAtATime:
         self._taken = False
         self._waiting: deque[Deferred[None]] = deque()
 
+    @property
+    def free(self) -> bool:
+        return not self._taken
+
     async def __aenter__(self) -> None:
         if self._taken:
             turn: Deferred[None] = Deferred()

@@ -25,6 +25,9 @@ REORDER = 1 << 20
 SHY = 1
 """Bytes less than are kept of a file that STAT tells its user: a part that lacks only its CLOSE would look like the whole."""
 
+REPLACE = Open.CREAT | Open.TRUNC
+"""How a file is opened that is made new, or emptied."""
+
 NAMES = 100
 """Entries in one answer to READDIR."""
 
@@ -63,8 +66,17 @@ class Reading:
         """`length` bytes from `offset`, of which there are as many, to be written elsewhere."""
         return FromDownload(self._download, Span(offset, length), threads)
 
-    async def close(self) -> None:
+    def held(self, offset: int, length: int) -> memoryview | None:
+        """As `read`, of what is in memory; None where it has to be read."""
+        data: memoryview | None = self._download.held(offset, length)
+        return data
+
+    def put_away(self) -> None:
+        """Nothing more is read."""
         self._download.close()
+
+    async def close(self) -> None:
+        self.put_away()
 
     async def drop(self) -> None:
         self._download.close(ConnectionLost())
@@ -240,7 +252,7 @@ class Writing:
 Handle = Reading | Writing | Listing
 
 
-async def open_file(files: IFileSystem, path: str, flags: Open) -> Reading | Writing:
+async def open_file(files: IFileSystem, path: str, flags: int) -> Reading | Writing:
     """Open a file as SSH_FXP_OPEN asks (section 6.3 of the draft).
 
     A file can be read or written, not both: where both are asked for it is written, and reads are refused.
@@ -258,7 +270,9 @@ async def kept_part(files: IFileSystem, path: str) -> Entry | None:
     return Entry(path, 0.0, DataFile(0, size - SHY, 0.0, 0.0)) if size > SHY else None
 
 
-async def _open_writing(files: IFileSystem, path: str, flags: Open) -> Writing:
+async def _open_writing(files: IFileSystem, path: str, flags: int) -> Writing:
+    if flags & REPLACE == REPLACE and not flags & Open.EXCL:
+        return Writing(files, path, await files.open_write(path))  # Whatever is there.
     there = await (files.find if flags & Open.CREAT else files.stat)(path)
     if there is not None and flags & Open.CREAT and flags & Open.EXCL:
         raise AlreadyExists

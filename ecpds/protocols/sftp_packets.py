@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 from attrs import frozen
 
@@ -111,8 +111,8 @@ CODES: dict[type[Refusal], Code] = {
 """The refusals that version 3 has a status of their own for; the others are a FAILURE, and their sentence says which."""
 
 
-class Open(IntFlag):
-    """How a file is opened."""
+class Open:
+    """How a file is opened: flags, and plain numbers, for an enumeration's cost more than the rest of the message."""
 
     READ = 1
     WRITE = 2
@@ -136,6 +136,9 @@ class Attributes:
     mtime: int | None = None
 
 
+NOTHING_SAID = Attributes()
+
+
 def read_attributes(fields: Fields) -> Attributes:
     """Take the attributes off `fields`. Raises `Malformed`."""
     flags = fields.number()
@@ -151,7 +154,7 @@ def read_attributes(fields: Fields) -> Attributes:
     if flags & EXTENDED:
         for _ in range(_count(fields)):
             fields.string(), fields.string()
-    return Attributes(size, mtime)
+    return NOTHING_SAID if size is None and mtime is None else Attributes(size, mtime)
 
 
 def _count(fields: Fields) -> int:
@@ -176,6 +179,12 @@ def path(fields: Fields) -> str:
 
 # Answers
 
+_STATUS = struct.Struct(">LB4sLL")
+"""What stands before the sentence of a STATUS."""
+
+_ENGLISH = b"\0\0\0\x02en"
+"""The language of all sentences."""
+
 
 def packet(type: int, *parts: bytes) -> bytes:
     body = b"".join(parts)
@@ -197,7 +206,8 @@ def version() -> bytes:
 
 def status(request: bytes, code: Code, sentence: str = "") -> bytes:
     """`request` is the request's number as it came."""
-    return packet(STATUS, request, number(code), string(sentence.encode("utf-8", "replace")), string(b"en"))
+    text = sentence.encode("utf-8", "replace")
+    return _STATUS.pack(_STATUS.size - 4 + len(text) + len(_ENGLISH), STATUS, request, code, len(text)) + text + _ENGLISH
 
 
 def refused(request: bytes, refusal: Refusal) -> bytes:
@@ -209,7 +219,7 @@ def code_of(refusal: Refusal) -> Code:
 
 
 def handle(request: bytes, name: bytes) -> bytes:
-    return packet(HANDLE, request, string(name))
+    return struct.pack(">LB4sL", 9 + len(name), HANDLE, request, len(name)) + name
 
 
 def data_head(request: bytes, length: int) -> bytes:

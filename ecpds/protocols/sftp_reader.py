@@ -9,6 +9,8 @@ from ecpds.interfaces import IByteSource
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, WRITE_HEAD, Type
 from ecpds.ssh.streams import Stream
 
+_WRITE = int(Type.WRITE)
+
 
 class BadFrame(Exception):
     """What the client sends is no sequence of packets."""
@@ -29,15 +31,17 @@ class PacketReader:
 
         Raises `BadFrame`, and what the stream does.
         """
-        if not await self._fill(4):
+        if not self._piece:
+            self._piece = await self._stream.read()
+        if len(self._piece) < 4 and not await self._fill(4):
             return None
         size = int.from_bytes(self._piece[:4], "big")
         if not 0 < size <= LARGEST_PACKET:
             raise BadFrame(f"a packet of {size} bytes")
-        if not await self._fill(5):
+        if len(self._piece) < 5 and not await self._fill(5):
             return None
-        whole = min(size, WRITE_HEAD) if self._piece[4] == Type.WRITE else size
-        if not await self._fill(4 + whole):
+        whole = min(size, WRITE_HEAD) if self._piece[4] == _WRITE else size
+        if len(self._piece) < 4 + whole and not await self._fill(4 + whole):
             return None
         packet = bytes(self._piece[4 : 4 + whole])
         self._piece = self._piece[4 + whole :]
@@ -45,9 +49,7 @@ class PacketReader:
         return packet
 
     async def _fill(self, size: int) -> bool:
-        """Have `size` bytes in one piece; whether there are as many."""
-        if len(self._piece) >= size:
-            return True
+        """Have `size` bytes in one piece, where that has fewer; whether there are as many."""
         held = bytearray(self._piece)
         while len(held) < size:
             data = await self._stream.read()

@@ -48,6 +48,8 @@ class Incoming:
 
     def next(self, opening: Opening, sequence: int, most: int) -> bytes | None:
         """The body of the next packet, `most` bytes at most; None until it is whole. Raises `BadLength`, `BadPacket`."""
+        if self._at == len(self._view):
+            return None
         if not self._size:
             head = self._bytes(opening.head)
             if head is None:

@@ -68,6 +68,10 @@ EXCHANGING: dict[Exchange, frozenset[int]] = {
 """What is expected once the client has sent KEXINIT (RFC 4253, section 7.1)."""
 
 
+_OPEN, _NONE = Phase.OPEN, Exchange.NONE
+"""Looking them up in their classes costs as much as a call."""
+
+
 class OutOfOrder(Exception):
     """The client sent what it may not send now."""
 
@@ -89,7 +93,7 @@ class Rules:
     @property
     def flows(self) -> bool:
         """Whether channel data may come."""
-        return self.phase is Phase.OPEN and self.exchange is Exchange.NONE
+        return self.phase is _OPEN and self.exchange is _NONE
 
     def allowed(self) -> frozenset[int]:
         expected = EXPECTED[self.phase] if self.exchange is Exchange.NONE else EXCHANGING[self.exchange]

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
-from twisted.conch.ssh.connection import EXTENDED_DATA_STDERR
+from twisted.conch.ssh.connection import EXTENDED_DATA_STDERR, MSG_CHANNEL_DATA
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ecpds.errors import ConnectionLost
-from ecpds.ssh.channels import QUIET, Session
+from ecpds.ssh.channels import DATA, QUIET, Session
 from ecpds.ssh.fields import Fields
 from ecpds.ssh.frames import BETWEEN, Frames
 
@@ -75,6 +75,12 @@ class Stream(Protocol):
 
     async def write(self, data: bytes | memoryview) -> None:
         """Send all of `data`; returns when it is no longer needed. Raises `ConnectionLost`."""
+
+    def write_now(self, data: bytes) -> bool:
+        """Send `data` if that needs no waiting; else False, and nothing is sent."""
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Do `work`, which raises nothing, once the client has been sent what was written so far: it need not wait for it."""
 
     async def send(self, head: bytes, length: int, fill: Fill) -> None:
         """Send `head` and behind it `length` bytes, which `fill` puts where they are sent from, as there is room for them.
@@ -233,14 +239,21 @@ class StreamChannel(Session):
         self._wake_writer()
 
     async def write(self, data: bytes | memoryview) -> None:
+        if not self.write_now(data):
+            await self._write_slowly(memoryview(data))
+
+    def write_now(self, data: bytes | memoryview) -> bool:
         size = len(data)
         if size > self._free() - len(self._outbox):
-            await self._write_slowly(memoryview(data))
-            return
+            return False
         self._outbox += data
         self.remoteWindowLeft -= size
         if not self._turning:
             self._flush()
+        return True
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        self.conn.transport.afterwards(work)
 
     def _free(self) -> int:
         """How much one packet may carry now, what waits in the outbox counted."""
@@ -259,7 +272,7 @@ class StreamChannel(Session):
     def _flush(self) -> None:
         """Send what waits; the window was asked before."""
         if self._outbox and not self.localClosed:
-            self.conn.sendData(self, bytes(self._outbox))
+            self.conn.transport.sendPacket(MSG_CHANNEL_DATA, DATA.pack(self.theirs, len(self._outbox)) + self._outbox)
         self._outbox.clear()
 
     async def send(self, head: bytes, length: int, fill: Fill) -> None:

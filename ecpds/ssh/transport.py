@@ -61,6 +61,8 @@ UNREADABLE = (struct.error, IndexError, KeyError, TypeError, ValueError, ConchEr
 
 USERAUTH = b"ssh-userauth"
 
+_OPEN = Phase.OPEN  # Looking it up in its class costs as much as a call.
+
 
 @implementer(IPushProducer)
 class SshConnection(KeyExchange):
@@ -80,6 +82,7 @@ class SshConnection(KeyExchange):
         self._finishing = False
         self._received = 0
         self._turning = False
+        self._afterwards: list[Callable[[], None]] = []
         self._outgoing: list[bytes | memoryview] = []
         self._lent: list[Callable[[], None]] = []
         self._watch: IWatch | None = None
@@ -121,7 +124,7 @@ class SshConnection(KeyExchange):
     def renewed(self) -> None:
         """Nothing keeps us from sending, by now."""
         service: Any = self.service
-        if self.rules.phase is Phase.OPEN and not self.blocked and not self._ended:
+        if self.rules.phase is _OPEN and not self.blocked and not self._ended:
             service.unblocked()
 
     def _give_back(self) -> None:
@@ -148,7 +151,7 @@ class SshConnection(KeyExchange):
     def rested(self) -> None:
         """Something that was under way has ended."""
         service: Any = self.service
-        if self._finishing and not (self.rules.phase is Phase.OPEN and service.is_busy):
+        if self._finishing and not (self.rules.phase is _OPEN and service.is_busy):
             self.give_up("the node ends")
 
     def give_up(self, reason: str, code: int = DISCONNECT_BY_APPLICATION) -> None:
@@ -179,12 +182,12 @@ class SshConnection(KeyExchange):
     # What comes
 
     def dataReceived(self, data: bytes | memoryview) -> None:
-        """Handle what came; what we say to it leaves in one piece."""
+        """Handle what came; what we say to it leaves in one piece, and what need not be done before that is done then."""
         if self._ended:
             return
         self._ledger.bytes += len(data)
         self._received += len(data)
-        if self.rules.phase is not Phase.OPEN and self._received > self._limits.ssh_login_bytes:
+        if self.rules.phase is not _OPEN and self._received > self._limits.ssh_login_bytes:
             self.give_up("too many bytes before the login", DISCONNECT_PROTOCOL_ERROR)
             return
         self.incoming.feed(data)
@@ -192,21 +195,34 @@ class SshConnection(KeyExchange):
         try:
             if self.gotVersion or self._read_version():
                 self._read_packets()
-            if not self._ended:
-                self._turn_ends()
+            if self.rules.phase is _OPEN and not self._ended:
+                service: Any = self.service
+                service.turn_ended()
         finally:
             self._turning = False
             self._flush()
+            self._answered()
         if self._ended:
             self.incoming.drop()
-
-    def _turn_ends(self) -> None:
-        if self.rules.phase is Phase.OPEN:
-            service: Any = self.service
-            service.turn_ended()
+        elif self.rules.phase is _OPEN:
             assert self._watch is not None
             self._watch.touch()
-        self._renew_keys()
+            self._renew_keys()
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Do what the client need not wait for as soon as it has been sent what was said so far."""
+        if self._turning:
+            self._afterwards.append(work)
+        else:
+            work()
+
+    def _answered(self) -> None:
+        waiting, self._afterwards = self._afterwards, []
+        for work in waiting:
+            try:
+                work()
+            except Exception:
+                self.log.failure("{address}: what follows an answer failed", address=self.address)
 
     def _read_version(self) -> bool:
         """Take the client's version line; whether it was there and will do."""
@@ -239,7 +255,7 @@ class SshConnection(KeyExchange):
 
     def _next(self) -> bytes | None:
         """The next body. Raises `BadPacket`, `BadLength`."""
-        most = self._limits.ssh_packet if self.rules.phase is Phase.OPEN else min(BEFORE_LOGIN, self._limits.ssh_packet)
+        most = self._limits.ssh_packet if self.rules.phase is _OPEN else min(BEFORE_LOGIN, self._limits.ssh_packet)
         return self.incoming.next(self.currentEncryptions.opening, self.incomingPacketSequence, most)
 
     def _data(self, body: bytes) -> None:

@@ -125,11 +125,13 @@ class StoreContract:
         for offset, length in ((5, 10), (0, 0), (len(LARGE), 0), (len(LARGE) - 7, 7)):
             self.now(handle.send(sink, offset, length))
         self.assertEqual(sink.value, LARGE[5:15] + LARGE[-7:])
+        self.assertIn(handle.held(5, 10), (None, LARGE[5:15]))
         for offset, length in ((-1, 1), (0, -1), (0, len(LARGE) + 1), (len(LARGE), 1)):
             self.refused(InvalidRequest, handle.send(sink, offset, length))
         handle.close()
         handle.close()
         self.refused(Unavailable, handle.send(sink, 0, 1))
+        self.assertIsNone(handle.held(0, 1))
 
     def test_volumes_are_apart(self: Any) -> None:
         self.put(1, b"here", 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import ConnectionLost
@@ -9,7 +11,10 @@ from ecpds.ssh.streams import Fill
 
 
 class MemoryStream:
-    """What the client sends and is sent. `lost` makes the end one that nobody said; `complaints` are its error output."""
+    """What the client sends and is sent. `lost` makes the end one that nobody said; `complaints` are its error output.
+
+    While it is `full`, nothing is sent without waiting.
+    """
 
     def __init__(self) -> None:
         self.inbox: list[bytes] = []
@@ -18,6 +23,7 @@ class MemoryStream:
         self.is_busy = False
         self.ended = False
         self.lost = False
+        self.full = False
         self._waiting: Deferred[None] | None = None
 
     async def read(self) -> memoryview:
@@ -35,6 +41,15 @@ class MemoryStream:
 
     async def write(self, data: bytes | memoryview) -> None:
         self.sent += data
+
+    def write_now(self, data: bytes) -> bool:
+        if self.full:
+            return False
+        self.sent += data
+        return True
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        work()
 
     async def send(self, head: bytes, length: int, fill: Fill) -> None:
         """In pieces of 1000 bytes."""

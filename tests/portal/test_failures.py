@@ -43,6 +43,9 @@ class Part:
                 raise self._failure
             await sink.write(self._data[start : min(start + 10, offset + length)])
 
+    def held(self, offset: int, length: int) -> memoryview | None:
+        return None
+
     def close(self) -> None:
         self.open = False
 

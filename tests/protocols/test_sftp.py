@@ -279,6 +279,24 @@ class Reads(SftpTestCase):
         for offset in (100, 1 << 63):
             self.assertEqual(self.code(Type.READ, handle, struct.pack(">QL", offset, 1)), Code.EOF)
 
+    def test_what_was_read_is_put_away_with_the_close(self) -> None:
+        self.tree.put("/demo/a", b"0123456789")
+        handle = self.open("/demo/a", Open.READ)
+        self.one(Type.READ, handle, struct.pack(">QL", 2, 5))
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.tree.downloads, [])
+        self.assertEqual([record["BytesSent"] for record in self.portal.sink.of("INH")], [5])
+        self.assertEqual(self.code(Type.READ, handle, struct.pack(">QL", 2, 5)), Code.BAD_MESSAGE)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.BAD_MESSAGE)
+
+    def test_where_there_is_no_room_an_answer_waits(self) -> None:
+        self.tree.put("/demo/a", b"0123456789")
+        handle = self.open("/demo/a", Open.READ)
+        self.wires.full = True
+        kind, body = self.one(Type.READ, handle, struct.pack(">QL", 2, 5))
+        self.assertEqual((kind, body[4:]), (DATA, b"23456"))
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+
     def test_the_length_is_capped(self) -> None:
         self.tree.put("/demo/a", bytes(LARGEST_PACKET * 2))
         kind, body = self.one(Type.READ, self.open("/demo/a", Open.READ), struct.pack(">QL", 0, 0xFFFFFFFF))

@@ -107,6 +107,41 @@ class Both(StreamCase):
         self.assertIsInstance(self.ended[0], ConnectionLost)
 
 
+class Afterwards(StreamCase):
+    """What the client need not wait for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sent: list[int] = []
+
+    async def work(self, stream: Stream) -> int:
+        while await stream.read():
+            stream.afterwards(lambda: self.sent.append(len(self.wire.value())))
+            stream.afterwards(self.fail_there)
+            self.assertTrue(stream.write_now(b"answer"))
+            stream.afterwards(lambda: self.sent.append(len(self.wire.value())))
+        stream.afterwards(lambda: self.sent.append(0))
+        return 0
+
+    def fail_there(self) -> None:
+        raise ZeroDivisionError
+
+    def test_it_is_done_once_the_answer_has_left(self) -> None:
+        self.start()
+        self.wire.clear()
+        self.client.sendPacket(DATA, struct.pack(">L", 0) + NS(b"x"))
+        self.connection.dataReceived(self.client_wire.value())
+        self.client_wire.clear()
+        self.assertEqual(self.sent, [len(self.wire.value())] * 2)
+        self.assertGreater(self.sent[0], len(b"answer"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_it_is_done_at_the_end_too(self) -> None:
+        self.start()
+        self.send(EOF, struct.pack(">L", 0))
+        self.assertEqual(self.sent, [0])
+
+
 class Slow(StreamCase):
     """A client that gives little room."""
 
