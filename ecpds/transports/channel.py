@@ -71,13 +71,17 @@ class State(Enum):
 
 
 class Activity:
-    """Reading or writing: what it waits for, if it waits, and what it may still move in this turn."""
+    """Reading or writing: what it waits for, if it waits, and what it may still move in this turn.
 
-    __slots__ = ("busy", "need", "patience", "ready", "room", "share", "waiter", "watch")
+    `owed`: bytes of a write that had to wait. A link is given all of them again, however small the share has become.
+    """
+
+    __slots__ = ("busy", "need", "owed", "patience", "ready", "room", "share", "waiter", "watch")
 
     def __init__(self, share: int) -> None:
         self.busy = self.ready = False
         self.patience = 0.0
+        self.owed = 0
         self.need: Need | None = None
         self.waiter: Deferred[None] | None = None
         self.watch: IWatch | None = None
@@ -191,9 +195,9 @@ class Channel:
             while done < len(whole):
                 if activity.room <= 0 or self._around.turns.over:
                     await self._take_turns(activity, Need.WRITABLE)
-                with whole[done : done + activity.room] as piece:
-                    count = self._live.send(piece)
-                done += await self._note(activity, count)
+                with whole[done : done + max(activity.room, activity.owed)] as piece:
+                    tried, count = len(piece), self._live.send(piece)
+                done += await self._note(activity, count, tried)
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
         if not self._link.established:
@@ -204,8 +208,8 @@ class Channel:
             while done < length:
                 if activity.room <= 0 or self._around.turns.over:
                     await self._take_turns(activity, Need.WRITABLE)
-                count = await send(fd, offset + done, min(length - done, activity.room))
-                done += await self._note(activity, count)
+                tried = min(length - done, max(activity.room, activity.owed))
+                done += await self._note(activity, await send(fd, offset + done, tried), tried)
 
     async def finish(self) -> None:
         if self._state is State.LINGERING:
@@ -268,11 +272,13 @@ class Channel:
         else:
             await self._wait(activity, need)
 
-    async def _note(self, activity: Activity, count: int | Need) -> int:
-        """Account for what a link took, or wait for what it needs."""
+    async def _note(self, activity: Activity, count: int | Need, tried: int) -> int:
+        """Account for what a link took of what was tried, or wait for what it needs."""
         if isinstance(count, Need):
+            activity.owed = tried
             await self._wait(activity, count)
             return 0
+        activity.owed = 0
         activity.room -= count
         return count
 
@@ -300,7 +306,9 @@ class Channel:
 
     def _begin_turn(self, activity: Activity) -> None:
         turns = self._around.turns
-        turns.moved(self, activity.renew(turns.share))
+        moved = activity.renew(turns.share)
+        if moved or not activity.owed:
+            turns.moved(self, moved)
 
     def _watch(self, activity: Activity) -> None:
         """That something is waited for again means that something has moved."""

@@ -99,6 +99,33 @@ class Both:
         self.finish(here.finish())
         self.assertEqual(self.finish(reader), CONTENT)
 
+    def test_a_write_that_waits_goes_on_when_many_have_become_busy(self: Any) -> None:
+        """Each has a smaller share then, but OpenSSL wants to be given again all that it was given before."""
+        here, there = self.channels()
+        writer = self.begin(here.write(CONTENT))
+        self.reactor.until(lambda: not here_is_ready(here), 50)
+        self.make_busy(100)
+        reader = self.begin(self.read_all(there))
+        self.finish(writer)
+        self.finish(here.finish())
+        self.assertEqual(self.finish(reader), CONTENT)
+
+    def test_a_file_that_waits_goes_on_when_many_have_become_busy(self: Any) -> None:
+        here, there = self.channels()
+        sender = self.begin(here.send_file(self.file.fileno(), 0, len(CONTENT)))
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertNoResult(sender)
+        self.make_busy(100)
+        reader = self.begin(self.read_all(there))
+        self.finish(sender)
+        self.finish(here.finish())
+        self.assertEqual(self.finish(reader), CONTENT)
+
+    def make_busy(self: Any, count: int) -> None:
+        for _ in range(count):
+            self.around.turns.moved(object(), turns.LEAST)
+
     def test_a_slow_download_holds_no_buffer(self: Any) -> None:
         here, _ = self.channels()
         sender = self.begin(here.send_file(self.file.fileno(), 0, len(CONTENT)))
