@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 from math import floor
 from typing import Any
 
+import msgspec
 from attrs import frozen
 
 from ecpds.errors import InvalidRequest
@@ -75,7 +76,18 @@ _ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})Z", re.ASCII)
 _NO_TRANSFER: Mapping[str, Any] = dict.fromkeys(INH_FIELDS, NONE)
 
 # One for all records: `json.dumps` with an argument makes an encoder anew each time.
-_encoded = json.JSONEncoder(default=str).encode
+_encoded = json.JSONEncoder(default=str, separators=(",", ":")).encode
+
+# Six times as fast. It leaves text that isn't ASCII as it is, and knows fewer types, all of which records have.
+_quickly_encoded = msgspec.json.Encoder().encode
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    try:
+        text = _quickly_encoded(fields)
+    except (TypeError, ValueError, OverflowError):
+        return _encoded(dict(fields))  # such as half a surrogate pair, of a name that no door could decode
+    return text.decode() if text.isascii() else _encoded(dict(fields))
 
 
 def timestamp(seconds: float) -> str:
@@ -120,7 +132,7 @@ class Event:
     @cached_property
     def fields_text(self) -> str:
         """The fields as JSON, in ASCII: encoded once, whoever writes them down."""
-        return _encoded(dict(self.fields))
+        return _json(self.fields)
 
     def as_json(self) -> dict[str, Any]:
         """The object that JSON Lines hold: the type, then the fields."""
@@ -128,8 +140,8 @@ class Event:
 
     def as_json_line(self) -> str:
         """`as_json` in JSON, without a line end."""
-        comma = ", " if self.fields else ""
-        return f'{{"Type": {_encoded(self.type)}{comma}{self.fields_text[1:]}'
+        comma = "," if self.fields else ""
+        return f'{{"Type":{_encoded(self.type)}{comma}{self.fields_text[1:]}'
 
     def as_line(self) -> str:
         """The ancestor's form, without a line end; times are in its form too, `yyyy-MM-dd HH:mm:ss.SSS`."""

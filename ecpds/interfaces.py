@@ -71,6 +71,10 @@ class IChannel(IByteSource, IByteSink):
     async def handshake() -> None:
         """Agree on keys, where TLS protects it. Every other call begins with this; asked for by who must know first."""
 
+    async def readable() -> None:
+        """Wait until there may be something to read, or the end: for who expects nothing yet, and so tries in vain. Raises as
+        `read_into` does."""
+
     async def finish() -> None:
         """Say that nothing more will be written (TLS close_notify, then FIN), wait until that is with the kernel, close."""
 

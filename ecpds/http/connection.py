@@ -69,8 +69,11 @@ class Connection:
         self._stall = channel.patience
         self._deadline = NEVER
         self._idle = False
+        self._answered = 0
         self._in_head = False
         self._farewell: Deferred[None] | None = None
+        # Between requests the deadlines here are the ones that count, and a quiet client is no stalled transfer.
+        self._quiet = limits.login_time + limits.keep_alive + limits.header_time
         # No state sets a deadline earlier than this from now, so a look this often is never late.
         self._look_every = min(limits.header_time, limits.keep_alive, limits.login_time)
         self._watch = server.timeouts.watch(self._look_every, self._look)
@@ -107,7 +110,6 @@ class Connection:
 
     async def _requests(self) -> bool:
         """Answer requests until there are no more; says whether the client may still be sending a body."""
-        answered = 0
         while True:
             try:
                 raw = await self._next_head()
@@ -122,8 +124,8 @@ class Connection:
             body = request_body(self._inbox, head.length, head.expects)
             if not await self._answer(head, body):
                 return body.rest != 0
-            answered += 1
-            if answered % FAIR == 0:
+            self._answered += 1
+            if self._answered % FAIR == 0:
                 await self._server.give_way()
 
     # One request.
@@ -135,9 +137,7 @@ class Connection:
 
     async def _next_head(self) -> bytes | None:
         """The next head; None when the connection is at its end."""
-        limits = self._server.limits
-        # Between requests the deadlines here are the ones that count, and a quiet client is no stalled transfer.
-        self._channel.patience = limits.login_time + limits.keep_alive + limits.header_time
+        self._channel.patience = self._quiet
         head = await self._arriving_head()
         self._channel.patience = self._stall
         return head
@@ -149,6 +149,9 @@ class Connection:
                 return None
             self._set_deadline(self._patience)
             self._idle = True
+            if self._answered:
+                # A client that has just got its answer has seldom sent the next request already.
+                await self._channel.readable()
             count = await inbox.fill()
             self._idle = False
             if not count or self._farewell is not None:
@@ -217,7 +220,7 @@ class Connection:
             silence.cancel()
 
     def _set_deadline(self, seconds: float, in_head: bool = False) -> None:
-        self._deadline = self._server.seconds() + seconds
+        self._deadline = NEVER if seconds == NEVER else self._server.seconds() + seconds
         self._in_head = in_head
 
     def _look(self) -> None:

@@ -47,13 +47,14 @@ class Head:
 class _Fields:
     """Takes the fields from the parser."""
 
-    __slots__ = ("headers",)
+    __slots__ = ("add", "headers")
 
     def __init__(self) -> None:
         self.headers = Headers()
+        self.add = self.headers.add
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.add(name.decode("ascii"), value.strip(b" \t").decode("latin-1"))
+        self.add(name.decode("ascii"), value.strip(b" \t").decode("latin-1"))
 
 
 def parse_head(head: bytes, most_fields: int) -> Head:

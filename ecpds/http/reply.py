@@ -25,7 +25,8 @@ FRAMING = frozenset(("connection", "content-length", "date", "server", "transfer
 """The header fields that are the server's own."""
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
-_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_LINE = re.compile(r"[\t\x20-\x7e\x80-\xff]*+")
 
 
 @define(eq=False)
@@ -51,11 +52,12 @@ def head_bytes(response: Response, terms: Terms) -> bytes:
     status, body = response.status, response.body
     if not 200 <= status <= 599:
         raise ValueError(f"{status} is no final status")
-    given = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
-    if not _FIELDS.fullmatch(given) or given.count("\r\n") != len(response.headers):
-        raise ValueError("a header of the reply has a character that is not allowed")
     for name, _ in response.headers:
         _check_name(name)
+    lines = [f"{name}: {value}" for name, value in response.headers]
+    if not _is_plain("".join(lines)) and not all(map(_LINE.fullmatch, lines)):
+        raise ValueError("a header of the reply has a character that is not allowed")
+    given = "\r\n".join([*lines, ""])
     length = len(body) if isinstance(body, bytes) else body.length
     framing = "" if has_no_body(status) else _framing(length, terms.modern)
     if not terms.keep_alive:
@@ -67,8 +69,13 @@ def head_bytes(response: Response, terms: Terms) -> bytes:
 
 @lru_cache(256)
 def _check_name(name: str) -> None:
-    if ":" in name or name.lower() in FRAMING:
-        raise ValueError(f"{name} is no header of a handler's")
+    if not _NAME.fullmatch(name) or name.lower() in FRAMING:
+        raise ValueError(f"{name!a} is no header of a handler's")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is printable ASCII, which most heads are and which is quickly seen."""
+    return text.isascii() and text.isprintable()
 
 
 def _framing(length: int | None, modern: bool) -> str:

@@ -21,9 +21,10 @@ class ResolveCache:
         self._asked: dict[tuple[int, str], object] = {}
 
     def get(self, destination: int, path: str) -> Entry | None:
-        found = self._entries.get((destination, path))
+        key = (destination, path)
+        found = self._entries.get(key)
         if found is not None:
-            self._entries.move_to_end((destination, path))
+            self._entries.move_to_end(key)
         return found
 
     @contextmanager

@@ -32,7 +32,10 @@ _COLUMNS = {"user": "UserId", "destination": "DestinationName", "path": "FileNam
 
 def _text(event: Event, field: str) -> str:
     """A field as a column; what is not text a database takes (NUL, a name that no door could decode) is escaped."""
-    return str(event.fields.get(field, "")).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    text = str(event.fields.get(field, ""))
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _row(event: Event) -> dict[str, Any]:

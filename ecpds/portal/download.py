@@ -72,14 +72,16 @@ class SegmentReader:
         self.length = segment.length
         self._segment = segment
         self._stores = stores
-        self._left = sorted(segment.copies, key=lambda copy: copy.mover != node)
+        self._left = list(segment.copies)
+        if len(self._left) > 1:
+            self._left.sort(key=lambda copy: copy.mover != node)
         self._handle: IReadHandle | None = None
         self.place = Copy("", 0)
 
     async def open(self) -> None:
         """Open the next copy that can be. Raises `Unavailable` or `Corrupt` when none is left."""
         self.close()
-        failure: Refusal = Unavailable("no copy can be read")
+        failure: Refusal | None = None
         while self._left:
             copy = self._left.pop(0)
             try:
@@ -89,7 +91,7 @@ class SegmentReader:
             except (Unavailable, Corrupt) as refusal:
                 failure = refusal
                 self._note(copy, refusal)
-        raise failure
+        raise failure or Unavailable("no copy can be read")
 
     async def send(self, sink: CountedSink, offset: int, length: int) -> None:
         end = sink.sent + length
@@ -161,6 +163,10 @@ class Download:
     async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
         counted = CountedSink(sink, self._record)
         end = self.entry.size if length is None else min(offset + length, self.entry.size)
+        if len(self._segments) == 1 and end > offset:
+            await self._segments[0].send(counted, offset, end - offset)
+            self._record.place = self._segments[0].place
+            return
         for segment, first, count in spans(self._segments, offset, end):
             await segment.send(counted, first, count)
             self._record.place = segment.place

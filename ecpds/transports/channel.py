@@ -16,7 +16,6 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from types import TracebackType
 
 from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
@@ -28,6 +27,7 @@ from zope.interface import implementer
 from ecpds.errors import ConnectionLost, Refusal, Stalled
 from ecpds.interfaces import IChannel, ITimeouts, IWatch
 from ecpds.limits import Limits
+from ecpds.transports.activity import Activity, Use
 from ecpds.transports.buffers import KIB, BufferPool
 from ecpds.transports.links import Link, Need
 from ecpds.transports.pages import Pages
@@ -68,59 +68,6 @@ class State(Enum):
     OPEN = auto()
     LINGERING = auto()
     CLOSED = auto()
-
-
-class Activity:
-    """Reading or writing: what it waits for, if it waits, and what it may still move in this turn.
-
-    `owed`: bytes of a write that had to wait. A link is given all of them again, however small the share has become.
-    """
-
-    __slots__ = ("busy", "need", "owed", "patience", "ready", "room", "share", "waiter", "watch")
-
-    def __init__(self, share: int) -> None:
-        self.busy = self.ready = False
-        self.patience = 0.0
-        self.owed = 0
-        self.need: Need | None = None
-        self.waiter: Deferred[None] | None = None
-        self.watch: IWatch | None = None
-        self.room = self.share = share
-
-    def go_on(self) -> None:
-        """Wake who waits; it may have given up since the socket was ready."""
-        self.ready = False
-        waiter, self.waiter, self.need = self.waiter, None, None
-        if waiter is not None:
-            waiter.callback(None)
-
-    def renew(self, share: int) -> int:
-        """A turn begins with this share; how much was moved in the one before."""
-        moved = self.share - self.room
-        self.room = self.share = share
-        return moved
-
-
-class Use:
-    """One call that is under way. What breaks a write off leaves the peer with half of it, so the channel goes as well."""
-
-    __slots__ = ("_activity", "_channel", "_writing")
-
-    def __init__(self, channel: Channel, activity: Activity, writing: bool) -> None:
-        self._channel = channel
-        self._activity = activity
-        self._writing = writing
-
-    def __enter__(self) -> Activity:
-        if self._activity.busy:
-            raise RuntimeError("a channel has one reader and one writer at a time")
-        self._activity.busy = True
-        return self._activity
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._activity.busy = False
-        if isinstance(error, ConnectionLost) or (self._writing and error is not None and not isinstance(error, Refusal)):
-            self._channel.abort()
 
 
 @implementer(IChannel, IReadWriteDescriptor)
@@ -166,17 +113,24 @@ class Channel:
             return
         late = Stalled("TLS was not agreed on in time")
         watch = self._around.timeouts.watch(self._around.limits.handshake, lambda: self._fail(late, self._reading))
-        with Use(self, self._reading, writing=False) as activity:
+        with Use(self.abort, self._reading, writing=False) as activity:
             try:
                 while (need := self._live.handshake()) is not None:
                     await self._wait(activity, need)
             finally:
                 watch.cancel()
 
+    async def readable(self) -> None:
+        if not self._link.established:
+            await self.handshake()
+        with Use(self.abort, self._reading, writing=False) as activity:
+            if not self._live.pending():
+                await self._wait(activity, Need.READABLE)
+
     async def read_into(self, view: memoryview) -> int:
         if not self._link.established:
             await self.handshake()
-        with Use(self, self._reading, writing=False) as activity:
+        with Use(self.abort, self._reading, writing=False) as activity:
             while True:
                 if activity.room <= 0 or self._around.turns.over:
                     await self._take_turns(activity, Need.READABLE)
@@ -190,7 +144,7 @@ class Channel:
     async def write(self, data: bytes | memoryview) -> None:
         if not self._link.established:
             await self.handshake()
-        with Use(self, self._writing, writing=True) as activity, memoryview(data).cast("B") as whole:
+        with Use(self.abort, self._writing, writing=True) as activity, memoryview(data).cast("B") as whole:
             done = 0
             while done < len(whole):
                 if activity.room <= 0 or self._around.turns.over:
@@ -203,7 +157,7 @@ class Channel:
         if not self._link.established:
             await self.handshake()
         send = self._send_span if self._link.direct else self._send_copy
-        with Use(self, self._writing, writing=True) as activity:
+        with Use(self.abort, self._writing, writing=True) as activity:
             done = 0
             while done < length:
                 if activity.room <= 0 or self._around.turns.over:
@@ -215,7 +169,7 @@ class Channel:
         if self._state is State.LINGERING:
             return
         await self.handshake()
-        with Use(self, self._writing, writing=True) as activity:
+        with Use(self.abort, self._writing, writing=True) as activity:
             while (need := self._live.say_end()) is not None:
                 await self._wait(activity, need)
             if self._read_out and not self.secure:
@@ -326,13 +280,18 @@ class Channel:
             self._fail(Stalled(), activity)
 
     def _ready(self, need: Need) -> bool:
-        """Let go on who waits for this, when it is its turn; whether somebody still, or again, waits."""
-        activities = (self._reading, self._writing)
-        for activity in activities:
-            if activity.need is need and not activity.ready:
-                activity.ready = True
-                self._around.turns.go_on(activity.go_on)
-        return any(activity.need is need for activity in activities)
+        """Let go on who waits for this, when it is its turn; whether anybody does."""
+        found = False
+        for activity in (self._reading, self._writing):
+            if activity.need is need:
+                found = True
+                if not activity.ready:
+                    activity.ready = True
+                    self._around.turns.go_on(activity.go_on)
+        return found
+
+    def _awaits(self, need: Need) -> bool:
+        return self._reading.need is need or self._writing.need is need
 
     # Ending
 
@@ -394,10 +353,12 @@ class Channel:
         if self._state is State.LINGERING:
             self._discard()
         elif not self._ready(Need.READABLE) and self._state is State.OPEN:
+            # Not before something comes that nobody waits for: who has read a request reads the next one soon.
             self._around.reactor.removeReader(self)
 
     def doWrite(self) -> None:
-        if not self._ready(Need.WRITABLE) and self._state is State.OPEN:
+        self._ready(Need.WRITABLE)
+        if not self._awaits(Need.WRITABLE) and self._state is State.OPEN:
             self._around.reactor.removeWriter(self)
 
     def fileno(self) -> int:

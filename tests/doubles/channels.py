@@ -140,19 +140,22 @@ class MemoryChannel:
 
     # What the code under test does.
 
-    async def read_into(self, view: memoryview) -> int:
+    async def readable(self) -> None:
         assert self._reader is None, "only one reader at a time"
-        while not self._arrived:
+        while not self._arrived and not self._clean_end:
             if self.closed:
                 raise ConnectionLost
             if self._ended is not None:
                 raise self._ended
-            if self._clean_end:
-                return 0
             self._reader = Deferred()
             await self._reader
+
+    async def read_into(self, view: memoryview) -> int:
+        await self.readable()
         if self.closed:
             raise ConnectionLost
+        if not self._arrived and self._ended is not None:
+            raise self._ended
         count = min(len(view), len(self._arrived))
         view[:count] = self._arrived[:count]
         del self._arrived[:count]

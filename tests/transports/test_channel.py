@@ -181,6 +181,43 @@ class Both:
         self.reactor.pump([1] * 20)
         self.refuse(reader, Stalled)
 
+    def test_to_wait_for_bytes_takes_none(self: Any) -> None:
+        here, there = self.channels()
+        waiter = self.begin(here.readable())
+        self.reactor.turn()
+        self.assertNoResult(waiter)
+        self.finish(there.write(b"abc"))
+        self.finish(waiter)
+        view = memoryview(bytearray(2))
+        self.assertEqual((self.finish(here.read_into(view)), bytes(view)), (2, b"ab"))
+        # Under TLS the last byte is here already, and the socket will not tell of it.
+        self.finish(here.readable())
+        self.assertEqual((self.finish(here.read_into(view)), bytes(view[:1])), (1, b"c"))
+        end = self.begin(there.finish())
+        self.finish(here.readable())
+        self.assertEqual(self.finish(here.read_into(view)), 0)
+        self.finish(here.finish())
+        self.finish(end)
+
+    def test_what_nobody_waits_for_is_told_of_once(self: Any) -> None:
+        here, there = self.channels()
+        view = memoryview(bytearray(1))
+        reader = self.begin(here.read_into(view))
+        self.finish(there.write(b"a"))
+        self.finish(reader)
+        self.assertIn(here, self.reactor.getReaders())
+        self.finish(there.write(b"b"))
+        self.reactor.until(lambda: here not in self.reactor.getReaders())
+        self.finish(here.read_into(view))
+        self.assertEqual(bytes(view), b"b")
+
+    def test_abort_wakes_who_waits_for_bytes(self: Any) -> None:
+        here, _ = self.channels()
+        waiter = self.begin(here.readable())
+        self.reactor.turn()
+        here.abort()
+        self.refuse(waiter, ConnectionLost)
+
     def test_abort_wakes_whoever_waits(self: Any) -> None:
         here, _ = self.channels()
         reader = self.begin(self.read_all(here))
@@ -202,7 +239,7 @@ class Both:
         here.abort()
         self.refuse(here.read_into(memoryview(bytearray(1))), ConnectionLost)
         self.refuse(here.write(b"x"), ConnectionLost)
-        self.assertEqual(self.reactor.getReaders() + self.reactor.getWriters(), [])
+        self.assertNotIn(here, self.reactor.getReaders() + self.reactor.getWriters())
 
     def test_a_peer_that_vanishes(self: Any) -> None:
         here, there = self.channels()
@@ -324,9 +361,12 @@ class Both:
         here, there = self.channels()
         self.finish(there.write(b"ab"))
         self.finish(here.read_into(memoryview(bytearray(1))))
-        for _ in range(3):
+        told: list[None] = []
+        tell = here.doRead
+        here.doRead = lambda: (told.append(None), tell())
+        for _ in range(5):
             self.reactor.turn()
-        self.assertEqual(self.reactor.removeAll(), [])
+        self.assertLessEqual(len(told), 1)
 
 
 def here_is_ready(channel: Any) -> bool:
