@@ -59,6 +59,9 @@ class FetchingFromRealServers(TestCase):
                 (cls.folder / place / name).write_bytes(content[::-1] if change else content)
         for name, content in cls.files.items():
             (cls.folder / "root" / f"{name}.sha256").write_text(f"{sha256(content)}  {name}\n")
+        (cls.folder / "root" / "bare").mkdir()
+        for name in (*list(cls.files)[:60], "large"):
+            (cls.folder / "root" / "bare" / name).write_bytes(cls.files[name])
         cls.start_servers()
 
     @classmethod
@@ -172,6 +175,16 @@ class FetchingFromRealServers(TestCase):
         for name in names:
             self.assert_whole(name)
 
+    def test_small_files_a_large_one_and_one_that_is_missing(self) -> None:
+        """Most come before there is a reactor, the others after that."""
+        names = [*list(self.files)[:60], "large"]
+        lines = ["\t".join(f"{self.urls[kind]}/bare/{name}" for kind in ("fast", "s0")) for name in (*names, "missing")]
+        answer = self.fetch("-f", self.manifest(*lines), status=1)
+        self.assertEqual(sorted(Path(each["path"]).name for each in answer if each["status"] == "done"), sorted(names))
+        for name in names:
+            self.assert_whole(name)
+        self.assertEqual(sorted(path.name for path in self.out.iterdir()), sorted([*names, "manifest"]))
+
     def test_a_wrong_mirror_is_caught_and_named(self) -> None:
         mirrors = "\t".join(f"{self.urls[kind]}/large" for kind in ("s0", "s1", "wrong"))
         answer = self.fetch("-f", self.manifest(mirrors))[0]
@@ -186,12 +199,17 @@ class FetchingFromRealServers(TestCase):
         print(f"one {one:.2f} s, four {four:.2f} s: {one / four:.2f} times")
         self.assertGreater(one / four, 2.5 if os.getloadavg()[0] > 4 else 3.0)
 
+    def noted(self) -> int:
+        """How much of the large file is here, by its note."""
+        state = self.out / ".large.ecpds-state"
+        return sum(end - begin for begin, end in json.loads(state.read_text())["done"]) if state.exists() else 0
+
     def test_a_killed_fetch_goes_on(self) -> None:
         url = f"{self.urls['s0']}/large"
         command = [sys.executable, "-m", "ecpds", "fetch", "--json", "-r", "none", "-o", str(self.out), url]
         with subprocess.Popen(command, cwd="/", env=environment(), stdout=subprocess.DEVNULL) as running:
             deadline = time.monotonic() + 30
-            while not (self.out / ".large.ecpds-state").exists() and time.monotonic() < deadline:
+            while self.noted() < 8 * MIB and time.monotonic() < deadline:
                 time.sleep(0.05)
             running.kill()
         self.assertFalse((self.out / "large").exists(), "half a file was seen")

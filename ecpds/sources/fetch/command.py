@@ -140,18 +140,19 @@ def tasks_of(options: FetchOptions) -> tuple[list[Task], list[Outcome]]:
     """The files to fetch, and those that can't be: for their name, or because another one has it."""
     tasks: list[Task] = []
     refused: list[Outcome] = []
-    taken: set[Path] = set()
+    taken: set[str] = set()
     for wish in options.wishes:
         url = wish.urls[0]
         try:
-            target = options.output / named(wish)
+            name = named(wish)
         except Refusal as refusal:
             refused.append(Outcome(url, options.output, False, refusal.sentence))
             continue
-        if target in taken:
+        target = options.output / name
+        if name in taken:
             refused.append(Outcome(url, target, False, "another URL of this run has that name"))
             continue
-        taken.add(target)
+        taken.add(name)
         wanted = Wanted(wish.size, wish.pieces)
         wanted.say(Right.MANIFEST, wish.digests, "the manifest")
         tasks.append(Task(url, target, wanted, site=options.site, mirrors=wish.urls))

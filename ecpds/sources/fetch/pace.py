@@ -78,6 +78,12 @@ class Host:
         """Bytes a second of one connection; None while nothing is known."""
         return self.bytes / self.seconds if self.seconds > 0.05 and self.bytes else None
 
+    def moved(self, count: int, seconds: float) -> None:
+        """`count` bytes came over one connection in so many seconds, waiting for the first of them included."""
+        kept = math.exp(-seconds / MEMORY)
+        self.bytes = self.bytes * kept + count
+        self.seconds = self.seconds * kept + seconds
+
 
 @define(eq=False)
 class Paces:
@@ -95,11 +101,7 @@ class Paces:
         return found
 
     def moved(self, candidate: Way, count: int, seconds: float) -> None:
-        """`count` bytes came over one connection in so many seconds, waiting for the first of them included."""
-        host = self.host(candidate)
-        kept = math.exp(-seconds / MEMORY)
-        host.bytes = host.bytes * kept + count
-        host.seconds = host.seconds * kept + seconds
+        self.host(candidate).moved(count, seconds)
 
     def went_well(self, candidate: Way) -> None:
         self.host(candidate).failures = 0
@@ -115,12 +117,15 @@ class Paces:
         The best is who is known to be fastest; who is not known stands where the repository's order has it. Servers that
         rest, or have all the connections that they may, come last.
         """
-        hosts = [self.host(each) for each in candidates]
+        return [candidates[number] for number in self.ranked([self.host(each) for each in candidates], explore)]
+
+    def ranked(self, hosts: Sequence[Host], explore: bool) -> list[int]:
+        """The numbers of the hosts, as `order` orders those who have them."""
         order = sorted(range(len(hosts)), key=self._merits(hosts).__getitem__)
         if explore:
             new = [number for number, host in enumerate(hosts) if not host.asked and not host.failures and not host.wrong]
             order.sort(key=lambda number: number not in new[:1])
-        return [candidates[number] for number in order]
+        return order
 
     def _merits(self, hosts: Sequence[Host]) -> list[tuple[bool, bool, bool, float]]:
         """What they are sorted by, the best first."""

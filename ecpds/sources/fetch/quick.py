@@ -33,8 +33,11 @@ from ecpds.sources.mechanisms.told import WANTED, About, about
 MANY = 8
 """Files that are left after which all are, unless they are few of those that were asked for."""
 
-_URL = re.compile(r"http://([A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?(/[!\"$-~]*)?")
-"""A URL without a name and password, a fragment, or anything that must be encoded."""
+_SITE = re.compile(r"http://([A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
+"""The beginning of a URL, without a name and password."""
+
+_TARGET = re.compile(r"/[!\"$-~]*")
+"""Its rest, without a fragment, or anything that must be encoded."""
 
 
 class Asking(Protocol):
@@ -48,17 +51,17 @@ class Asking(Protocol):
 
 
 class Mirror:
-    """One place of a file: a `pace.Way`."""
+    """One place of a file."""
 
     __slots__ = ("host", "server", "target", "url")
 
     mechanism = "http"
 
-    def __init__(self, url: str, server: Server, target: str) -> None:
+    def __init__(self, url: str, server: Server, host: Host, target: str) -> None:
         self.url = url
         self.server = server
+        self.host = host
         self.target = target
-        self.host: Host | None = None
 
 
 class Folder:
@@ -88,11 +91,12 @@ class File:
 class Question:
     """Whether a side-car is there."""
 
-    __slots__ = ("folder", "mirror")
+    __slots__ = ("folder", "server", "target")
 
-    def __init__(self, folder: Folder, mirror: Mirror) -> None:
+    def __init__(self, folder: Folder, server: Server, target: str) -> None:
         self.folder = folder
-        self.mirror = mirror
+        self.server = server
+        self.target = target
 
 
 class Quick:
@@ -114,7 +118,8 @@ class Quick:
         self._progress = progress
         self._ended = ended
         self._paces = Paces(seconds, at_once)
-        self._servers: dict[tuple[str, int], Server] = {}
+        self._sites: dict[str, tuple[Server, Host] | None] = {}
+        self._servers: dict[tuple[str, int], tuple[Server, Host]] = {}
         self._unable: set[Server] = set()
         self._folders: dict[str, Folder] = {}
         self._jobs: deque[File | Question] = deque()
@@ -141,17 +146,23 @@ class Quick:
         """Where a file can be had this way; empty where one of its places is none of ours, and may be the better one."""
         found = []
         for url in dict.fromkeys((*task.mirrors, task.url)):
-            parts = _URL.fullmatch(url)
-            port = int(parts[2] or 80) if parts else 0
-            if parts is None or not 0 < port < 65536:
+            slash = url.find("/", len("http://"))
+            begin, target = (url, "/") if slash < 0 else (url[:slash], url[slash:])
+            site = self._sites[begin] if begin in self._sites else self._site(begin)
+            if site is None or not _TARGET.fullmatch(target):
                 return []
-            found.append(Mirror(url, self._server(parts[1].lower(), port), parts[3] or "/"))
+            found.append(Mirror(url, *site, target))
         return found
 
-    def _server(self, host: str, port: int) -> Server:
-        found = self._servers.get((host, port))
-        if found is None:
-            found = self._servers[host, port] = Server(host, port, WANTED)
+    def _site(self, begin: str) -> tuple[Server, Host] | None:
+        """Who stands at the beginning of a URL; None where that is nobody of ours."""
+        parts = _SITE.fullmatch(begin)
+        port = int(parts[2] or 80) if parts is not None else 0
+        found = None
+        if parts is not None and 0 < port < 65536:
+            place = parts[1].lower(), port
+            found = self._servers.setdefault(place, (Server(*place, WANTED), Host()))
+        self._sites[begin] = found
         return found
 
     def _plan(self, file: File) -> None:
@@ -175,17 +186,16 @@ class Quick:
         others = [each for each in reversed(file.mirrors) if each is not original]
         for mirror in (original, *others)[:ASKED]:
             for ending in ENDINGS:
-                yield Question(folder, Mirror("", mirror.server, sidecar_url(mirror.target, ending)))
+                yield Question(folder, mirror.server, sidecar_url(mirror.target, ending))
 
     # Asking
 
     def _begin(self, job: File | Question) -> None:
         if isinstance(job, Question):
-            mirror, folder = job.mirror, job.folder
-            if mirror.server in self._unable or folder.with_sidecars:
-                self._answered(folder)
+            if job.server in self._unable or job.folder.with_sidecars:
+                self._answered(job.folder)
             else:
-                self._gets.get(mirror.server, mirror.target, LONGEST, lambda head, _: self._hear(job, head))
+                self._gets.get(job.server, job.target, LONGEST, lambda head, _: self._hear(job, head))
         elif job in self._open:
             self._ask(job)
 
@@ -198,8 +208,8 @@ class Quick:
         mirror = mirrors[0]
         if len(mirrors) > 1:
             explore = len(self._open) >= WORTH_EXPLORING * len(mirrors)
-            mirror = self._paces.order(mirrors, explore)[0]
-        host = mirror.host = self._paces.host(mirror)
+            mirror = mirrors[self._paces.ranked([each.host for each in mirrors], explore)[0]]
+        host = mirror.host
         host.asked += 1
         host.connections += 1
         self._asked += 1
@@ -211,7 +221,7 @@ class Quick:
     def _hear(self, question: Question, head: ReplyHead | None) -> None:
         """A side-car is there, or may be behind a redirect or a login, or isn't."""
         if head is None:
-            self._unable.add(question.mirror.server)
+            self._unable.add(question.server)
         elif head.status == 401 or (head.status < 400 and about(head.status, head.headers).media not in PAGES):
             folder = question.folder
             folder.with_sidecars = True
@@ -231,9 +241,8 @@ class Quick:
 
     def _came(self, file: File, mirror: Mirror, head: ReplyHead | None, body: memoryview | None) -> None:
         """A file has come, or something else."""
-        host, folder = mirror.host, file.folder
-        assert host is not None
-        host.connections -= 1
+        folder = file.folder
+        mirror.host.connections -= 1
         if head is None:
             self._unable.add(mirror.server)
         if file not in self._open:
@@ -242,7 +251,7 @@ class Quick:
         if head is None or told is None or body is None or not self._is_file(file, head, told, len(body)):
             self._leave(file)
             return
-        self._paces.moved(mirror, len(body), self._seconds() - file.began)
+        mirror.host.moved(len(body), self._seconds() - file.began)
         if folder is not None and folder.with_sidecars:
             self._leave(file, usual=True)
         elif folder is not None and folder.open:
@@ -266,7 +275,7 @@ class Quick:
             if not self._right(task, body, digest, mirror, told):
                 self._leave(file)
                 return
-            place(os.fspath(task.target.parent), task.target.name, body, told.mtime)
+            place(*os.path.split(task.target), body, told.mtime)
         except OSError:
             self._leave(file)
             return

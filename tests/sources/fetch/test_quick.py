@@ -245,6 +245,14 @@ class Placing(SynchronousTestCase):
             place(str(folder), "f", memoryview(BODY), 1.0)
         self.assertEqual(os.listdir(folder), ["f"])
 
+    def test_in_this_folder(self) -> None:
+        folder = Path(mkdtemp(prefix="ecpds-place-"))
+        self.addCleanup(rmtree, folder, True)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(folder)
+        place("", "f", memoryview(BODY), None)
+        self.assertEqual(((folder / "f").read_bytes(), os.listdir(folder)), (BODY, ["f"]))
+
     def test_over_what_was_there(self) -> None:
         folder = Path(mkdtemp(prefix="ecpds-place-"))
         self.addCleanup(rmtree, folder, True)
