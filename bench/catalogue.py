@@ -1,6 +1,6 @@
 """How many files the Master can take a second, and how fast it answers, whatever the catalogue holds already.
 
-A whole Master in this process, on the real reactor, with its writer's thread, its catalogue on a disk and every commit
+A whole Master in this process, on the real reactor, with its writer as a node has it, its catalogue on a disk and every commit
 synced. 64 clients ask it, each for one pair after the other: allocate a DataFileID for a new name (rights, what is
 there, placement), hand in the receipt of the one copy, and wait until the commit says that the name exists. The clients
 leave the reactor no rest, and a steady load of look-ups of other names is answered meanwhile. Then look-ups alone, and
@@ -31,12 +31,12 @@ from bench.options import Options
 from bench.tables import show
 from ecpds.keys import Vault
 from ecpds.limits import Limits
+from ecpds.master.companion_writer import writer_of
 from ecpds.master.engine import Engine
 from ecpds.master.operations import Operations
 from ecpds.master.postgresql import PostgresqlEngine
 from ecpds.master.service import Master
 from ecpds.master.sqlite import SqliteEngine
-from ecpds.master.writer import ThreadWriter
 from ecpds.model import AllocationRequest, Destination, NewUser, Origin, Receipt
 from ecpds.node.means import SWITCH_INTERVAL
 from ecpds.threads import PoolThreads
@@ -146,7 +146,7 @@ async def measured(engine: Engine, entries: int, pairs: int, reactor: Any) -> Fi
         pool.start()
     random = SystemRandom()
     master = Master(
-        engine, ThreadWriter(engine, reactor), *threads, Limits(), reactor, random, Vault(random.randbytes(32), random)
+        engine, writer_of(engine, reactor), *threads, Limits(), reactor, random, Vault(random.randbytes(32), random)
     )
     await master.start()
     master.register_mover(MemoryMover())

@@ -105,7 +105,7 @@ class Metrics:
 
     @contextmanager
     def transaction(self, operations: int) -> Iterator[None]:
-        """Around one transaction of the catalogue's writer, on its thread."""
+        """Around one transaction of the catalogue's writer, on any thread."""
         started = self._seconds_now()
         yield
         self._batches.observe(operations)

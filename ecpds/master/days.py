@@ -8,7 +8,7 @@ time look at the following day too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -62,7 +62,7 @@ def days(session: Session) -> list[int]:
     return [day for (day,) in session.rows(_DAYS)]
 
 
-def add(session: Session, day: int, rows: Sequence[dict[str, Any]]) -> None:
+def add(session: Session, day: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write records to the table of `day`, which is made where it is missing."""
     if day not in days(session):
         _make(session, day)

@@ -22,6 +22,10 @@ BUSY = 5.0
 """Seconds to wait for another process, such as an operator's `sqlite3` or `psql`, that holds the catalogue."""
 
 
+SYNCED, LOOSE = "synced", "loose"
+"""How a companion is told whether a commit has to have reached the disk when it returns."""
+
+
 class CatalogueError(Exception):
     """The catalogue can't be used; the text is the one sentence that says why."""
 
@@ -45,6 +49,15 @@ class Engine(ABC):
 
     checkpoint: str | None
     """The command that a thread must give now and then so that commits needn't; None where the engine sees to it."""
+
+    @property
+    def companion(self) -> tuple[str, str, str] | None:
+        """What a companion is told: a URL, one of `SYNCED` and `LOOSE`, and `head`; None where only who opened it may write."""
+        return None
+
+    def accompany(self) -> None:
+        """Instead of `open`, in the companion of a process that has it open. Raises `CatalogueError`."""
+        raise CatalogueError(f"{self.name}: only one process may write this catalogue")
 
     @abstractmethod
     def open(self, upgrade: bool = False) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
+from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -38,13 +39,42 @@ def _text(event: Event, field: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
-def _row(event: Event) -> dict[str, Any]:
+def _row(event: Event) -> Mapping[str, float | str]:
     return {
         "time": event.time,
         "type": event.type,
         **{column: _text(event, field) for column, field in _COLUMNS.items()},
         "fields": event.fields_text,
     }
+
+
+@frozen
+class Records:
+    """Write records into the catalogue, as rows of a day's table. Run by the writer.
+
+    `now` is the day that it is by the clock, `written` the last one that is known to be written to (0: none), and `keep` how
+    many days are kept (0: all). Returns the day that they were written to: days never go back, so that numbers don't,
+    whatever is done to the clock.
+    """
+
+    log: ClassVar = Logger()
+
+    rows: tuple[Mapping[str, float | str], ...]
+    now: int
+    written: int
+    keep: int
+
+    def __call__(self, session: Session) -> int:
+        today = max([self.now, *days.days(session)[-1:]])
+        if today != self.written:
+            self._purge(session)
+        days.add(session, today, self.rows)
+        return today
+
+    def _purge(self, session: Session) -> None:
+        dropped = days.purge(session, self.now - self.keep) if self.keep else 0
+        if dropped:
+            self.log.info("{count} days of the history were dropped", count=dropped)
 
 
 @implementer(IEventSink)
@@ -95,23 +125,13 @@ class History:
         while self._queue:
             group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
             try:
-                self._day = await self._writer.run(partial(self._add, group))
+                self._day = await self._writer.run(self._records(group))
             except Refusal:
                 self._queue.extendleft(reversed(group))
                 raise
         self._wake()
         self._resting = self._clock.callLater(REST, self._rested)
 
-    def _add(self, group: list[Event], session: Session) -> int:
-        """Run by the writer; returns the day. Days never go back, so that numbers don't, whatever is done to the clock."""
+    def _records(self, group: list[Event]) -> Records:
         now = int(self._clock.seconds() // days.DAY)
-        today = max([now, *days.days(session)[-1:]])
-        if today != self._day:
-            self._purge(session, now)
-        days.add(session, today, [_row(event) for event in group])
-        return today
-
-    def _purge(self, session: Session, now: int) -> None:
-        dropped = days.purge(session, now - self._keep) if self._keep else 0
-        if dropped:
-            self.log.info("{count} days of the history were dropped", count=dropped)
+        return Records(tuple(_row(event) for event in group), now, self._day, self._keep)

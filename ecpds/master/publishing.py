@@ -47,6 +47,10 @@ class Publication(Joint[Entry]):
         """Two of one path have their turns one after the other, and so has what needs a directory that is missing."""
         return _Turns(session, operations).outcomes()
 
+    def entry(self, replaced: bool) -> Entry:
+        """What is there now."""
+        return Entry(self.path, self.file.mtime, self.file, replaced=replaced)
+
 
 class _Turns:
     """Some publications, and what has become of them by now."""
@@ -92,8 +96,7 @@ class _Turns:
         except Refusal as refusal:
             self._outcomes[number] = refusal
             return False
-        file = publication.file
-        self._outcomes[number] = Entry(publication.path, file.mtime, file, replaced=room.file is not None)
+        self._outcomes[number] = publication.entry(room.file is not None)
         return True
 
     def _make_room(self, number: int, publication: Publication) -> None:

@@ -1,5 +1,8 @@
 """The catalogue's file: SQLite in write-ahead mode, made by the migrations, opened by one process at a time.
 
+The one process is the Master's; its companion (`companion`), with which it takes turns, has a lock file of its own. A Master
+that was killed may leave a companion in the middle of a commit, so the next one waits until that has ended.
+
 With `sync` a commit has reached the disk when it returns (`synchronous=FULL`). Checkpoints are nobody's side effect
 (`wal_autocheckpoint=0`): the writer's checkpoint thread makes them.
 """
@@ -9,13 +12,15 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 
-from ecpds.master.engine import BUSY, CatalogueError, Engine, migrate, must_migrate
+from ecpds.master.engine import BUSY, LOOSE, SYNCED, CatalogueError, Engine, head, migrate, must_migrate
 from ecpds.master.sql import Session
 
 WAL_KEPT = 64 << 20
@@ -23,6 +28,9 @@ WAL_KEPT = 64 << 20
 
 WRITERS_CACHE = 64 << 20
 """Bytes of pages that the writer keeps: names come in any order, and each is a leaf of an index that may be large."""
+
+LOOK = 0.01
+"""Seconds between two looks whether the companion of a Master that was killed has ended."""
 
 STORAGE = {
     sqlite3.SQLITE_BUSY,
@@ -47,10 +55,11 @@ class SqliteEngine(Engine):
     begin = "BEGIN IMMEDIATE"
     checkpoint = "PRAGMA wal_checkpoint(PASSIVE)"
 
-    def __init__(self, path: Path, sync: bool = True) -> None:
+    def __init__(self, path: Path, sync: bool = True, sleep: Callable[[float], None] = time.sleep) -> None:
         self.name = str(path)
         self._path = path
         self._sync = sync
+        self._sleep = sleep
         self._lock: int | None = None
         self.dialect = sqlite.dialect(paramstyle="named")
 
@@ -67,6 +76,15 @@ class SqliteEngine(Engine):
         except CatalogueError:
             self.close()
             raise
+
+    @property
+    def companion(self) -> tuple[str, str, str]:
+        return f"sqlite:///{self._path.absolute()}", SYNCED if self._sync else LOOSE, head()
+
+    def accompany(self) -> None:
+        self._lock = _locked(f"{self._path}.companion.lock")
+        if self._lock is None:
+            raise CatalogueError(f"{self._path}: it has a companion already")
 
     def close(self) -> None:
         if self._lock is not None:
@@ -100,11 +118,16 @@ class SqliteEngine(Engine):
 
     def _take(self) -> None:
         """Only one Master may write a catalogue, for it answers from memory what it has written."""
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CatalogueError(f"{self._path}: another Master has this catalogue open") from error
+        self._lock = _locked(f"{self._path}.lock")
+        if self._lock is None:
+            raise CatalogueError(f"{self._path}: another Master has this catalogue open")
+        for _ in range(int(BUSY / LOOK)):
+            companions = _locked(f"{self._path}.companion.lock")
+            if companions is not None:
+                os.close(companions)
+                return
+            self._sleep(LOOK)
+        raise CatalogueError(f"{self._path}: the companion of a Master that has ended still has this catalogue open")
 
     def _migrate(self, upgrade: bool) -> None:
         if not must_migrate(self.name, self._version(), upgrade):
@@ -140,6 +163,17 @@ class SqliteEngine(Engine):
             return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
         finally:
             connection.close()
+
+
+def _locked(file: str) -> int | None:
+    """A descriptor of a lock file that is held as long as it is open; None where another process holds it."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def _code(error: Exception) -> int:

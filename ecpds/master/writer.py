@@ -208,6 +208,13 @@ class Job:
         self.operation = operation
         self.done: Deferred[Any] = Deferred()
 
+    def tell(self, outcome: Any) -> None:
+        """What the operation returned, or the exception that it raised."""
+        if isinstance(outcome, Exception):
+            self.done.errback(outcome)
+        else:
+            self.done.callback(outcome)
+
 
 class ThreadWriter:
     """Commits on a thread of its own, in groups. `spawn` makes an unstarted thread that runs what it is given.
@@ -287,10 +294,7 @@ class ThreadWriter:
 
 def _report(jobs: list[Job], outcomes: list[Any]) -> None:
     for job, outcome in zip(jobs, outcomes, strict=True):
-        if isinstance(outcome, Exception):
-            job.done.errback(outcome)
-        else:
-            job.done.callback(outcome)
+        job.tell(outcome)
 
 
 class Checkpoints:

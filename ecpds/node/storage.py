@@ -15,12 +15,12 @@ from ecpds.cluster.membership import Standing
 from ecpds.errors import Refusal
 from ecpds.interfaces import IStore
 from ecpds.keys import catalogue_vault, repository_key
+from ecpds.master.companion_writer import writer_of
 from ecpds.master.engines import engine_of
 from ecpds.master.movers import Facts
 from ecpds.master.reclaim import backlog
 from ecpds.master.service import Master
 from ecpds.master.source_store import SourceStore
-from ecpds.master.writer import ThreadWriter
 from ecpds.mover.control import LocalControl
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
@@ -63,7 +63,7 @@ class Storage:
         self.engine = engine_of(config.catalogue.url, config.home, config.mover.sync)
         return Master(
             self.engine,
-            ThreadWriter(self.engine, means.reactor, watched=means.metrics.transaction),
+            writer_of(self.engine, means.reactor, means.metrics.transaction),
             means.catalogue_threads,
             means.login_threads,
             config.limits,

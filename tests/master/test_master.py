@@ -13,10 +13,13 @@ from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.limits import Limits
 from ecpds.master import reclaim
+from ecpds.master.companion_writer import CompanionWriter
 from ecpds.master.sql import Session
+from ecpds.master.writer import InlineWriter, Writer
 from ecpds.master_interfaces import IOperations
 from ecpds.model import ANYTHING, Copy, Destination
 from tests.contracts.master import MasterContract
+from tests.doubles.companion import InlineCompanion
 from tests.master.support import MasterCase, MemoryMover
 
 
@@ -152,3 +155,15 @@ class SqliteMasterTests(OnAnyEngine, MasterCase):
         super().setUp()
         self.populate()
         self.addCleanup(lambda: self.assertEqual(self.orphans(), []))
+
+
+class CompanionMasterTests(OnAnyEngine, MasterCase):
+    """The same, where what is frequent is committed by a companion."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.populate()
+        self.addCleanup(lambda: self.assertEqual(self.orphans(), []))
+
+    def make_writer(self) -> Writer:
+        return CompanionWriter(InlineCompanion(self.engine), InlineWriter(self.engine), lambda _, call: call(), overlapping=0)
