@@ -82,6 +82,17 @@ class IChannel(IByteSource, IByteSink):
         """Close at once; the peer sees a reset. Whoever waits gets `ConnectionLost`. May be called at any time, repeatedly."""
 
 
+class IRelaySink(IByteSink):
+    """A sink that may take bytes straight from a channel."""
+
+    async def carry(source: IChannel, length: int) -> int:
+        """Hand on up to `length` bytes of what comes from `source`, for as long as both keep up, and say how many.
+
+        Where that is fewer, or 0, whoever asks reads and writes the next ones by itself, and so finds out what `source`
+        has: an end, or a failure. Raises what `write` does.
+        """
+
+
 class IListener(Interface):
     """A listening socket for one or a few connections, such as a passive FTP data port."""
 

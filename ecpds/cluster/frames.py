@@ -32,7 +32,10 @@ MESSAGE_BYTES = 64 * 1024
 """Bytes of one message at most."""
 
 SPAN = 1 << 20
-"""Bytes of one frame of data at most."""
+"""Bytes of one frame of data that come from memory, at most."""
+
+FILE_SPAN = 16 * SPAN
+"""Bytes of one frame of data at most, which come from a file: a reader passes so many on at a time."""
 
 
 class Write(msgspec.Struct, array_like=True, tag="write", frozen=True):
@@ -117,7 +120,7 @@ class Frames:
         """The next message; or the number of bytes of data that come next. Raises `ConnectionLost`, `InvalidRequest`."""
         await self.fill(self._header)
         kind, length = HEADER.unpack(self._header)
-        if kind == DATA and 0 < length <= SPAN:
+        if kind == DATA and 0 < length <= FILE_SPAN:
             return int(length)
         if kind != MESSAGE or length > MESSAGE_BYTES:
             raise InvalidRequest("that is no frame")
@@ -176,5 +179,5 @@ class FrameSink:
                 await self._frames.put(whole[start : start + SPAN])
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
-        for start in range(0, length, SPAN):
-            await self._frames.put_file(fd, offset + start, min(SPAN, length - start))
+        for start in range(0, length, FILE_SPAN):
+            await self._frames.put_file(fd, offset + start, min(FILE_SPAN, length - start))

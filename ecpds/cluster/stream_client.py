@@ -42,7 +42,7 @@ from ecpds.errors import (
     TooLarge,
     Unavailable,
 )
-from ecpds.interfaces import IByteSink, IByteSource, IChannel, IReadHandle, IStore, IWriteHandle
+from ecpds.interfaces import IByteSink, IByteSource, IChannel, IReadHandle, IRelaySink, IStore, IWriteHandle
 from ecpds.limits import Limits
 from ecpds.model import EMPTY, Copy, Receipt
 from ecpds.transports.buffers import KIB, BufferPool, larger, smaller
@@ -326,8 +326,10 @@ class RemoteReadHandle:
             raise Corrupt(f"{left} bytes of {length} did not come")
 
     async def _pass_on(self, sink: IByteSink, size: int) -> None:
-        """One frame, a buffer at a time."""
-        pool = self._store.pool
+        """One frame: straight, as far as both ends keep up, and the rest of it a buffer at a time."""
+        pool, relay = self._store.pool, IRelaySink(sink, None)
+        if relay is not None:
+            size -= await relay.carry(self._frames.channel, size)
         while size:
             buffer = await pool.acquire(pool.advise(min(size, SPAN)))
             try:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from ecpds.errors import Incomplete
 from ecpds.http.message import IBody, Response
-from ecpds.interfaces import IByteSink, IChannel
+from ecpds.interfaces import IChannel, IRelaySink
 from ecpds.wire.chunked import LAST, size_line
 
 JOINED = 65536
@@ -136,7 +136,7 @@ class Reply:
         await sink.end()
 
 
-@implementer(IByteSink)
+@implementer(IRelaySink)
 class BodySink:
     """What a body is sent to: puts the head before it, the framing around it, and counts."""
 
@@ -165,6 +165,17 @@ class BodySink:
         if before:
             await self._channel.write(before)
         await self._channel.send_file(fd, offset, length)
+
+    async def carry(self, source: IChannel, length: int) -> int:
+        relay = IRelaySink(self._channel, None)
+        if relay is None or self._chunked or self._left is None or length > self._left:
+            return 0
+        before = self._announce(0)
+        if before:
+            await self._channel.write(before)
+        count: int = await relay.carry(source, length)
+        self._left -= count
+        return count
 
     async def end(self) -> None:
         """The body is complete. Raises `Incomplete` when it is shorter than the head says."""

@@ -16,6 +16,7 @@ from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.pages import Pages
+from ecpds.transports.stretches import MOST, Stretches
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread must let another have the interpreter: a busy reactor starves the catalogue's writer else."""
@@ -37,13 +38,15 @@ class Means:
         self.login_threads = PoolThreads(reactor, "login", limits.login_threads, limits.login_queue)
         self.timeouts = Timeouts(reactor, batched_timer(reactor))
         self.pool = BufferPool(limits.buffers)
-        self.around = Surroundings(reactor, self.timeouts, limits, self.pool, Pages(self.threads))
+        self.relay_threads = PoolThreads(reactor, "relay", MOST)
+        stretches = Stretches(self.relay_threads, self.pool, time.monotonic)
+        self.around = Surroundings(reactor, self.timeouts, limits, self.pool, Pages(self.threads), stretches)
         self.metrics = Metrics(time.perf_counter)
         self.lag = Lag(reactor, self.metrics.late)
 
     @property
     def _pools(self) -> tuple[PoolThreads, ...]:
-        return self.threads, self.digest_threads, self.catalogue_threads, self.login_threads
+        return self.threads, self.digest_threads, self.catalogue_threads, self.login_threads, self.relay_threads
 
     def start(self) -> None:
         for pool in self._pools:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, Refusal, Unavailable
-from ecpds.interfaces import IByteSink, IDownload, IReadHandle, IStore
+from ecpds.interfaces import IByteSink, IChannel, IDownload, IReadHandle, IRelaySink, IStore
 from ecpds.model import Copy, Entry, Segment
 from ecpds.portal.journal import TransferRecord
 
@@ -27,7 +27,7 @@ class Tally(Protocol):
     sent: int
 
 
-@implementer(IByteSink)
+@implementer(IRelaySink)
 class CountedSink:
     """A sink that adds what it has taken to a transfer's record, and remembers whether it failed."""
 
@@ -57,6 +57,18 @@ class CountedSink:
                 raise
             self._count(span)
             offset += span
+
+    async def carry(self, source: IChannel, length: int) -> int:
+        relay = IRelaySink(self._sink, None)
+        if relay is None:
+            return 0
+        try:
+            count: int = await relay.carry(source, length)
+        except BaseException:
+            self.failed = True
+            raise
+        self._count(count)
+        return count
 
     def _count(self, size: int) -> None:
         self.sent += size

@@ -8,7 +8,7 @@ from types import TracebackType
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import ConnectionLost, Refusal
-from ecpds.interfaces import IWatch
+from ecpds.interfaces import ITimeouts, IWatch
 from ecpds.transports.links import Need
 
 
@@ -35,6 +35,16 @@ class Activity:
         waiter, self.waiter, self.need = self.waiter, None, None
         if waiter is not None:
             waiter.callback(None)
+
+    def expect(self, timeouts: ITimeouts, patience: float, expired: Callable[[], None]) -> None:
+        """Something is waited for, again: so something has moved. `expired` is called where then nothing does."""
+        if self.watch is not None and self.patience == patience:
+            self.watch.touch()
+            return
+        if self.watch is not None:
+            self.watch.cancel()
+        self.patience = patience
+        self.watch = timeouts.watch(patience, expired)
 
     def renew(self, share: int) -> int:
         """A turn begins with this share; how much was moved in the one before."""

@@ -25,12 +25,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, Refusal, Stalled
-from ecpds.interfaces import IChannel, ITimeouts, IWatch
+from ecpds.interfaces import IChannel, IRelaySink, ITimeouts
 from ecpds.limits import Limits
 from ecpds.transports.activity import Activity, Use
 from ecpds.transports.buffers import KIB, BufferPool
+from ecpds.transports.farewell import Farewell
 from ecpds.transports.links import Link, Need
 from ecpds.transports.pages import Pages
+from ecpds.transports.stretches import Loan, Stretches
 from ecpds.transports.turns import Turns
 
 SPAN = 128 * KIB
@@ -38,12 +40,6 @@ SPAN = 128 * KIB
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, no time: close sends RST."""
-
-LINGER_TIME = 5.0
-"""Seconds that a finished channel waits for the peer's end."""
-
-LINGER_BYTES = 4096 * KIB
-"""Bytes that it discards meanwhile; past them it is reset."""
 
 
 class IReactor(IReactorFDSet, IReactorTime):
@@ -59,6 +55,7 @@ class Surroundings:
     limits: Limits
     pool: BufferPool
     pages: Pages
+    stretches: Stretches | None = None
     turns: Turns = field(default=Factory(lambda self: Turns(self.reactor), takes_self=True))
 
 
@@ -70,7 +67,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-@implementer(IChannel, IReadWriteDescriptor)
+@implementer(IChannel, IRelaySink, IReadWriteDescriptor)
 class Channel:
     """`closed` is called once, when the descriptor is given back. `patience`: seconds without progress before `Stalled`.
 
@@ -98,8 +95,8 @@ class Channel:
         self._read_out = False
         self._reading = Activity(around.turns.share)
         self._writing = Activity(around.turns.share)
-        self._linger_left = LINGER_BYTES
-        self._linger_watch: IWatch | None = None
+        self._farewell: Farewell | None = None
+        self._lent: list[Deferred[None]] | None = None
 
     # What callers use
 
@@ -109,6 +106,9 @@ class Channel:
 
     async def handshake(self) -> None:
         """Agree on keys, within `limits.handshake` in all. Every other call begins with this, and it is done once."""
+        if self._lent is not None:
+            self._lent.append(Deferred())
+            await self._lent[-1]
         if self._link.established:
             return
         late = Stalled("TLS was not agreed on in time")
@@ -121,14 +121,14 @@ class Channel:
                 watch.cancel()
 
     async def readable(self) -> None:
-        if not self._link.established:
+        if self._needs_more:
             await self.handshake()
         with Use(self.abort, self._reading, writing=False) as activity:
             if not self._live.pending():
                 await self._wait(activity, Need.READABLE)
 
     async def read_into(self, view: memoryview) -> int:
-        if not self._link.established:
+        if self._needs_more:
             await self.handshake()
         with Use(self.abort, self._reading, writing=False) as activity:
             while True:
@@ -142,19 +142,11 @@ class Channel:
                 await self._wait(activity, count)
 
     async def write(self, data: bytes | memoryview) -> None:
-        if not self._link.established:
-            await self.handshake()
-        with Use(self.abort, self._writing, writing=True) as activity, memoryview(data).cast("B") as whole:
-            done = 0
-            while done < len(whole):
-                if activity.room <= 0 or self._around.turns.over:
-                    await self._take_turns(activity, Need.WRITABLE)
-                with whole[done : done + max(activity.room, activity.owed)] as piece:
-                    tried, count = len(piece), self._live.send(piece)
-                done += await self._note(activity, count, tried)
+        with memoryview(data).cast("B") as whole:
+            await self._write(whole)
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
-        if not self._link.established:
+        if self._needs_more:
             await self.handshake()
         send = self._send_span if self._link.direct else self._send_copy
         with Use(self.abort, self._writing, writing=True) as activity:
@@ -164,6 +156,22 @@ class Channel:
                     await self._take_turns(activity, Need.WRITABLE)
                 tried = min(length - done, max(activity.room, activity.owed))
                 done += await self._note(activity, await send(fd, offset + done, tried), tried)
+
+    async def carry(self, source: IChannel, length: int) -> int:
+        stretches = self._around.stretches
+        if stretches is None or not isinstance(source, Channel) or self._around.turns.crowded:
+            return 0
+        if (stretch := await stretches.begin(length)) is None:
+            return 0
+        try:
+            if not (source._may_be_lent(source._writing) and self._may_be_lent(self._reading)):
+                return 0
+            with Use(source.abort, source._reading, writing=False), Use(self.abort, self._writing, writing=True):
+                await stretch.run(source._lend(), self._lend())
+            await self._write(stretch.rest, len(stretch.rest))
+            return stretch.moved + len(stretch.rest)
+        finally:
+            stretch.end()
 
     async def finish(self) -> None:
         if self._state is State.LINGERING:
@@ -180,6 +188,11 @@ class Channel:
     def abort(self) -> None:
         if self._state is State.OPEN:
             self._fail(ConnectionLost())
+
+    @property
+    def _needs_more(self) -> bool:
+        """Whether a call has to wait before its first byte: for keys, or until a lent link is back."""
+        return self._lent is not None or not self._link.established
 
     @property
     def link(self) -> Link:
@@ -201,6 +214,19 @@ class Channel:
             raise ConnectionLost()
         return self._link
 
+    async def _write(self, whole: memoryview, owed: int = 0) -> None:
+        """`owed`: how many of the bytes a link was given before, and had to wait with."""
+        if self._needs_more:
+            await self.handshake()
+        with Use(self.abort, self._writing, writing=True) as activity:
+            done, activity.owed = 0, owed
+            while done < len(whole):
+                if activity.room <= 0 or self._around.turns.over:
+                    await self._take_turns(activity, Need.WRITABLE)
+                with whole[done : done + max(activity.room, activity.owed)] as piece:
+                    tried, count = len(piece), self._live.send(piece)
+                done += await self._note(activity, count, tried)
+
     async def _send_span(self, fd: int, offset: int, length: int) -> int | Need:
         await self._around.pages.warm(fd, offset, length)
         return self._live.send_span(fd, offset, length)
@@ -215,6 +241,25 @@ class Channel:
             return self._live.send(view)
         finally:
             pool.release(buffer)
+
+    def _may_be_lent(self, other: Activity) -> bool:
+        """TLS is one state for both directions: while the `other` one is in use, the link can't be on a thread."""
+        return self._state is State.OPEN and not self._needs_more and not (self.secure and other.busy)
+
+    def _lend(self) -> Loan:
+        self._lent = []
+        return Loan(self._link, self._socket, lambda: self._state is State.OPEN, self._returned)
+
+    def _returned(self, moved: int, lost: bool) -> None:
+        waiting, self._lent = self._lent or [], None
+        if self._state is State.CLOSED:
+            self._give_back()
+        elif lost:
+            self.abort()
+        else:
+            self._around.turns.moved(self, moved)
+        for each in waiting:
+            each.callback(None)
 
     # Waiting
 
@@ -245,7 +290,7 @@ class Channel:
         """Until the reactor says that the socket is ready, in a turn of its own."""
         if self._state is not State.OPEN:
             raise ConnectionLost()
-        self._watch(activity)
+        activity.expect(self._around.timeouts, self.patience, lambda: self._expired(activity))
         activity.need = need
         waiter = activity.waiter = Deferred()
         if need is Need.READABLE:
@@ -263,16 +308,6 @@ class Channel:
         moved = activity.renew(turns.share)
         if moved or not activity.owed:
             turns.moved(self, moved)
-
-    def _watch(self, activity: Activity) -> None:
-        """That something is waited for again means that something has moved."""
-        if activity.watch is not None and activity.patience == self.patience:
-            activity.watch.touch()
-            return
-        if activity.watch is not None:
-            activity.watch.cancel()
-        activity.patience = self.patience
-        activity.watch = self._around.timeouts.watch(self.patience, lambda: self._expired(activity))
 
     def _expired(self, activity: Activity) -> None:
         activity.watch = None
@@ -313,22 +348,11 @@ class Channel:
         self._around.turns.left(self)
         self._around.reactor.removeWriter(self)
         self._around.reactor.addReader(self)
-        self._linger_watch = self._around.timeouts.watch(LINGER_TIME, self._close)
+        self._farewell = Farewell(self._around.timeouts, self._socket, self._close)
         if self._reading.waiter is not None:
             waiter, self._reading.waiter = self._reading.waiter, None
             waiter.errback(ConnectionLost())
-        self._discard()
-
-    def _discard(self) -> None:
-        try:
-            count = len(self._socket.recv(64 * KIB))
-        except BlockingIOError:
-            return
-        except OSError:
-            count = 0  # It was reset: nobody is there to linger for.
-        self._linger_left -= count
-        if count == 0 or self._linger_left <= 0:
-            self._close(reset=count > 0)
+        self._farewell.discard()
 
     def _close(self, reset: bool = False) -> None:
         if self._state is State.CLOSED:
@@ -337,12 +361,16 @@ class Channel:
         self._around.turns.left(self)
         self._around.reactor.removeReader(self)
         self._around.reactor.removeWriter(self)
-        for watch in (self._reading.watch, self._writing.watch, self._linger_watch):
+        for watch in (self._reading.watch, self._writing.watch, self._farewell):
             if watch is not None:
                 watch.cancel()
         if reset:
             with suppress(OSError):  # The connection may be gone already, which is what is wanted.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if self._lent is None:
+            self._give_back()
+
+    def _give_back(self) -> None:
         self._socket.close()
         if self._closed is not None:
             self._closed(self)
@@ -350,8 +378,8 @@ class Channel:
     # What the reactor calls
 
     def doRead(self) -> None:
-        if self._state is State.LINGERING:
-            self._discard()
+        if self._farewell is not None:
+            self._farewell.discard()
         elif not self._ready(Need.READABLE) and self._state is State.OPEN:
             # Not before something comes that nobody waits for: who has read a request reads the next one soon.
             self._around.reactor.removeReader(self)

@@ -44,6 +44,11 @@ class Turns:
         return TURN if busy <= FEW else max(min(LEAST, TURN), FEW * TURN // busy)
 
     @property
+    def crowded(self) -> bool:
+        """Whether more channels are busy than may have `TURN` bytes each."""
+        return len(self._busy) > FEW
+
+    @property
     def over(self) -> bool:
         """Whether the time that many channels have in this turn is used up."""
         return self._until is not None and self._clock.seconds() >= self._until

@@ -40,7 +40,7 @@ from ecpds.mover.store import LocalStore
 from ecpds.threads import InlineThreads
 from ecpds.transports.listeners import serve
 from tests.contracts.store import FILE_SIZE, LARGE, StoreContract
-from tests.doubles import MemorySink, MemorySource
+from tests.doubles import MemoryRelayChannel, MemorySink, MemorySource
 from tests.transports.pump import ChannelCase
 
 
@@ -284,6 +284,16 @@ class TlsStreamTests(StreamCase):
         self.keeper.knows = {1}
         self.cut(None)
         self.assertEqual((self.is_there(1), self.receipts), (False, []))
+
+    def test_what_a_sink_takes_straight_and_what_it_does_not(self) -> None:
+        """Of each frame so much at once; all of it comes, in its order."""
+        self.put(1, LARGE)
+        handle = self.now(self.store.read(1, self.copy(), len(LARGE)))
+        for straight in (1, len(LARGE)):
+            sink = MemoryRelayChannel(straight)
+            self.now(handle.send(sink, 0, len(LARGE)))
+            self.assertEqual(sink.all_written, LARGE)
+        handle.close()
 
     def test_a_source_that_dies_in_the_middle_of_a_read(self) -> None:
         self.put(1, LARGE)

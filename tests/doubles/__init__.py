@@ -4,7 +4,14 @@ Each is declared with `@implementer`, verified, and keeps to the same contract s
 reactor: what waits, waits for a Deferred that the test fires.
 """
 
-from tests.doubles.channels import MemoryChannel, MemoryListener, MemoryListeners, MemorySink, MemorySource
+from tests.doubles.channels import (
+    MemoryChannel,
+    MemoryListener,
+    MemoryListeners,
+    MemoryRelayChannel,
+    MemorySink,
+    MemorySource,
+)
 from tests.doubles.files import MemoryDownload, MemoryFileSystem, MemoryTree, MemoryUpload
 from tests.doubles.portal import MemoryPortal, RecordingSink, make_identity, make_portal
 
@@ -15,6 +22,7 @@ __all__ = [
     "MemoryListener",
     "MemoryListeners",
     "MemoryPortal",
+    "MemoryRelayChannel",
     "MemorySink",
     "MemorySource",
     "MemoryTree",

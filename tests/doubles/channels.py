@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, Corrupt, Refusal, Stalled, Unavailable
-from ecpds.interfaces import IByteSink, IByteSource, IChannel, IListener, IListeners
+from ecpds.interfaces import IByteSink, IByteSource, IChannel, IListener, IListeners, IRelaySink
 
 
 @implementer(IByteSource)
@@ -206,6 +206,21 @@ class MemoryChannel:
         waiting, self._writer = self._writer, None
         if waiting is not None:
             waiting.callback(None)
+
+
+@implementer(IRelaySink)
+class MemoryRelayChannel(MemoryChannel):
+    """One that takes at most `straight` bytes at a time straight from a source."""
+
+    def __init__(self, straight: int) -> None:
+        super().__init__()
+        self._straight = straight
+
+    async def carry(self, source: IByteSource, length: int) -> int:
+        view = memoryview(bytearray(min(length, self._straight)))
+        count = await source.read_into(view)
+        await self.write(view[:count])
+        return count
 
 
 @implementer(IListener)

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from ecpds.errors import ConnectionLost, NotPermitted
 from ecpds.http.message import Request, Response
 from ecpds.http.server import HttpServer
-from ecpds.transports.channel import LINGER_BYTES, Channel
+from ecpds.transports.channel import Channel
+from ecpds.transports.farewell import LINGER_BYTES
 from tests.http.support import FileSpan, head, parse_answer
 from tests.transports.pump import ChannelCase
 

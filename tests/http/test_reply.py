@@ -6,14 +6,15 @@ import os
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ecpds.errors import ConnectionLost, Corrupt, Stalled, Unavailable
+from ecpds.errors import ConnectionLost, Corrupt, Incomplete, Stalled, Unavailable
 from ecpds.http.message import Request, Response
 from ecpds.http.reply import JOINED, BodySink, Reply, Terms
-from ecpds.interfaces import IByteSink
-from tests.doubles import MemoryChannel
+from ecpds.interfaces import IByteSink, IRelaySink
+from tests.doubles import MemoryChannel, MemoryRelayChannel, MemorySource
 from tests.http.support import Answer, Bench, Client, FileSpan, Pieces, head
 
 
@@ -167,6 +168,26 @@ class Bodies(SynchronousTestCase):
     def test_the_sink(self) -> None:
         channel = MemoryChannel()
         verifyObject(IByteSink, BodySink(Reply(channel, Terms("", True)), channel, b"", None, False))
+
+    def test_bytes_that_come_straight_from_another_channel(self) -> None:
+        """Behind the head, and counted; the rest may come as any."""
+        channel, source = MemoryRelayChannel(4), MemorySource(b"0123456789")
+        sink = BodySink(Reply(channel, Terms("", True)), channel, b"head", 10, False)
+        verifyObject(IRelaySink, sink)
+        self.assertEqual([self.carry(sink, source, length) for length in (11, 10, 6)], [0, 4, 4])
+        self.failureResultOf(ensureDeferred(sink.end()), Incomplete)
+        self.successResultOf(ensureDeferred(sink.write(b"89")))
+        self.successResultOf(ensureDeferred(sink.end()))
+        self.assertEqual(channel.all_written, b"head0123456789")
+
+    def test_not_where_pieces_are_framed_or_the_channel_can_not(self) -> None:
+        for channel, length, chunked in ((MemoryRelayChannel(4), None, True), (MemoryChannel(), 10, False)):
+            sink = BodySink(Reply(channel, Terms("", True)), channel, b"head", length, chunked)
+            self.assertEqual(self.carry(sink, MemorySource(b"0123456789"), 10), 0)
+            self.assertEqual(channel.all_written, b"")
+
+    def carry(self, sink: BodySink, source: MemorySource, length: int) -> int:
+        return self.successResultOf(ensureDeferred(sink.carry(source, length)))
 
     def test_back_pressure(self) -> None:
         body = Pieces(*[b"x" * 1000] * 10, length=10_000)

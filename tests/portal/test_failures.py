@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import ConnectionLost, Corrupt, NoSpace, NotSupported, Refusal, Stalled, TooLarge, Unavailable
-from ecpds.interfaces import IByteSink, IByteSource, IReadHandle, IStore, IWriteHandle
+from ecpds.interfaces import IByteSink, IByteSource, IReadHandle, IRelaySink, IStore, IWriteHandle
 from ecpds.limits import Limits
 from ecpds.model import Copy, DataFile, Entry, Placement, Segment
 from ecpds.portal import download
@@ -21,7 +21,7 @@ from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.paths import canonical
 from ecpds.portal.upload import CountedSource
-from tests.doubles import MemoryChannel, MemorySink, MemorySource, RecordingSink, make_identity
+from tests.doubles import MemoryChannel, MemoryRelayChannel, MemorySink, MemorySource, RecordingSink, make_identity
 from tests.portal.house import NODE, ORIGIN, House
 
 CONTENT = bytes(range(100))
@@ -169,6 +169,22 @@ class Readers(SynchronousTestCase):
             sending = ensureDeferred(CountedSink(self.sink, record).send_file(opened.fileno(), 0, 100))
             self.failureResultOf(sending, ConnectionLost)
             self.assertEqual(record.sent, 20)
+
+    def test_what_goes_straight_is_counted_as_well(self) -> None:
+        record, source = self.record(), MemorySource(CONTENT)
+        counted = CountedSink(MemoryRelayChannel(20), record)
+        verifyObject(IRelaySink, counted)
+        self.assertEqual([self.now(counted.carry(source, 50)) for _ in range(2)], [20, 20])
+        self.assertEqual((record.sent, counted.sent, counted.failed), (40, 40, False))
+        self.assertEqual(self.now(CountedSink(self.sink, record).carry(source, 50)), 0)
+
+    def test_a_client_that_goes_while_it_does(self) -> None:
+        """No other copy is tried: nobody knows how much of the last bytes crossed."""
+        channel = MemoryRelayChannel(20)
+        channel.feed_loss()
+        counted = CountedSink(channel, self.record())
+        self.failureResultOf(ensureDeferred(counted.carry(MemorySource(CONTENT), 50)), ConnectionLost)
+        self.assertTrue(counted.failed)
 
 
 class Uploads(SynchronousTestCase):

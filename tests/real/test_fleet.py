@@ -16,9 +16,9 @@ from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.real.clients import ClientFailed, Curl, authorization, https, path_of
+from tests.real.clients import ClientFailed, Curl, authorization, https, path_of, vanish
 from tests.real.fleet import Fleet, fleet
-from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node, until
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node, Options, until
 from tests.real.test_start import run_to_its_end
 
 A, B = "mover-a", "mover-b"
@@ -29,13 +29,14 @@ OPTIONS = {"limits": {"ticket_life": 2.0, "shutdown": 3.0, "master_wait": 60.0}}
 
 
 class FleetCase(SynchronousTestCase):
+    options: ClassVar[Options] = OPTIONS
     fleet: ClassVar[Fleet]
     _stack: ClassVar[ExitStack]
 
     @classmethod
     def setUpClass(cls) -> None:
         cls._stack = ExitStack()
-        cls.fleet = cls._stack.enter_context(fleet(A, B, options=OPTIONS))
+        cls.fleet = cls._stack.enter_context(fleet(A, B, options=cls.options))
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -143,6 +144,45 @@ class Flowing(FleetCase):
         finally:
             self.node(A).ecpds("mover", "undrain", B)
         self.put_on(B, A)
+
+
+class Straight(FleetCase):
+    """Large files between movers without TLS: from stream to client on a thread, wherever both keep up."""
+
+    options: ClassVar[Options] = {**OPTIONS, "cluster": {"plain_stream": True}}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.content = os.urandom(40_000_017)
+        self.source.write_bytes(self.content)
+
+    def test_to_clients_that_keep_up(self) -> None:
+        name = self.put_on(B, A)
+        for door in ("https_plain", "ftp", "https"):
+            self.assertEqual(self.get(name, A, door), self.content, door)
+
+    def test_to_one_that_does_not_and_to_one_that_goes(self) -> None:
+        """Beside others; the one that reads on gets all of it."""
+        name = self.put_on(B, A)
+        with self.asked(name) as slow, self.asked(name) as gone:
+            came = slow.recv(100_000)
+            gone.recv(100_000)
+            vanish(gone)
+            self.assertEqual(self.get(name, A, "https_plain"), self.content)
+            while piece := slow.recv(100_000):
+                came += piece
+        self.assertEqual(came.partition(b"\r\n\r\n")[2], self.content)
+
+    def asked(self, name: str) -> socket.socket:
+        """A connection on which the file was asked for, with little room for it on our side."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", self.node(A).ports["https_plain"]))
+        lines = [f"GET {path_of(name)} HTTP/1.1", "Host: x", "Connection: close"]
+        lines += [f"{field}: {value}" for field, value in authorization().items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return connection
 
 
 class Failing(FleetCase):

@@ -18,7 +18,7 @@ from ecpds.errors import ConnectionLost, Corrupt, Stalled
 from ecpds.interfaces import IChannel
 from ecpds.transports import channel as channel_module
 from ecpds.transports import turns
-from ecpds.transports.channel import LINGER_BYTES, LINGER_TIME
+from ecpds.transports.farewell import LINGER_BYTES, LINGER_TIME
 from ecpds.transports.making import make_channel
 from tests.transports.pump import ChannelCase, server_context
 
