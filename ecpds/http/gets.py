@@ -25,8 +25,8 @@ HEAD = 64 << 10
 FIELDS = 100
 """Header fields of one reply."""
 
-PATIENCE = 30.0
-"""Seconds without a byte after which nothing more is expected."""
+PATIENCE = 5.0
+"""Seconds without a byte after which nothing more is expected: few, for whoever asks in a better way then waits again."""
 
 LOOK = 1.0
 """Seconds between two looks at who is silent."""
