@@ -61,7 +61,7 @@ class Accounts:
         self._destination = destination
         self._known: OrderedDict[int, Account] = OrderedDict()
         self._ids: dict[str, int] = {}
-        self._identities: dict[int, tuple[Account, Identity]] = {}
+        self._identities: dict[int | str, tuple[Account, StoredKey | None, Identity]] = {}
         self._keys: OrderedDict[str, StoredKey] = OrderedDict()
         self._noted: dict[int, float] = {}
         self._changes = 0
@@ -182,6 +182,7 @@ class Accounts:
             self._identities.pop(id_, None)
         for key in [key for key, stored in self._keys.items() if stored.key.login == login]:
             del self._keys[key]
+            self._identities.pop(key, None)
 
     def forget_all(self) -> None:
         """Something that many users have has changed."""
@@ -200,13 +201,14 @@ class Accounts:
 
     def _identity(self, account: Account, stored: StoredKey | None = None, credential: str = "") -> Identity:
         """The same object again for the same account and credential, until something changes. Raises `NotPermitted`."""
-        if stored is not None or self._known.get(account.id) is not account:
+        of = account.id if stored is None else stored.key.id
+        if self._known.get(account.id) is not account or (stored is not None and self._keys.get(stored.key.id) is not stored):
             return self._make_identity(account, stored, credential)
-        known = self._identities.get(account.id)
-        if known is not None and known[0] is account and known[1].credential == credential:
-            return known[1]
-        identity = self._make_identity(account, None, credential)
-        self._identities[account.id] = account, identity
+        known = self._identities.get(of)
+        if known is not None and known[0] is account and known[1] is stored and known[2].credential == credential:
+            return known[2]
+        identity = self._make_identity(account, stored, credential)
+        self._identities[of] = account, stored, identity
         return identity
 
     def _make_identity(self, account: Account, stored: StoredKey | None, credential: str) -> Identity:
@@ -242,7 +244,8 @@ class Accounts:
             if stored is not None and changes == self._changes:
                 self._keys[access_key_id] = stored
                 if len(self._keys) > REMEMBERED:
-                    self._keys.popitem(last=False)
+                    oldest, _ = self._keys.popitem(last=False)
+                    self._identities.pop(oldest, None)
         return stored
 
     async def _account(self, user: int) -> Account:

@@ -71,16 +71,17 @@ class Namespaces:
     """Namespaces of those who come again and again: the Master answers with the same identity until something changes."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Identity, Namespace]] = {}
+        self._known: dict[tuple[int, str], tuple[Identity, Namespace]] = {}
 
     def of(self, identity: Identity) -> Namespace:
-        known = self._known.get(identity.user_id)
+        of = identity.user_id, identity.access_key
+        known = self._known.get(of)
         if known is not None and known[0] is identity:
             return known[1]
         names = Namespace(identity)
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[identity.user_id] = identity, names
+        self._known[of] = identity, names
         return names
 
 

@@ -147,9 +147,10 @@ class S3Door:
 
     def _address(self, request: Request) -> tuple[str, str]:
         """The bucket and the key: the bucket is in the host's name where that is below our domain."""
-        host = (request.headers.get("host") or "").lower().partition(":")[0]
-        if self._suffix is not None and host.endswith(self._suffix) and len(host) > len(self._suffix):
-            return host.removesuffix(self._suffix), decoded_path(request.path)
+        if self._suffix is not None:
+            host = (request.headers.get("host") or "").lower().partition(":")[0]
+            if host.endswith(self._suffix) and len(host) > len(self._suffix):
+                return host.removesuffix(self._suffix), decoded_path(request.path)
         bucket, _, key = decoded_path(request.path).partition("/")
         return bucket, key
 

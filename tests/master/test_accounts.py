@@ -16,7 +16,7 @@ from ecpds.errors import LoginFailed, NotPermitted, Unavailable
 from ecpds.interfaces import IThreads
 from ecpds.master import passwords
 from ecpds.master.passwords import Passwords, matches, nobodys, phc
-from ecpds.model import DestinationChange, NewUser, Origin, UserChange
+from ecpds.model import DestinationChange, Identity, NewUser, Origin, UserChange
 from ecpds.threads import InlineThreads
 from tests.contracts.master import Uploading
 from tests.master.support import MasterCase
@@ -229,3 +229,21 @@ class LoginTests(Uploading, MasterCase):
         self.assertEqual(dict(self.login("joe").names), {})
         self.now(self.operations.change_destination("demo", DestinationChange(options={"incoming.rootdir": "/data"})))
         self.assertEqual(dict(self.login("joe").names), {"data": "demo"})
+
+    def test_the_same_identity_for_an_access_key_until_something_changes(self) -> None:
+        def login(key: str) -> Identity:
+            found: Identity = self.now(self.master.login_with_signature(key, "20261122", "r", "s3", ORIGIN))[0]
+            return found
+
+        whole, _ = self.now(self.operations.add_access_key("joe", None, None, None))
+        reading, _ = self.now(self.operations.add_access_key("joe", None, ("get",), None))
+        first, second = login(whole.id), login(reading.id)
+        self.assertEqual((login(whole.id), login(reading.id)), (first, second))
+        self.assertIs(login(whole.id), first)
+        self.assertIs(login(reading.id), second)
+        self.assertEqual(second.permissions, {"get"})
+        self.assertIsNot(self.login("joe"), first)
+        self.now(self.operations.change_user("joe", UserChange(comment="new")))
+        self.assertEqual((login(whole.id).comment, login(reading.id).comment), ("new", "new"))
+        self.now(self.operations.remove_access_key("joe", reading.id))
+        self.failureResultOf(ensureDeferred(self.master.login_with_signature(reading.id, "1", "r", "s3", ORIGIN)), LoginFailed)
