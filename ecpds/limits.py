@@ -51,6 +51,8 @@ class Limits:
     """Logins that may wait for that."""
     credential_life: float = positive(60.0)
     """How long a checked password is remembered."""
+    signature_life: float = positive(5.0)
+    """How long a node that is not the Master believes what it heard of an access key."""
     session_idle: float = positive(3600.0)
     """How long a browser's login lasts when it is not used."""
     session_life: float = positive(43200.0)

@@ -33,7 +33,7 @@ from ecpds.cluster.joining import Gatekeeper, join_any
 from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Hello
-from ecpds.cluster.remote import RemoteMaster
+from ecpds.cluster.remembering import RememberingMaster
 from ecpds.cluster.stores import Stores, peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
@@ -251,7 +251,7 @@ class MemberSide:
         self._around, self._threads, self._reactor, self._random = around, threads, reactor, random
         self._credentials = credentials
         self._link = LateLink()
-        self.master = RemoteMaster(self._link)
+        self.master = RememberingMaster(self._link, reactor.seconds, config.limits.signature_life)
         self.admin = AdminCalls(self._link)
         self.sink = EventForwarder(self._tell, reactor)
         self.end: NodeEnd | None = None
