@@ -12,7 +12,6 @@ from zope.interface import Interface
 
 from ecpds.events import Event
 from ecpds.model import (
-    AccessKey,
     Allocation,
     AllocationRequest,
     Completion,
@@ -23,21 +22,16 @@ from ecpds.model import (
     Identity,
     KeyPage,
     MultipartUpload,
-    NewShare,
-    NewUser,
     Origin,
     Page,
     Partial,
-    Policy,
     Receipt,
     RecordFilter,
     Room,
-    Share,
     StoredSegment,
     UploadPart,
-    UserChange,
-    UserRecord,
 )
+from ecpds.people import AccessKey, NewShare, NewUser, Policy, Share, UserChange, UserRecord
 
 
 class IMaster(Interface):

@@ -22,8 +22,9 @@ from zope.interface import implementer
 from ecpds.errors import Refusal
 from ecpds.events import Event
 from ecpds.http.message import Request, Response
-from ecpds.interfaces import IEventSink, IFileSystem, IPortal
+from ecpds.interfaces import IEventSink
 from ecpds.model import Identity, Origin
+from ecpds.portal_interfaces import IFileSystem, IPortal
 
 T = TypeVar("T")
 

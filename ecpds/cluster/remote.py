@@ -20,16 +20,15 @@ from ecpds.model import (
     Identity,
     KeyPage,
     MultipartUpload,
-    NewShare,
     Origin,
     Page,
     Partial,
     Receipt,
     Room,
-    Share,
     StoredSegment,
     UploadPart,
 )
+from ecpds.people import NewShare, Share
 
 
 @implementer(IMaster)

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from ecpds.errors import NotFound
 from ecpds.master.schema import user, user_secret
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import AccessKey
+from ecpds.people import AccessKey
 
 KIND = "s3"
 

@@ -20,8 +20,9 @@ from ecpds.master.rights import ROOTDIR, names_of, of_visitors
 from ecpds.master.signing import SigningKeys
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
-from ecpds.model import ANYBODY, VISITOR, AccessKey, Destination, Identity, Origin
+from ecpds.model import ANYBODY, VISITOR, Destination, Identity, Origin
 from ecpds.options import BUCKET_OBJECTS, MAKES_BUCKETS, ORIGIN_OF_DESTINATION, path_allowed
+from ecpds.people import AccessKey
 
 EXCLUDED = "portal.excludeProtocols"
 NOTE = "portal.updateLastLoginInformation"

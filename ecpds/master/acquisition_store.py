@@ -13,8 +13,8 @@ from zope.interface import implementer
 from ecpds.acquisitions import Acquired, IAcquisitionStore, Plan, Standing
 from ecpds.errors import AlreadyExists, NotFound
 from ecpds.master.reader import Reader
-from ecpds.master.schema import acquired, acquisition
 from ecpds.master.shared import detached
+from ecpds.master.source_schema import acquired, acquisition
 from ecpds.master.sql import Session, Statement, insert_into, value
 from ecpds.master.writer import Writer
 

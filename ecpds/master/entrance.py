@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ecpds.master.accounts import Accounts
 from ecpds.master.sharing import Sharing
-from ecpds.model import Destination, Identity, NewShare, Origin, Share
+from ecpds.model import Destination, Identity, Origin
+from ecpds.people import NewShare, Share
 
 
 class Entrance:

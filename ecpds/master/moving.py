@@ -13,8 +13,9 @@ from sqlalchemy import Boolean, Select, Table, bindparam, func, insert, select, 
 
 from ecpds.master import days
 from ecpds.master.engine import CatalogueError, Engine
-from ecpds.master.schema import directory, history_day, metadata
+from ecpds.master.schema import directory, history_day
 from ecpds.master.sql import Session, Statement
+from ecpds.master.tables import metadata
 
 PIECE = 5000
 """Rows that are in memory at a time."""

@@ -19,7 +19,8 @@ from ecpds.master.service import Master
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement
 from ecpds.master_interfaces import IOperations
-from ecpds.model import AccessKey, Destination, DestinationChange, Entry, NewUser, Policy, RecordFilter, UserChange, UserRecord
+from ecpds.model import Destination, DestinationChange, Entry, RecordFilter
+from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
 
 _FILES = Statement(select(func.count(), func.coalesce(func.sum(data_file.c.size), 0)).select_from(data_file))
 _USERS = Statement(select(func.count()).select_from(user))

@@ -13,8 +13,9 @@ from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, NotFound, N
 from ecpds.master import destinations
 from ecpds.master.schema import destination, policy, policy_destination, policy_option, user_policy
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import PERMISSIONS, Policy, UserChange
+from ecpds.model import PERMISSIONS
 from ecpds.options import check_user_options
+from ecpds.people import Policy, UserChange
 
 COMMENT = 200
 """Characters of a comment at most."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from ecpds.model import AccessKey, Policy
 from ecpds.options import BUCKET_ACL, BUCKET_OBJECTS
+from ecpds.people import AccessKey, Policy
 
 ROOTDIR = "incoming.rootdir"
 """The option of a destination that says what its users call it."""

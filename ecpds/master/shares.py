@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from ecpds.errors import NotFound
 from ecpds.master.schema import destination, share, user
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import Share
+from ecpds.people import Share
 
 TOKEN_BYTES = 18
 

@@ -18,7 +18,8 @@ from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.shares import StoredShare
 from ecpds.master.writer import Writer
-from ecpds.model import PERMISSIONS, AccessKey, Identity, NewShare, Origin, Share
+from ecpds.model import PERMISSIONS, Identity, Origin
+from ecpds.people import AccessKey, NewShare, Share
 
 
 class Sharing:

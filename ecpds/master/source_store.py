@@ -29,9 +29,10 @@ from ecpds.datasources import (
 )
 from ecpds.errors import NotFound
 from ecpds.master.reader import Reader
-from ecpds.master.schema import (
+from ecpds.master.schema import sequence
+from ecpds.master.shared import detached
+from ecpds.master.source_schema import (
     data_source,
-    sequence,
     site,
     source_audit,
     source_rate,
@@ -41,7 +42,6 @@ from ecpds.master.schema import (
     test_file,
     url_matcher,
 )
-from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.master.writer import Writer
 

@@ -16,7 +16,7 @@ from ecpds.master import policies
 from ecpds.master.rights import Grant, Rights, merged
 from ecpds.master.schema import destination, user, user_destination, user_key, user_option
 from ecpds.master.sql import Session, Statement, value
-from ecpds.model import Policy, UserRecord
+from ecpds.people import Policy, UserRecord
 
 LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
 _COLUMNS = (

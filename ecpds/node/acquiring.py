@@ -7,11 +7,12 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import DeferredSemaphore
 
-from ecpds.interfaces import IEventSink, IPortal
+from ecpds.interfaces import IEventSink
 from ecpds.master.acquisition_store import AcquisitionStore
 from ecpds.master.operations import Operations
 from ecpds.node.fetching import PATIENT, make_means
 from ecpds.node.means import Means
+from ecpds.portal_interfaces import IPortal
 from ecpds.sources.acquire.acquirer import Acquirer
 from ecpds.sources.acquire.fetcher import Fetcher
 from ecpds.sources.acquire.shelf import PortalShelf

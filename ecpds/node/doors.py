@@ -20,10 +20,11 @@ from ecpds.http.client import HttpClient
 from ecpds.http.message import Handler
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
-from ecpds.interfaces import IChannel, IPortal
+from ecpds.interfaces import IChannel
 from ecpds.keys import door_certificate, server_context, ssh_host_key, ssh_host_keys, utc_now
 from ecpds.model import Origin
 from ecpds.node.means import Means
+from ecpds.portal_interfaces import IPortal
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.data_headers import strict_transport
 from ecpds.protocols.data_open import OpenDoor, led_by_host, open_hosts

@@ -22,12 +22,13 @@ from ecpds.admin.metrics import CountedPortal
 from ecpds.config import Config
 from ecpds.events import timestamp
 from ecpds.master.operations import Operations
-from ecpds.model import Destination, NewUser
+from ecpds.model import Destination
 from ecpds.mover.digests import follower
 from ecpds.node.acquiring import Acquiring
 from ecpds.node.doors import Doors, every
 from ecpds.node.means import Means
 from ecpds.node.storage import Storage
+from ecpds.people import NewUser
 from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.operator import Operator

@@ -13,9 +13,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, Refusal, Unavailable
-from ecpds.interfaces import IByteSink, IChannel, IDownload, IReadHandle, IRelaySink, IStore
+from ecpds.interfaces import IByteSink, IChannel, IReadHandle, IRelaySink, IStore
 from ecpds.model import Copy, Entry, Segment
 from ecpds.portal.journal import TransferRecord
+from ecpds.portal_interfaces import IDownload
 
 SPAN = 1 << 20
 """How much of a file a sink gets in one call: the record of a cut download is exact to so many bytes."""

@@ -25,7 +25,7 @@ from ecpds.errors import (
     TooLarge,
     Unavailable,
 )
-from ecpds.interfaces import IDownload, IFileSystem, IUpload, IWriteHandle
+from ecpds.interfaces import IWriteHandle
 from ecpds.model import (
     ANYTHING,
     DIGESTS,
@@ -36,21 +36,21 @@ from ecpds.model import (
     Copy,
     Entry,
     Identity,
-    NewShare,
     Origin,
     Page,
     Partial,
     Room,
     Segment,
-    Share,
 )
 from ecpds.options import path_allowed
+from ecpds.people import NewShare, Share
 from ecpds.portal.backing import Backing, recorded
 from ecpds.portal.download import Download, SegmentReader, open_segments
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
+from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 
 MAY_SHARE = "portal.shareLinks"
 

@@ -8,7 +8,6 @@ from attrs import evolve
 from zope.interface import implementer
 
 from ecpds.errors import NotFound, NotPermitted
-from ecpds.interfaces import IObjects, IUpload
 from ecpds.model import (
     ANYBODY,
     ANYTHING,
@@ -29,6 +28,7 @@ from ecpds.options import BUCKET_OBJECTS
 from ecpds.portal.backing import recorded
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.paths import CanonicalPath
+from ecpds.portal_interfaces import IObjects, IUpload
 
 PUBLIC = ("public-read", "public-read-write")
 

@@ -10,7 +10,7 @@ from attrs import asdict
 from ecpds.errors import InvalidRequest, NotFound
 from ecpds.events import timestamp
 from ecpds.master_interfaces import IMaster, IOperations
-from ecpds.model import NewShare, Share
+from ecpds.people import NewShare, Share
 from ecpds.portal.operator_users import in_order, plain
 from ecpds.portal.paths import canonical
 

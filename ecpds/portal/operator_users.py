@@ -10,8 +10,9 @@ from attrs import asdict
 from ecpds.errors import InvalidRequest
 from ecpds.events import timestamp
 from ecpds.master_interfaces import IOperations
-from ecpds.model import MODES, PERMISSIONS, AccessKey, NewUser, Policy, UserChange, UserRecord
+from ecpds.model import MODES, PERMISSIONS
 from ecpds.options import DESTINATION_OPTIONS, USER_OPTIONS
+from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
 
 Object = dict[str, Any]
 

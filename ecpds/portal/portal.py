@@ -6,12 +6,12 @@ from zope.interface import implementer
 
 from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import denial_event
-from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.model import Identity, Origin
 from ecpds.portal.backing import Backing
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import printable
 from ecpds.portal.objects import ObjectSpace
+from ecpds.portal_interfaces import IFileSystem, IPortal
 
 
 @implementer(IPortal)

@@ -12,11 +12,12 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Unavailable
-from ecpds.interfaces import IByteSource, IUpload, IWriteHandle
+from ecpds.interfaces import IByteSource, IWriteHandle
 from ecpds.keeping import keep_part
 from ecpds.master_interfaces import IMaster
 from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
 from ecpds.portal.journal import TransferRecord
+from ecpds.portal_interfaces import IUpload
 
 
 @implementer(IByteSource)

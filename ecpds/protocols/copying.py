@@ -5,7 +5,8 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from ecpds.filling import Into
-from ecpds.interfaces import IByteSource, IDownload, IThreads
+from ecpds.interfaces import IByteSource, IThreads
+from ecpds.portal_interfaces import IDownload
 from ecpds.wire.ranges import Span
 
 

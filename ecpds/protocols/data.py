@@ -16,8 +16,9 @@ from ecpds.errors import NotFound, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
 from ecpds.http.routing import Routes
-from ecpds.interfaces import IFileSystem, IPortal, IThreads
+from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols.data_commands import Elsewhere, Numbers
 from ecpds.protocols.data_copy import Copier
 from ecpds.protocols.data_cors import let_read, preflight

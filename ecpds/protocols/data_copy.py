@@ -13,9 +13,10 @@ from xml.sax.saxutils import escape
 from ecpds.errors import AlreadyExists, NotFound, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import STATUS
-from ecpds.interfaces import IDownload, IFileSystem, IThreads
+from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
 from ecpds.model import ANYTHING, EMPTY, Condition, Entry
+from ecpds.portal_interfaces import IDownload, IFileSystem
 from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_place import Place

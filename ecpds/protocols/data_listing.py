@@ -16,8 +16,9 @@ from attrs import evolve, frozen
 from zope.interface import implementer
 
 from ecpds.http.message import HttpError, IBody, Request, Response
-from ecpds.interfaces import IByteSink, IFileSystem
+from ecpds.interfaces import IByteSink
 from ecpds.model import Entry, Page
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import SAFE, SANDBOX
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks, Shown

@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 
 from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
-from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.keys import signing_key, ssh_key
 from ecpds.model import Origin
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols.data_headers import PREFIX, SAFE
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks
 from ecpds.protocols.data_sessions import Session, Sessions, same_token

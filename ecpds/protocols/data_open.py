@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from ecpds.errors import LoginFailed, NotPermitted
 from ecpds.http.message import Handler, HttpError, Request, Response
 from ecpds.http.routing import Routes
-from ecpds.interfaces import IPortal
+from ecpds.portal_interfaces import IPortal
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.data_cors import let_read, preflight
 from ecpds.protocols.data_headers import SAFE

@@ -12,8 +12,9 @@ from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost
 from ecpds.http.message import HttpError, Request, Response, text_response
-from ecpds.interfaces import IByteSource, IFileSystem
+from ecpds.interfaces import IByteSource
 from ecpds.model import Entry
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.data_headers import SAFE, validators
 from ecpds.protocols.data_place import Place, redirect
 from ecpds.protocols.data_sessions import Session, same_token

@@ -10,9 +10,10 @@ from zope.interface import implementer
 
 from ecpds.errors import Incomplete, NotPermitted, PreconditionFailed
 from ecpds.http.message import HttpError, IBody, Request, Response
-from ecpds.interfaces import IByteSink, IDownload, IFileSystem
+from ecpds.interfaces import IByteSink
 from ecpds.model import DataFile, Entry
 from ecpds.options import registered
+from ecpds.portal_interfaces import IDownload, IFileSystem
 from ecpds.protocols.data_commands import Elsewhere
 from ecpds.protocols.data_headers import SAFE, Header, digests, media_type, representation, validators
 from ecpds.protocols.data_metalink import answer as metalink

@@ -16,8 +16,9 @@ from ecpds.errors import LoginFailed, NotPermitted
 from ecpds.events import timestamp
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.routing import Routes
-from ecpds.interfaces import IFileSystem, IPortal
-from ecpds.model import NewShare, Page, Share
+from ecpds.model import Page
+from ecpds.people import NewShare, Share
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols.data import DataDoor, looks_of
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_html import Shown

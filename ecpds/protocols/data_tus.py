@@ -23,9 +23,9 @@ from attrs import frozen
 
 from ecpds.errors import ConnectionLost, DigestMismatch, NotFound, Stalled
 from ecpds.http.message import HttpError, Request, Response
-from ecpds.interfaces import IFileSystem, IUpload
 from ecpds.limits import Limits
 from ecpds.model import ANYTHING, EMPTY, Condition, Entry
+from ecpds.portal_interfaces import IFileSystem, IUpload
 from ecpds.protocols.data_headers import SAFE, Header, digests, validators
 from ecpds.protocols.data_place import Place
 from ecpds.wire.dates import http_date

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ecpds.errors import AlreadyExists, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response, text_response
-from ecpds.interfaces import IFileSystem
 from ecpds.model import Condition, DataFile, Entry
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.data_headers import SAFE, digests, validators
 from ecpds.protocols.data_place import Place
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition

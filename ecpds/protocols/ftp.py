@@ -26,9 +26,10 @@ from zope.interface import implementer
 
 from ecpds.admission import Admission
 from ecpds.config import Ftp
-from ecpds.interfaces import IListeners, IPortal, IThreads, ITimeouts, IWatch
+from ecpds.interfaces import IListeners, IThreads, ITimeouts, IWatch
 from ecpds.keys import ssh_key
 from ecpds.limits import Limits
+from ecpds.portal_interfaces import IPortal
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_commands import HANDLERS, session_status
 from ecpds.protocols.ftp_data import Ends, plain_address

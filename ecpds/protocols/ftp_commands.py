@@ -7,8 +7,8 @@ the table in `ftp_replies`. What a verb needs beforehand was checked by the verb
 from __future__ import annotations
 
 from ecpds.errors import IsADirectory, LoginFailed, NotADirectory, NotFound, NotPermitted, TooLarge
-from ecpds.interfaces import IFileSystem
 from ecpds.model import Entry
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import ftp_digests, ftp_ports, ftp_security, ftp_times, ftp_transfers
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_digests import HASHES, choose

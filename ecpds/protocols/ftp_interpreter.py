@@ -21,9 +21,10 @@ from twisted.logger import Logger
 
 from ecpds.config import Ftp
 from ecpds.errors import ConnectionLost, NotPermitted, Refusal, TooManyConnections
-from ecpds.interfaces import IChannel, IFileSystem, IListeners, IPortal, IThreads, ITimeouts
+from ecpds.interfaces import IChannel, IListeners, IThreads, ITimeouts
 from ecpds.limits import Limits
 from ecpds.model import Origin
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply

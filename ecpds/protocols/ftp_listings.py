@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from attrs import frozen
 
-from ecpds.interfaces import IFileSystem
 from ecpds.model import Entry, Page
+from ecpds.portal_interfaces import IFileSystem
 
 OPTIONS = re.compile(r"(?:-\S*(?:\s+|$))*")
 """What clients put before the path, such as `-la`; the listing is always the same."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ecpds.errors import ConnectionLost, InvalidRequest, NotADirectory, NotFound, PreconditionFailed, Stalled
-from ecpds.interfaces import IUpload
 from ecpds.model import Condition, Entry
+from ecpds.portal_interfaces import IUpload
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection
 from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter

@@ -18,9 +18,10 @@ from twisted.logger import Logger
 
 from ecpds.errors import NotFound, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
-from ecpds.interfaces import IFileSystem, IObjects, IPortal, IThreads
+from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
 from ecpds.model import Identity, Origin
+from ecpds.portal_interfaces import IFileSystem, IObjects, IPortal
 from ecpds.protocols import s3_acl, s3_buckets, s3_lists, s3_multipart, s3_post, s3_read, s3_tags, s3_write
 from ecpds.protocols.s3_call import Call
 from ecpds.protocols.s3_errors import S3Error, as_s3, error_response, not_implemented

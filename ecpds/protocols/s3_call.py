@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from attrs import frozen
 
 from ecpds.http.message import Headers, Request, Response
-from ecpds.interfaces import IByteSource, IFileSystem, IObjects, IThreads
+from ecpds.interfaces import IByteSource, IThreads
 from ecpds.limits import Limits
+from ecpds.portal_interfaces import IFileSystem, IObjects
 from ecpds.protocols.s3_body import AwsChunkedBody, whole
 from ecpds.protocols.s3_errors import S3Error, invalid_argument
 from ecpds.wire import checksums, s3xml

@@ -16,8 +16,9 @@ from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, InvalidRequest
 from ecpds.http.message import Headers, Request, Response
-from ecpds.interfaces import IByteSource, IFileSystem
+from ecpds.interfaces import IByteSource
 from ecpds.model import ANYTHING
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import s3_headers
 from ecpds.protocols.s3_call import Call, body_of
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, malformed_xml

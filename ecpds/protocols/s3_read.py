@@ -9,8 +9,9 @@ from zope.interface import implementer
 
 from ecpds.errors import Incomplete, IsADirectory, NotADirectory, NotFound
 from ecpds.http.message import IBody, Response
-from ecpds.interfaces import IByteSink, IDownload
+from ecpds.interfaces import IByteSink
 from ecpds.model import DataFile, Entry, Segment
+from ecpds.portal_interfaces import IDownload
 from ecpds.protocols import s3_acl, s3_headers
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
 from ecpds.protocols.s3_conditions import ConditionFields, check_read, not_modified

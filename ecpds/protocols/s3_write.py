@@ -18,8 +18,8 @@ from ecpds.errors import (
     Refusal,
 )
 from ecpds.http.message import Response
-from ecpds.interfaces import IDownload
 from ecpds.model import ANYTHING, OBJECT_ACL, Condition, DataFile
+from ecpds.portal_interfaces import IDownload
 from ecpds.protocols import s3_headers, s3_tags
 from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.s3_acl import of_object

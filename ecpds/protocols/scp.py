@@ -16,8 +16,9 @@ from functools import partial
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, InvalidName, InvalidRequest, NotADirectory, NotFound, NotSupported, Refusal
-from ecpds.interfaces import IByteSink, IByteSource, IFileSystem, IUpload
+from ecpds.interfaces import IByteSink, IByteSource
 from ecpds.model import Entry
+from ecpds.portal_interfaces import IFileSystem, IUpload
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans

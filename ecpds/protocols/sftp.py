@@ -19,8 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ecpds.errors import ConnectionLost, InvalidRequest, NotFound, NotSupported, Refusal, TooManyConnections
-from ecpds.interfaces import IFileSystem, IThreads
+from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_answers import Answering, OneAtATime, Scatter

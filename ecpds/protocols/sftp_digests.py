@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecpds.errors import InvalidRequest, NotSupported
-from ecpds.interfaces import IFileSystem
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.ssh.fields import Fields
 

@@ -6,8 +6,9 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from ecpds.errors import InvalidRequest, NotSupported
-from ecpds.interfaces import IFileSystem, IThreads
+from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_digests import check_file

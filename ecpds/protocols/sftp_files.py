@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotSupported, Refusal
-from ecpds.interfaces import IByteSink, IByteSource, IDownload, IFileSystem, IThreads, IUpload
+from ecpds.interfaces import IByteSink, IByteSource, IThreads
 from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
+from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.sftp_packets import Open
 from ecpds.protocols.sftp_reader import PacketReader

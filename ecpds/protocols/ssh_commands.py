@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Sequence
 
 from ecpds.errors import Refusal
-from ecpds.interfaces import IFileSystem
 from ecpds.model import Room
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.scp import copy
 from ecpds.protocols.sftp import SftpMeans

@@ -9,10 +9,11 @@ from attrs import frozen
 
 from ecpds.admission import Admission
 from ecpds.errors import Refusal
-from ecpds.interfaces import IFileSystem, IPortal, ITimeouts
+from ecpds.interfaces import ITimeouts
 from ecpds.keys import HostKey
 from ecpds.model import Origin
 from ecpds.options import SSH_NEEDS_BOTH
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.ssh_commands import run_command
 from ecpds.ssh.authorized import shown

@@ -16,8 +16,9 @@ from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.errors import LoginFailed, Unavailable
 from ecpds.events import Transfer, denial_event, transfer_event
-from ecpds.interfaces import IEventSink, IPortal
+from ecpds.interfaces import IEventSink
 from ecpds.model import Origin, VolumeUse
+from ecpds.portal_interfaces import IPortal
 from tests.doubles import make_portal
 from tests.http.support import Answer, Bench
 

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 
 from ecpds.cluster.calls import calls
 from ecpds.cluster.remote import RemoteMaster
-from ecpds.interfaces import IPortal
 from ecpds.master_interfaces import IMaster
 from ecpds.portal.portal import Portal
+from ecpds.portal_interfaces import IPortal
 from tests.cluster.pb import PbLink, linked, seen_from
 from tests.contracts import filesystem, portal
 from tests.contracts.afterwards import AfterwardsContract

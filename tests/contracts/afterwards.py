@@ -10,7 +10,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import Unavailable
-from ecpds.model import ANYTHING, Allocation, AllocationRequest, Destination, NewUser, Receipt
+from ecpds.model import ANYTHING, Allocation, AllocationRequest, Destination, Receipt
+from ecpds.people import NewUser
 from tests.contracts.master import ORIGIN, SHA, Uploading
 
 LOOK = 60.0

@@ -28,8 +28,8 @@ from ecpds.errors import (
     PreconditionFailed,
     Refusal,
 )
-from ecpds.interfaces import IDownload, IFileSystem, IUpload
 from ecpds.model import ANYTHING, PERMISSIONS, Condition, Entry
+from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 from tests.doubles import MemoryChannel, MemorySink, MemorySource, RecordingSink
 
 DESTINATIONS = ("demo", "other", "private")

@@ -39,14 +39,13 @@ from ecpds.model import (
     Copy,
     Destination,
     Entry,
-    NewUser,
     Origin,
     Receipt,
     StoredSegment,
-    UserChange,
     VolumeUse,
 )
 from ecpds.options import MAKES_BUCKETS
+from ecpds.people import NewUser, UserChange
 
 ORIGIN = Origin("ftp", "192.0.2.1", "node")
 SHA = {"crc64nvme": "0011223344556677", "sha256": "ab" * 32}

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import LoginFailed
-from ecpds.interfaces import IFileSystem, IPortal
 from ecpds.model import Origin
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from tests.doubles import RecordingSink
 
 ORIGIN = Origin("ftp", "192.0.2.1", "node-1")

@@ -31,24 +31,11 @@ from ecpds.errors import (
     Refusal,
 )
 from ecpds.events import Transfer, denial_event, transfer_event
-from ecpds.interfaces import IByteSink, IByteSource, IDownload, IEventSink, IFileSystem, IUpload
-from ecpds.model import (
-    ANYTHING,
-    DIGESTS,
-    EMPTY,
-    Condition,
-    Copy,
-    DataFile,
-    Entry,
-    Identity,
-    NewShare,
-    Origin,
-    Page,
-    Room,
-    Segment,
-    Share,
-)
+from ecpds.interfaces import IByteSink, IByteSource, IEventSink
+from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Room, Segment
+from ecpds.people import NewShare, Share
 from ecpds.portal.paths import CanonicalPath, canonical
+from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 
 PIECE = 65536
 SMALL = 16384

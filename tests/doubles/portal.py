@@ -9,9 +9,10 @@ from zope.interface import implementer
 
 from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.events import Event, denial_event
-from ecpds.interfaces import IEventSink, IFileSystem, IPortal
+from ecpds.interfaces import IEventSink
 from ecpds.keys import signing_key
 from ecpds.model import PERMISSIONS, Identity, Origin
+from ecpds.portal_interfaces import IFileSystem, IPortal
 from tests.doubles.files import MemoryFileSystem, MemoryTree
 
 

@@ -16,7 +16,8 @@ from ecpds.errors import LoginFailed, NotPermitted, Unavailable
 from ecpds.interfaces import IThreads
 from ecpds.master import passwords
 from ecpds.master.passwords import Passwords, matches, nobodys, phc
-from ecpds.model import DestinationChange, Identity, NewUser, Origin, UserChange
+from ecpds.model import DestinationChange, Identity, Origin
+from ecpds.people import NewUser, UserChange
 from ecpds.threads import InlineThreads
 from tests.contracts.master import Uploading
 from tests.master.support import MasterCase

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.errors import NoSpace, Unavailable
 from ecpds.master import access, days, engine, files, ids, reclaim, roster, tree, user_changes, users
 from ecpds.master.engine import CatalogueError, head
-from ecpds.master.schema import metadata
 from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
+from ecpds.master.tables import metadata
 from ecpds.model import RecordFilter
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ecpds.errors import IsADirectory, NotPermitted, Refusal
 from ecpds.master import tree
 from ecpds.master.known_folders import FEW, KnownFolders
-from ecpds.model import ANYTHING, UserChange
+from ecpds.model import ANYTHING
+from ecpds.people import UserChange
 from tests.contracts.master import Uploading
 from tests.master.support import MasterCase
 

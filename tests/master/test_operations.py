@@ -12,7 +12,8 @@ from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirector
 from ecpds.events import Event
 from ecpds.limits import Limits
 from ecpds.master.days import DAY, question
-from ecpds.model import PERMISSIONS, Destination, NewUser, RecordFilter
+from ecpds.model import PERMISSIONS, Destination, RecordFilter
+from ecpds.people import NewUser
 from tests.contracts.master import Uploading
 from tests.master.support import NOW, MasterCase
 

@@ -11,7 +11,7 @@ from ecpds.keys import Vault, signing_key
 from ecpds.master import signing
 from ecpds.master.access import StoredKey, purpose
 from ecpds.master.signing import SigningKeys
-from ecpds.model import AccessKey
+from ecpds.people import AccessKey
 
 SCOPE = ("20261122", "us-east-1", "s3")
 

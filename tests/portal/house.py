@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.interfaces import IEventSink, IFileSystem, IStore
+from ecpds.interfaces import IEventSink, IStore
 from ecpds.keys import Vault
 from ecpds.limits import Limits
 from ecpds.master.engine import Engine
@@ -18,15 +18,17 @@ from ecpds.master.operations import Operations
 from ecpds.master.service import Master
 from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import InlineWriter
-from ecpds.model import Destination, Identity, NewUser, Origin, UserRecord
+from ecpds.model import Destination, Identity, Origin
 from ecpds.mover.control import LocalControl
 from ecpds.mover.digests import follower
 from ecpds.mover.store import LocalStore
+from ecpds.people import NewUser, UserRecord
 from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.operator import Operator
 from ecpds.portal.portal import Portal
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.threads import InlineThreads
 from ecpds.transports.buffers import BufferPool
 from tests.doubles import RecordingSink

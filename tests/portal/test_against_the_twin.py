@@ -11,8 +11,8 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import Refusal
-from ecpds.interfaces import IFileSystem
 from ecpds.model import ANYTHING, PERMISSIONS, Condition
+from ecpds.portal_interfaces import IFileSystem
 from tests.doubles import MemoryFileSystem, MemorySink, MemorySource, MemoryTree, RecordingSink, make_identity
 from tests.portal.house import ORIGIN, House
 

@@ -12,19 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import ConnectionLost, Corrupt, LoginFailed, Stalled, Unavailable
-from ecpds.interfaces import (
-    IByteSink,
-    IByteSource,
-    IChannel,
-    IDownload,
-    IEventSink,
-    IFileSystem,
-    IListener,
-    IListeners,
-    IPortal,
-    IUpload,
-)
+from ecpds.interfaces import IByteSink, IByteSource, IChannel, IEventSink, IListener, IListeners
 from ecpds.model import Origin
+from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal, IUpload
 from tests.doubles import (
     MemoryChannel,
     MemoryListeners,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecpds.interfaces import IFileSystem
+from ecpds.portal_interfaces import IFileSystem
 from tests.contracts import filesystem
 from tests.portal.house import House
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from ecpds.interfaces import IFileSystem
 from ecpds.model import Identity, Origin
+from ecpds.portal_interfaces import IFileSystem
 from tests.contracts import filesystem
 from tests.doubles import MemoryFileSystem, MemoryTree
 

@@ -8,10 +8,11 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import AlreadyExists, IsADirectory, NotFound, NotPermitted
-from ecpds.interfaces import IFileSystem
-from ecpds.model import DestinationChange, Identity, NewUser, Policy, UserChange
+from ecpds.model import DestinationChange, Identity
+from ecpds.people import NewUser, Policy, UserChange
 from ecpds.portal.namespace import Namespace, Namespaces, destination_at
 from ecpds.portal.paths import canonical
+from ecpds.portal_interfaces import IFileSystem
 from tests.doubles import MemorySource
 from tests.portal.house import ORIGIN, House
 

@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import InvalidRequest, NotFound, NotPermitted, PreconditionFailed
-from ecpds.interfaces import IFileSystem, IObjects
 from ecpds.model import ANYTHING, Completion, Condition, Identity, Origin
 from ecpds.portal.objects import ObjectSpace
+from ecpds.portal_interfaces import IFileSystem, IObjects
 from tests.doubles import MemorySource
 from tests.portal.house import NODE, House
 

@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotADirectory, NotFound, Refusal, Unavailable
-from ecpds.interfaces import IFileSystem, IMoverControl
+from ecpds.interfaces import IMoverControl
 from ecpds.model import PERMISSIONS, StoredSegment, VolumeUse
 from ecpds.portal.operator import PAGE, Operator
+from ecpds.portal_interfaces import IFileSystem
 from tests.doubles import MemorySource
 from tests.portal.house import NODE, ORIGIN, House
 

@@ -10,8 +10,8 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import LoginFailed, NotPermitted
-from ecpds.interfaces import IPortal
-from ecpds.model import UserChange
+from ecpds.people import UserChange
+from ecpds.portal_interfaces import IPortal
 from tests.contracts import portal
 from tests.doubles import RecordingSink, make_portal
 from tests.portal.house import ORIGIN, House

@@ -8,9 +8,9 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import InvalidName, InvalidRequest, LoginFailed, NotFound, NotPermitted, PreconditionFailed, Refusal
-from ecpds.interfaces import IFileSystem
 from ecpds.master import shares as rows
-from ecpds.model import NewShare, Share, UserChange
+from ecpds.people import NewShare, Share, UserChange
+from ecpds.portal_interfaces import IFileSystem
 from tests.doubles import MemorySink, MemorySource
 from tests.portal.house import ORIGIN, House
 

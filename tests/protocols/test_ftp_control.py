@@ -8,8 +8,8 @@ from typing import ClassVar
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import ConnectionLost, TooManyConnections, Unavailable
-from ecpds.interfaces import IFileSystem
 from ecpds.model import PERMISSIONS, Origin
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.ftp_session import SYNONYMS, VERBS, Argument, Need, Verb
 from tests.doubles import MemoryPortal, make_identity
 from tests.protocols.ftp_support import LOCAL, PEER, Client, FtpTestCase, codes

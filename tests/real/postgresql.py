@@ -22,7 +22,7 @@ import psutil
 import psycopg
 
 from ecpds.master.postgresql import PostgresqlEngine
-from ecpds.master.schema import metadata
+from ecpds.master.tables import metadata
 from tests.real.harness import until
 
 USER = "ecpds"

@@ -14,7 +14,8 @@ from ecpds.master.moving import TABLES, move
 from ecpds.master.postgresql import PostgresqlEngine
 from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
-from ecpds.model import Destination, NewUser, RecordFilter
+from ecpds.model import Destination, RecordFilter
+from ecpds.people import NewUser
 from tests.contracts.master import Uploading
 from tests.master.support import NOW, MasterCase
 from tests.real.clients import authorization, https, path_of

@@ -18,8 +18,8 @@ from ecpds.master import files
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.postgresql import PostgresqlEngine
 from ecpds.master.reader import Reader
-from ecpds.master.schema import metadata
 from ecpds.master.sql import Session, Statement
+from ecpds.master.tables import metadata
 from ecpds.master.writer import InlineWriter
 from ecpds.threads import InlineThreads
 from tests.contracts import filesystem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from ecpds.master.schema import metadata
+from ecpds.master.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)

@@ -12,8 +12,9 @@ from zope.interface import implementer
 
 from ecpds.acquisitions import Plan
 from ecpds.errors import Unavailable
-from ecpds.interfaces import IByteSource, IPortal, IThreads
+from ecpds.interfaces import IByteSource, IThreads
 from ecpds.model import Entry, Identity, Origin
+from ecpds.portal_interfaces import IPortal
 from ecpds.sources.fetch.outcomes import Outcome
 from ecpds.waiting import undisturbed
 
