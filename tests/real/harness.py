@@ -7,6 +7,7 @@ ended by its process id only. Every wait has a deadline, and tells what the daem
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -84,6 +85,15 @@ def write_config(file: Path, options: Options) -> None:
     file.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def _is_locked(file: Path) -> bool:
+    with file.open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 class Node:
     """One daemon, which may be started and ended many times over the same home."""
 
@@ -152,6 +162,10 @@ class Node:
         assert self.process is not None
         self.process.kill()
         self.wait()
+
+    def wait_until_left(self) -> None:
+        """Wait until nobody has the home any more: the catalogue's companion outlives a killed node for a moment."""
+        until(lambda: not any(map(_is_locked, self.home.glob("*.companion.lock"))), "the catalogue's companion to end")
 
     def wait(self) -> int:
         """Wait for the end of the process, and say how it ended."""

@@ -98,6 +98,7 @@ class PowerCuts(SynchronousTestCase):
         finally:
             if found.process is not None:
                 found.kill()
+                found.wait_until_left()
             shutil.rmtree(found.folder)
 
     def cuts(self, count: int) -> None:
