@@ -26,6 +26,7 @@ GROUND = {
     "events",
     "folders",
     "hashing",
+    "packing",
     "options",
     "threads",
     "timeouts",

@@ -8,12 +8,12 @@ annotations of its stub (`calls`); whatever does not fit them is `InvalidRequest
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from ecpds.errors import InvalidRequest, Refusal, Unavailable, refusals
+from ecpds.errors import InvalidRequest, Refusal, Unavailable
+from ecpds.packing import REFUSALS, encoder
 
 VERSION = 5
 """The version of all that is said over the link and the stream. Both ends must have the same."""
@@ -78,23 +78,13 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     items: list[Item]
 
 
-_REFUSALS = {refusal.__name__: refusal for refusal in refusals()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, MappingProxyType):
-        return dict(value)
-    raise NotImplementedError(f"{type(value).__name__} does not cross the link")
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _batches = msgspec.msgpack.Decoder(Batch)
 
 
 def encode(value: Any) -> bytes:
     """A result, or a tuple of arguments. Raises `InvalidRequest` for text that is no Unicode, `Unavailable` when too long."""
     try:
-        data = _encoder.encode(value)
+        data = encoder.encode(value)
     except (UnicodeEncodeError, OverflowError) as error:
         raise InvalidRequest("it holds what can't be sent") from error
     if len(data) > ITEM:
@@ -111,7 +101,7 @@ def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
 
 
 def encode_batch(batch: Batch) -> bytes:
-    return _encoder.encode(batch)
+    return encoder.encode(batch)
 
 
 def decode_batch(data: bytes) -> Batch:
@@ -146,13 +136,13 @@ def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def refused(id_: int, refusal: Refusal) -> Refused:
     """A refusal as an item. A class that the other end can't know goes as the nearest one above it that it can."""
-    known = next(kind.__name__ for kind in type(refusal).__mro__ if kind.__name__ in _REFUSALS)
+    known = next(kind.__name__ for kind in type(refusal).__mro__ if kind.__name__ in REFUSALS)
     return Refused(id_, known, _sendable(refusal.detail), _sendable(refusal.reason))
 
 
 def refusal_of(item: Refused) -> Refusal:
     """The refusal of an item; one that is not known here is `Unavailable`."""
-    return _REFUSALS.get(item.refusal, Unavailable)(item.detail, item.reason)
+    return REFUSALS.get(item.refusal, Unavailable)(item.detail, item.reason)
 
 
 def _sendable(text: str) -> str:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from attrs import frozen
 from msgspec import Raw
 
-from ecpds.errors import Refusal, refusals
+from ecpds.errors import Refusal
 from ecpds.master.history import Records
 from ecpds.master.publishing import Publication
 from ecpds.model import Entry
+from ecpds.packing import REFUSALS, encoder
 
 PREFIX = 4
 """Bytes of a message's length."""
@@ -84,16 +84,8 @@ def _same(_: Records, day: int) -> int:
 
 _KINDS = (_kind(Publication, _was_replaced, Publication.entry), _kind(Records, int, _same))
 _NUMBERS = {kind.operation: number for number, kind in enumerate(_KINDS)}
-_REFUSALS = {refusal.__name__: refusal for refusal in refusals()}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, MappingProxyType):
-        return dict(value)
-    raise NotImplementedError(f"{type(value).__name__} is not shipped")
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _batches = msgspec.msgpack.Decoder(list[tuple[int, Raw]])
 _answers = msgspec.msgpack.Decoder(Answer)
 
@@ -123,7 +115,7 @@ def batch(operations: Sequence[object]) -> bytes:
     """Portable operations. Raises `NotPortable`."""
     groups = [(_NUMBERS[kind], list(group)) for kind, group in groupby(operations, type)]
     try:
-        return message(_encoder.encode(groups))
+        return message(encoder.encode(groups))
     except (UnicodeEncodeError, OverflowError, NotImplementedError) as error:
         raise NotPortable(str(error)) from error
 
@@ -136,7 +128,7 @@ def operations_of(data: bytes) -> list[Any]:
 def answer(operations: Sequence[object], outcomes: Sequence[Any], lines: Sequence[str]) -> bytes:
     """What became of a batch: of each operation what it returned, or the exception that it raised."""
     told = [_told(operation, outcome) for operation, outcome in zip(operations, outcomes, strict=True)]
-    return message(_encoder.encode(Answer(told, list(lines))))
+    return message(encoder.encode(Answer(told, list(lines))))
 
 
 def answer_of(data: bytes) -> Answer:
@@ -150,7 +142,7 @@ def outcomes_of(operations: Sequence[object], told: Answer) -> list[Any]:
 
 
 def _told(operation: object, outcome: Any) -> Done | Refused | Failed:
-    if isinstance(outcome, Refusal) and type(outcome).__name__ in _REFUSALS:
+    if isinstance(outcome, Refusal) and type(outcome).__name__ in REFUSALS:
         return Refused(type(outcome).__name__, outcome.detail, outcome.reason)
     if isinstance(outcome, Exception):
         return Failed(f"{type(outcome).__name__}: {outcome}")
@@ -161,5 +153,5 @@ def _heard(operation: object, told: Done | Refused | Failed) -> Any:
     if isinstance(told, Done):
         return _KINDS[_NUMBERS[type(operation)]].whole(operation, told.brief)
     if isinstance(told, Refused):
-        return _REFUSALS[told.refusal](told.detail, told.reason)
+        return REFUSALS[told.refusal](told.detail, told.reason)
     return OperationFailed(told.error)

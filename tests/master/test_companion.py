@@ -34,6 +34,7 @@ from ecpds.master.writer import InlineWriter, ThreadWriter
 from ecpds.model import EMPTY, Condition, Copy, DataFile, Destination, Entry, Segment
 from tests.doubles.companion import InlineCompanion
 from tests.master.test_parts import HeldWriter
+from tests.transports.pump import HandReactor
 
 
 def publication(number: int, path: str) -> Publication:
@@ -326,15 +327,13 @@ class FakeProcess:
         raise NotImplementedError
 
 
-@implementer(IReactorProcess, IReactorFDSet)
-class FakeReactor(Clock):
+@implementer(IReactorProcess)
+class FakeReactor(HandReactor):
     """Keeps the companion's end of each pair of sockets for the test, and who wants to read and write."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ends: list[socket.socket] = []
-        self.readers: list[Any] = []
-        self.writers: list[Any] = []
         self.fails = False
 
     def spawnProcess(
@@ -354,29 +353,6 @@ class FakeReactor(Clock):
         self.ends.append(socket.socket(fileno=os.dup(childFDs[3])))
         processProtocol.transport = FakeProcess()
         return processProtocol.transport  # type: ignore[no-any-return]
-
-    def addReader(self, reader: Any) -> None:
-        self.readers.append(reader)
-
-    def addWriter(self, writer: Any) -> None:
-        self.writers.append(writer)
-
-    def removeReader(self, reader: Any) -> None:
-        if reader in self.readers:
-            self.readers.remove(reader)
-
-    def removeWriter(self, writer: Any) -> None:
-        if writer in self.writers:
-            self.writers.remove(writer)
-
-    def removeAll(self) -> list[Any]:
-        raise NotImplementedError
-
-    def getReaders(self) -> list[Any]:
-        return self.readers
-
-    def getWriters(self) -> list[Any]:
-        return self.writers
 
     def read(self) -> None:
         """As when there is something to read."""
