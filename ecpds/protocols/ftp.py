@@ -204,9 +204,9 @@ class FtpProtocol(LineReceiver):
 
     def _take(self, command: Command) -> None:
         self._idle.touch()
+        if command.verb == "ABOR":
+            self._interpreter.abort()  # A transfer that is only about to begin finds no data connection.
         transfer = self._interpreter.transfer
-        if command.verb == "ABOR" and transfer is not None:
-            transfer.data.abort()
         if command == STATUS and transfer is not None and not self._queue and not self._outflow.clogged:
             self.send(session_status(self._interpreter))
             return

@@ -8,6 +8,7 @@ that no client takes a part for the whole.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from ecpds.errors import ConnectionLost, InvalidRequest, NotADirectory, NotFound, PreconditionFailed, Stalled
 from ecpds.model import Condition, Entry
@@ -21,6 +22,9 @@ from ecpds.wire.listings import mlsd_facts, time_value, unix_line
 
 Line = Callable[[Entry, str], str]
 """An entry and the prefix of its listing, as one line."""
+
+Opening = Callable[[], Awaitable[IUpload]]
+"""Begins an upload; not called when the transfer was aborted before."""
 
 
 async def retrieve(pi: Interpreter, argument: str) -> Reply:
@@ -50,7 +54,7 @@ async def store(pi: Interpreter, argument: str) -> Reply:
     """STOR, behind what is kept where REST said so. The file is there when 226 is said, and not before."""
     offset = pi.session.take_restart()
     path = pi.session.resolve_file(argument)
-    opening = _resume(pi, path, offset) if offset else pi.files.open_write(path)
+    opening = partial(_resume, pi, path, offset) if offset else partial(pi.files.open_write, path)
     return await _receive(pi, path, opening, "Waiting for the bytes.")
 
 
@@ -59,7 +63,7 @@ async def append(pi: Interpreter, argument: str) -> Reply:
     pi.session.take_restart()
     path = pi.session.resolve_file(argument)
     kept = await pi.files.kept(path)
-    opening = _resume(pi, path, kept) if kept else pi.files.open_write(path, condition=Condition(absent=True))
+    opening = partial(_resume, pi, path, kept) if kept else _new(pi, path)
     return await _receive(pi, path, opening, "Waiting for the bytes.")
 
 
@@ -77,13 +81,17 @@ async def store_unique(pi: Interpreter, argument: str) -> Reply:
     pi.session.take_restart()
     name = f"{argument.strip() or 'file'}.{time_value(pi.door.clock.seconds())}.{next(pi.door.serial)}"
     path = pi.session.resolve_file(name)
-    return await _receive(pi, path, pi.files.open_write(path, condition=Condition(absent=True)), f"FILE: {name}")
+    return await _receive(pi, path, _new(pi, path), f"FILE: {name}")
 
 
-async def _receive(pi: Interpreter, path: str, opening: Awaitable[IUpload], announcement: str) -> Reply:
+def _new(pi: Interpreter, path: str) -> Opening:
+    return partial(pi.files.open_write, path, condition=Condition(absent=True))
+
+
+async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: str) -> Reply:
     """Store what comes. What came before the connection broke off is kept, privately, to be gone on with."""
     with pi.transferring(f"Receiving {path}") as data:
-        upload = await opening
+        upload = await opening()
         try:
             channel = await pi.connect(data, announcement)
             began = pi.door.clock.seconds()

@@ -57,7 +57,7 @@ class MemoryTree:
     """What is stored: entries and contents, shared by everybody who logs in.
 
     A test may change how it behaves: `space` is how many bytes fit, `broken` a refusal that everything raises, `hold` a
-    Deferred that a commit waits for, `now` the time.
+    Deferred that a commit waits for, `hold_kept` one that the question what is kept waits for, `now` the time.
     """
 
     def __init__(self, destinations: tuple[str, ...] = (), digests: tuple[str, ...] = ("sha256", "md5")) -> None:
@@ -65,6 +65,7 @@ class MemoryTree:
         self.space: int | None = None
         self.broken: Refusal | None = None
         self.hold: Deferred[None] | None = None
+        self.hold_kept: Deferred[None] | None = None
         self.digests = digests
         self.directories: dict[tuple[str, ...], bool] = {(name,): False for name in destinations}
         """Every directory, and whether it is implicit."""
@@ -274,6 +275,8 @@ class MemoryFileSystem:
 
     @recorded
     async def kept(self, path: str, upload: int | None = None) -> int:
+        if self.tree.hold_kept is not None:
+            await self.tree.hold_kept
         try:
             return len(self._kept(self._file(path, "put"), upload).data)
         except NotFound:

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -77,6 +77,21 @@ class Holes(FtpTestCase):
                 self.assertTrue(channel.closed, (line, turns))
         self.assertEqual((self.house.listeners.open, self.house.tree.uploads, self.house.tree.downloads), ([], [], []))
         self.assertNotIn(("demo", "new"), self.house.tree.files)
+
+    def test_abor_while_a_transfer_is_about_to_begin(self) -> None:
+        """APPE first asks what is kept: what said ABOR meanwhile was published, empty, when its client was gone."""
+        for end in (lambda: self.client.write(b"ABOR\r\n"), self.client.lose):
+            held = self.house.tree.hold_kept = Deferred()
+            channel = self.client.passive()
+            self.client.say("APPE /demo/new")
+            end()
+            held.callback(None)
+            self.client.turn()
+            channel.feed_end()
+            self.client.turn()
+            self.assertIn(codes(self.client.heard()), (["426", "226"], []))
+            self.assertEqual((self.house.listeners.open, self.house.tree.uploads), ([], []))
+            self.assertNotIn(("demo", "new"), self.house.tree.files)
 
     def test_glob_cost(self) -> None:
         """A pattern made to backtrack (CVE-2011-0418) costs no more than a listing."""
