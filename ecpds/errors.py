@@ -7,10 +7,14 @@ replies, and a test checks that each table is total. The docstring of a class is
 from __future__ import annotations
 
 from inspect import cleandoc
+from typing import ClassVar
 
 
 class Refusal(Exception):
     """The portal refused this request."""
+
+    of_no_path: ClassVar[str] = ""
+    """What stands before a detail that is no path, where the class's own sentence speaks of files."""
 
     def __init__(self, detail: str = "", reason: str = "") -> None:
         """`detail` is for the user; `reason` is what only the record says, such as that a user does not exist."""
@@ -22,7 +26,10 @@ class Refusal(Exception):
     def sentence(self) -> str:
         """What the user reads: the class's own sentence and, where there is one, the detail of this case."""
         text = cleandoc(type(self).__doc__ or "").replace("\n", " ")
-        return f"{text[:-1]}: {self.detail}" if self.detail else text
+        if not self.detail:
+            return text
+        before = text[:-1] if self.detail.startswith("/") else self.of_no_path or text[:-1]
+        return f"{before}: {self.detail}"
 
     def __str__(self) -> str:
         return self.sentence
@@ -39,9 +46,13 @@ class NotPermitted(Refusal):
 class NotFound(Refusal):
     """There is no such file or directory."""
 
+    of_no_path = "That is not there"
+
 
 class AlreadyExists(Refusal):
     """There is already a file or directory of that name."""
+
+    of_no_path = "That is there already"
 
 
 class IsADirectory(Refusal):

@@ -35,11 +35,15 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """A node by its configuration. A configuration that can't be used ends the program with one line that says why."""
+    file = Path(options["config"])
     try:
-        config = checked(load(Path(options["config"])))
+        config = load(file)
     except ConfigError as error:
         sys.exit(f"ecpds: {error}")
-    service: IService = NodeService(config, bool(options["demo"]))
+    try:
+        service: IService = NodeService(checked(config), bool(options["demo"]), file)
+    except ConfigError as error:
+        sys.exit(f"ecpds: {file}: {error}")
     return service
 
 
@@ -59,8 +63,10 @@ class NodeService(Service):
 
     log = Logger()
 
-    def __init__(self, config: Config, demo: bool) -> None:
+    def __init__(self, config: Config, demo: bool, file: Path) -> None:
+        """`file` is what the configuration was read from, which a line about it names."""
         self._config = config
+        self._file = file
         self._demo = demo
         self._node: Node | None = None
 
@@ -71,7 +77,9 @@ class NodeService(Service):
         try:
             self._node = Node(self._config, reactor)
             self._node.open()
-        except (ConfigError, CatalogueError, Refusal) as error:
+        except ConfigError as error:
+            give_up(f"{self._file}: {error}")
+        except (CatalogueError, Refusal) as error:
             give_up(str(error))
         except OSError as error:
             give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error))
@@ -80,6 +88,8 @@ class NodeService(Service):
     def _running(self, reactor: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: reactor.callFromThread(self._told_to_stop, reactor))
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._hung_up, reactor))
         assert self._node is not None
         ensureDeferred(self._node.start(self._demo)).addErrback(self._failed, reactor)
 
@@ -89,6 +99,11 @@ class NodeService(Service):
             reactor.stop()
         elif self._node is not None:
             self._node.abort()
+
+    def _hung_up(self, reactor: Any) -> None:
+        """The terminal has gone. A shell and the kernel may both say so, so a second one is no second order to stop."""
+        if self.running:
+            reactor.stop()
 
     def _failed(self, failure: Any, reactor: Any) -> None:
         self.log.failure("the node could not start", failure)

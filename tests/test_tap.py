@@ -31,6 +31,14 @@ class CommandLine(SynchronousTestCase):
         line = str(self.assertRaises(SystemExit, makeService, options))
         self.assertEqual(line, "ecpds: /no/such.toml: can't be read: No such file or directory")
 
+    def test_parts_that_don_t_go_together_name_the_file(self) -> None:
+        file = Path(self.mktemp())
+        file.write_text('[node]\nroles = ["mover"]\n')
+        options = Options()
+        options.parseOptions(["-c", str(file)])
+        line = str(self.assertRaises(SystemExit, makeService, options))
+        self.assertTrue(line.startswith(f"ecpds: {file}: [node] roles: "), line)
+
 
 class WhatThisReleaseCan(SynchronousTestCase):
     def test_refused(self) -> None:

@@ -29,6 +29,21 @@ LAST = 10
 PAUSE = 1.0
 """Seconds between two questions whether there is more."""
 
+SUBJECTS = {
+    "acquire": "Remote folders that are watched, and what is new in them put into a destination.",
+    "catalogue": "The catalogue of a node that does not run: upgrade it, copy it to another engine.",
+    "cluster": "How a node comes into a fleet.",
+    "destination": "Destinations, S3's buckets: what is kept, how long, in how many copies.",
+    "file": "Stored files: show them with their digests and copies, list, remove.",
+    "mover": "Data movers: list, drain, retire.",
+    "option": "The options of users, policies and destinations.",
+    "policy": "Policies: destinations, permissions and options for many users.",
+    "share": "Links by which others get at a file or a folder.",
+    "source": "Data sources: from where, and how, a file is fetched fastest.",
+    "user": "Users, their passwords, SSH keys and S3 access keys.",
+}
+"""What `--help` says of the words that verbs begin with."""
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -217,7 +232,7 @@ def add_verbs(ecpds: click.Group, verbs: Sequence[Verb] = VERBS) -> None:
 def subgroup(group: click.Group, word: str) -> click.Group:
     found = group.commands.get(word)
     if not isinstance(found, click.Group):
-        found = click.Group(word, help=f"What can be done with a {word}.")
+        found = click.Group(word, help=SUBJECTS[word])
         group.add_command(found)
     return found
 

@@ -126,6 +126,7 @@ def refusal_that_says(sentence: str) -> Refusal:
         own = kind().sentence
         if sentence == own:
             return kind()
-        if sentence.startswith(f"{own[:-1]}: "):
-            return kind(sentence[len(own) + 1 :])
+        for before in filter(None, (own[:-1], kind.of_no_path)):
+            if sentence.startswith(f"{before}: "):
+                return kind(sentence[len(before) + 2 :])
     return Refusal(sentence)

@@ -101,7 +101,7 @@ def every(session: Session) -> list[Destination]:
 def add(session: Session, new: Destination) -> Destination:
     """Add a destination and its root directory. Raises `AlreadyExists`."""
     if session.row(_NAMED, name=new.name):
-        raise AlreadyExists(new.name)
+        raise AlreadyExists(f"destination {new.name}")
     row = session.row(
         _ADD,
         name=new.name,

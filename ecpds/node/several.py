@@ -162,8 +162,9 @@ def main() -> int:
     if not 1 <= options.nodes <= 32:
         parser.error("1 to 32 nodes")
     stopping = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, lambda *_: stopping.set())
     ports = dict.fromkeys(DOORS, 0) if options.any_port else DOORS
     return run(options.nodes, options.home.absolute(), ports, stopping)
 

@@ -15,8 +15,8 @@ from twisted.internet.task import deferLater
 
 from ecpds.acquisitions import IAcquirer
 from ecpds.datasource_interfaces import IRepository
-from ecpds.errors import IsADirectory, NotFound, Unavailable
-from ecpds.events import moment, timestamp
+from ecpds.errors import InvalidRequest, IsADirectory, NotFound, Unavailable
+from ecpds.events import FAMILIES, moment, timestamp
 from ecpds.interfaces import IMoverControl
 from ecpds.master_interfaces import IMaster, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
@@ -139,8 +139,10 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
     ) -> AsyncIterator[Object]:
         """The records that fit, newest first: all of them, or `limit`; or, oldest first, those numbered above `after`.
 
-        `since` and `until` are times as `moment` takes them.
+        `since` and `until` are times as `moment` takes them. Raises `InvalidRequest` for a type that no record has.
         """
+        if type is not None and type not in FAMILIES:
+            raise InvalidRequest(f"type {type[:100]!a}; allowed: {', '.join(FAMILIES)}")
         now = self._clock.seconds()
         began, ended = (None if text is None else moment(text, now) for text in (since, until))
         wanted = RecordFilter(type, user, destination, status, began, ended)

@@ -116,6 +116,11 @@ class FormsTests(CommandCase):
 
 
 class AnswersTests(CommandCase):
+    def test_the_first_words_of_verbs_are_explained(self) -> None:
+        firsts = {verb.words[0] for verb in VERBS if len(verb.words) > 1}
+        self.assertLessEqual(firsts, set(cli.SUBJECTS))
+        self.assertIn(cli.SUBJECTS["mover"], self.run_command("--help").output)
+
     def test_json_is_an_object_a_line(self) -> None:
         self.node.answers = [FILE, {**FILE, "path": "/d/\x9b"}]
         output = self.run_command("file ls /d/ --json").stdout

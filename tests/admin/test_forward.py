@@ -66,7 +66,7 @@ class Elsewhere(SynchronousTestCase):
 class Sentences(SynchronousTestCase):
     def test_of_every_refusal(self) -> None:
         for kind in STATUS:
-            for refusal in (kind(), kind("this one")):
+            for refusal in (kind(), kind("this one"), kind("/demo/this one")):
                 found = refusal_that_says(refusal.sentence)
                 self.assertEqual((type(found), found.sentence), (kind, refusal.sentence))
 

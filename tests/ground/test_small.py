@@ -14,7 +14,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from ecpds.admission import Admission
 from ecpds.config import Config, ConfigError, Https, Node
-from ecpds.errors import NotFound, Refusal, refusals
+from ecpds.errors import AlreadyExists, NotFound, Refusal, refusals
 from ecpds.events import DEA_FIELDS, INH_FIELDS, Transfer, denial_event, timestamp, transfer_event
 from ecpds.interfaces import IThreads, ITimeouts, IWatch
 from ecpds.keys import door_certificate, server_context
@@ -27,6 +27,10 @@ class Refusals(SynchronousTestCase):
     def test_the_docstring_is_the_sentence(self) -> None:
         self.assertEqual(NotFound().sentence, "There is no such file or directory.")
         self.assertEqual(NotFound("/a").sentence, "There is no such file or directory: /a")
+
+    def test_what_is_no_path_is_not_called_a_file(self) -> None:
+        self.assertEqual(NotFound("user 'zed'").sentence, "That is not there: user 'zed'")
+        self.assertEqual(AlreadyExists("destination demo").sentence, "That is there already: destination demo")
 
     def test_each_has_a_sentence_of_its_own(self) -> None:
         sentences = [refusal().sentence for refusal in refusals()]

@@ -212,6 +212,11 @@ class Node(OperatorCase):
         self.assertEqual(len(self.collect(self.operator.list_events("DEA", limit=2))), 2)
         self.assertEqual(self.collect(self.operator.list_events("INH")), [])
 
+    def test_a_type_that_no_record_has_is_refused(self) -> None:
+        for wanted in ("inh", "", "HTTP"):
+            asked = ensureDeferred(anext(self.operator.list_events(wanted)))
+            self.assertIn("; allowed: INH, DEA, ", self.failureResultOf(asked, InvalidRequest).value.detail)
+
     def test_status(self) -> None:
         shown = self.now(self.operator.status())
         json.dumps(shown)

@@ -115,8 +115,10 @@ class Daemonised(SynchronousTestCase):
 
 
 class Drain(RealTestCase):
+    signals: tuple[signal.Signals, ...] = (signal.SIGTERM,)
+
     def test_a_download_that_runs_may_end(self) -> None:
-        """SIGTERM in the middle of a download: it ends whole, new clients are turned away, and the status is 0."""
+        """A signal in the middle of a download: it ends whole, new clients are turned away, and the status is 0."""
         source, digest = self.random_file(30_000_000)
         Curl(self.node, "https").put(source, "drained")
         connection = https(self.node)
@@ -124,13 +126,20 @@ class Drain(RealTestCase):
         answer = connection.getresponse()
         content = answer.read(1000)
         assert self.node.process is not None
-        self.node.process.send_signal(signal.SIGTERM)
+        for each in self.signals:
+            self.node.process.send_signal(each)
         with self.assertRaises(OSError):
             until(lambda: socket.create_connection(("127.0.0.1", self.node.ports["https"]), 5).close(), "a refusal")
         target = self.folder / "target"
         target.write_bytes(content + answer.read())
         self.assertEqual(sha256(target), digest)
         self.assertEqual(self.node.wait(), 0, self.node.log_end())
+
+
+class HungUp(Drain):
+    """The terminal goes. The kernel and the shell may both say so; the second SIGHUP cuts nobody off, as a SIGTERM does."""
+
+    signals = (signal.SIGHUP, signal.SIGHUP)
 
 
 def run_to_its_end(held: Node) -> subprocess.CompletedProcess[str]:
