@@ -109,7 +109,10 @@ class IMaster(Interface):
         """What is left for new files of these destinations together. Raises `NotFound` where none of them is there."""
 
     async def visit(destination: str, login: str) -> Identity:
-        """What everybody may do there; `login` is empty for who has not said who it is. Raises `NotPermitted`."""
+        """What who has no right of its own may do there; `login` is empty for who has not said who it is.
+
+        Raises `NotPermitted`, `NotFound` where there is no such destination.
+        """
 
     async def create_upload(request: AllocationRequest) -> int:
         """Begin a file that comes in parts; they are allocated with `AllocationRequest.part`. Raises as `allocate` does."""

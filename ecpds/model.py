@@ -58,6 +58,7 @@ class Identity:
     public key that it logged in with, by which the Master knows whether that is still one of the user's. `share` is the
     number of the share link that it came by, and `within` is all that it sees then: the real path of a file, or of a folder,
     which ends in a slash. `sites` are the web sites whose pages may read what is in a destination: destination -> site.
+    Who `visits` has no right of its own there, but those of everybody, of every user, and what was granted to it alone.
     """
 
     user_id: int
@@ -73,6 +74,7 @@ class Identity:
     share: int = 0
     within: str = ""
     sites: Mapping[str, str] = EMPTY
+    visits: bool = False
 
     def may(self, permission: str, destination: str | None = None) -> bool:
         """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""
@@ -82,13 +84,19 @@ class Identity:
 
 
 VISITOR = 0
-"""The id of who does what everybody may: there is no such user."""
+"""The id of who visits and has not said who it is: there is no such user."""
 
 ANYBODY = "anonymous"
 """What records call who has not said who it is."""
 
 OBJECT_ACL = "s3-acl"
 """Where the metadata of a file says whom besides its users it is open to: one of S3's canned ACLs."""
+
+OBJECT_GRANTS = "s3-grants"
+"""And to which single users, by which rights (`grants`)."""
+
+INITIATOR = "s3-initiator"
+"""Where the metadata of an upload in parts says who began it."""
 
 
 @frozen

@@ -19,7 +19,9 @@ import re2
 from attrs import frozen
 
 from ecpds.errors import InvalidRequest
+from ecpds.grants import MOST, RIGHTS
 from ecpds.model import PERMISSIONS
+from ecpds.people import LOGIN
 
 PATTERN_LENGTH = 500
 """Characters of one pattern at most."""
@@ -35,7 +37,8 @@ MAKES_BUCKETS = "portal.makesBuckets"
 
 S3_ETAG = "s3.etag"
 BUCKET_ACL, BUCKET_OBJECTS, BUCKET_LOCATION, BUCKET_TAGS = "s3.acl", "s3.objects", "s3.location", "s3.tagging"
-BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_OBJECTS, BUCKET_LOCATION, BUCKET_TAGS))
+BUCKET_GRANTS, BUCKET_OWNER = "s3.grants", "s3.owner"
+BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_GRANTS, BUCKET_OBJECTS, BUCKET_LOCATION, BUCKET_TAGS))
 """The options of destinations that S3's clients set, of those that they made."""
 
 EDITS_SOURCES = "repository.edit"
@@ -174,6 +177,8 @@ WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
 OPENNESS = _choice("private", "public-read", "public-read-write", "authenticated-read")
 OBJECTS = _choice("bucket", "own")
+_GRANT = rf"({'|'.join(RIGHTS)})={LOGIN.pattern}"
+GRANTS = _matching("grants", f"RIGHT=LOGIN,…, each right one of {', '.join(RIGHTS)}", rf"{_GRANT}(,{_GRANT}){{0,{MOST - 1}}}")
 LOCATION = _matching("location", "letters, digits and hyphens, at most 64", "[A-Za-z0-9-]{1,64}")
 ETAG = _choice("md5", "opaque")
 HEADERS = Type(
@@ -253,6 +258,8 @@ DESTINATION_OPTIONS = (
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
     Option(ORIGIN_OF_DESTINATION, TEXT, "as `portal.corsAllowOrigin`, for what is in here, whoever its user is", True),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
+    Option(BUCKET_GRANTS, GRANTS, "which single users have which rights in it over S3, besides its own users", True),
+    Option(BUCKET_OWNER, TEXT, "whom S3's ACLs and lists call its owner: who made it; nothing else follows from it", True),
     Option(
         BUCKET_OBJECTS,
         OBJECTS,

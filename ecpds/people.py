@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
 from ecpds.model import EMPTY, PERMISSIONS
+
+LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
+"""What a user may be called."""
 
 
 @frozen

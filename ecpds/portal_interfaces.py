@@ -242,9 +242,9 @@ class IPortal(Interface):
         """As `IMaster.login_with_signature`; a refusal is recorded, but not that of a signature that is wrong."""
 
     async def visit(destination: str, origin: Origin, login: str = "") -> IFileSystem:
-        """The view of a destination that is open to everybody, or to every user: `login`, that of who has shown that.
+        """The view of a destination that is open to everybody, to every user, or to one: `login`, who has shown that.
 
-        Raises `NotPermitted`; a refusal is recorded.
+        Raises `NotPermitted`, `NotFound` where there is no such destination; a refusal is recorded.
         """
 
     async def login_with_share(token: str, password: str, origin: Origin) -> IFileSystem:

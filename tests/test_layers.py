@@ -25,6 +25,7 @@ GROUND = {
     "keys",
     "events",
     "folders",
+    "grants",
     "hashing",
     "packing",
     "options",

@@ -22,7 +22,7 @@ from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import ANYBODY, VISITOR, Destination, Identity, Origin
 from ecpds.options import BUCKET_OBJECTS, MAKES_BUCKETS, ORIGIN_OF_DESTINATION, path_allowed
-from ecpds.people import AccessKey
+from ecpds.people import LOGIN, AccessKey
 
 EXCLUDED = "portal.excludeProtocols"
 NOTE = "portal.updateLastLoginInformation"
@@ -114,29 +114,32 @@ class Accounts:
         check_door(identity, origin)
         return identity, self._signing.get(stored, date, region, service)
 
-    def visit(self, destination: str, login: str) -> Identity:
-        """What everybody may do in a destination that is open: `login`, or, where that is empty, who hasn't said who it is.
+    async def visit(self, destination: str, login: str) -> Identity:
+        """What who has no right of its own may do in a destination: a user, or, where `login` is empty, anybody.
 
-        Raises `NotPermitted`, also where there is no such destination: nobody learns which there are.
+        Raises `NotPermitted`, and `NotFound` where there is no such destination.
         """
-        login = login or ANYBODY
-        held = self._open_to(destination, login != ANYBODY)
+        account = await self._named(login) if login and login != ANYBODY else None
+        if account is not None and not account.enabled:
+            raise NotPermitted
+        id_, login = (VISITOR, ANYBODY) if account is None else (account.id, account.login)
+        options = self._destination(destination).options
+        held = of_visitors(options, "" if account is None else login)
         if not held:
             raise NotPermitted
-        options = self._destination(destination).options
         shown = {BUCKET_OBJECTS: options[BUCKET_OBJECTS]} if BUCKET_OBJECTS in options else {}
-        return Identity(VISITOR, login, held, (destination,), shown, rights={destination: held})
+        return Identity(id_, login, held, (destination,), shown, rights={destination: held}, visits=True)
 
-    def _open_to(self, destination: str, known: bool) -> frozenset[str]:
+    def _open_to(self, destination: str, login: str) -> frozenset[str]:
         try:
-            return of_visitors(self._destination(destination).options, known)
+            return of_visitors(self._destination(destination).options, login)
         except NotFound:
             return frozenset()
 
     async def renew(self, identity: Identity) -> Identity:
         """Raises `NotPermitted`."""
-        if identity.user_id == VISITOR:
-            return self.visit(identity.destinations[0], identity.login)
+        if identity.visits:
+            return await self._visit_again(identity)
         if not identity.access_key:
             account = await self._account(identity.user_id)
             if identity.credential and not account.has_credential(identity.credential):
@@ -147,15 +150,26 @@ class Accounts:
             raise NotPermitted("the access key is no longer valid")
         return self._identity(await self._account(stored.user), stored)
 
+    async def _visit_again(self, identity: Identity) -> Identity:
+        try:
+            return await self.visit(identity.destinations[0], identity.login)
+        except NotFound as refusal:
+            raise NotPermitted from refusal
+
     async def authorise(self, user: int, permission: str, destination: str, path: str) -> None:
-        """Raises `NotPermitted` unless the user, as it is now, may do that to `path` in the destination."""
+        """Raises `NotPermitted` unless the user, as it is now, may do that to `path` in the destination: by its own rights,
+        or as a visitor."""
         if user == VISITOR:
-            if permission not in self._open_to(destination, True):
+            if permission not in self._open_to(destination, ""):
                 raise NotPermitted
             return
         account = await self._account(user)
         rights = account.rights
-        if not account.enabled or permission not in rights.by_destination.get(destination, ()):
+        if not account.enabled:
+            raise NotPermitted
+        if destination not in rights.by_destination and permission in self._open_to(destination, account.login):
+            return
+        if permission not in rights.by_destination.get(destination, ()):
             raise NotPermitted
         if not path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}"):
             raise NotPermitted
@@ -163,6 +177,10 @@ class Accounts:
     async def limited(self, user: int, key: AccessKey) -> Identity:
         """Who may do no more than `key` says in the name of a user. Raises `NotPermitted`."""
         return self._identity(await self._account(user), StoredKey(key, user, ""))
+
+    async def login_of(self, user: int) -> str:
+        """Raises `NotPermitted` for one that is no longer there."""
+        return (await self._account(user)).login
 
     async def whole_option(self, identity: Identity, name: str) -> str | None:
         """An option of the user or of its policies; None where it is not set, or the user may log in no more, or came
@@ -257,7 +275,7 @@ class Accounts:
         id_ = self._ids.get(login)
         if id_ is not None:
             return self._known[id_]
-        if not users.LOGIN.fullmatch(login):
+        if not LOGIN.fullmatch(login):
             return None
         changes = self._changes
         account = await self._reader.ask(lambda session: users.by_login(session, login))

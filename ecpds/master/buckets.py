@@ -9,14 +9,20 @@ from sqlalchemy import select
 from twisted.internet.interfaces import IReactorTime
 
 from ecpds.errors import NotFound, NotPermitted
+from ecpds.grants import WRITE_ACL
 from ecpds.master import destinations, multipart
 from ecpds.master.accounts import Accounts
 from ecpds.master.schema import upload, user_destination
 from ecpds.master.sql import Session, Statement, insert_into, value
 from ecpds.model import AllocationRequest, Destination, DestinationChange, Identity
-from ecpds.options import BUCKET_SETTINGS, MAKES_BUCKETS, S3_ETAG
+from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OWNER, BUCKET_SETTINGS, MAKES_BUCKETS, S3_ETAG
 
 T = TypeVar("T")
+
+TOLD = BUCKET_SETTINGS | {BUCKET_OWNER}
+"""The options of a destination that its users are told."""
+
+OF_ACL = frozenset((BUCKET_ACL, BUCKET_GRANTS))
 
 _GIVE = Statement(insert_into(user_destination))
 _UPLOADS = Statement(select(upload.c.id).where(upload.c.destination == value("destination"), upload.c.kind == multipart.KIND))
@@ -55,7 +61,8 @@ class Buckets:
         await self._check(identity)
         if not settings.keys() <= BUCKET_SETTINGS:
             raise NotPermitted("that is set by the portal's operators")
-        new = Destination(0, name, options=settings, created=self._master.clock.seconds())
+        options = {**settings, BUCKET_OWNER: identity.login}
+        new = Destination(0, name, options=options, created=self._master.clock.seconds())
         destinations.check(new)
 
         def change(session: Session) -> Destination:
@@ -89,12 +96,18 @@ class Buckets:
                 raise NotPermitted
             raise NotFound
         options = self._master.destination(name).options
-        return {key: options[key] for key in BUCKET_SETTINGS if key in options}
+        return {key: options[key] for key in TOLD if key in options}
 
     async def set(self, identity: Identity, name: str, settings: Mapping[str, str | None]) -> None:
-        """Change what is set of a destination; None unsets. Raises as `settings` does, `InvalidRequest`."""
+        """Change what is set of a destination; None unsets. Raises as `settings` does, `InvalidRequest`.
+
+        A visitor may change who else may do what, where that right was granted to it.
+        """
         known = await self.settings(identity, name)
-        await self._check(identity)
+        if identity.visits and settings.keys() <= OF_ACL:
+            await self._master.accounts.authorise(identity.user_id, WRITE_ACL, name, "")
+        else:
+            await self._check(identity)
         if not settings.keys() <= BUCKET_SETTINGS:
             raise NotPermitted("that is set by the portal's operators")
         gone = tuple(key for key, text in settings.items() if text is None and key in known)
@@ -106,7 +119,7 @@ class Buckets:
         return (await self._master.accounts.whole_option(identity, MAKES_BUCKETS)) == "true"
 
     async def _check(self, identity: Identity) -> None:
-        if not await self._makes(identity):
+        if identity.visits or not await self._makes(identity):
             raise NotPermitted("destinations are made by the portal's operators")
 
     def _made(self, made: Destination) -> None:

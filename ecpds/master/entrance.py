@@ -52,4 +52,4 @@ class Entrance:
         return await (self.sharing if identity.share else self.accounts).renew(identity)
 
     async def visit(self, destination: str, login: str) -> Identity:
-        return self.accounts.visit(destination, login)
+        return await self.accounts.visit(destination, login)

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
+from ecpds.errors import NotPermitted
+from ecpds.grants import held
 from ecpds.limits import Limits
 from ecpds.master import keylist, marks
 from ecpds.master.accounts import Accounts
@@ -16,6 +18,8 @@ from ecpds.master.multiparts import Multiparts
 from ecpds.master.reader import Reader
 from ecpds.master.sql import Session
 from ecpds.model import (
+    OBJECT_ACL,
+    OBJECT_GRANTS,
     AllocationRequest,
     Completion,
     Condition,
@@ -28,6 +32,8 @@ from ecpds.model import (
 )
 
 T = TypeVar("T")
+
+OF_ACL = frozenset((OBJECT_ACL, OBJECT_GRANTS))
 
 
 class KeyedMaster:
@@ -42,6 +48,9 @@ class KeyedMaster:
     resolved: ResolveCache
 
     def destination(self, name: str) -> Destination:
+        raise NotImplementedError
+
+    async def resolve(self, destination: str, path: str) -> Entry:
         raise NotImplementedError
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
@@ -66,12 +75,24 @@ class KeyedMaster:
     async def annotate(
         self, user: int, destination: str, path: str, notes: Mapping[str, str | None], condition: Condition
     ) -> Entry:
-        await self.accounts.authorise(user, "put", destination, path)
+        await self._check_note(user, destination, path, notes)
         place = self.destination(destination).id
         return await self.change(
             lambda session: marks.annotate(session, place, path, notes, condition),
             lambda _: self.resolved.drop(place, path),
         )
+
+    async def _check_note(self, user: int, destination: str, path: str, notes: Mapping[str, str | None]) -> None:
+        """Who may write may; and to whom the right was granted to say whom a file is open to, may say that."""
+        try:
+            await self.accounts.authorise(user, "put", destination, path)
+        except NotPermitted:
+            if not notes.keys() <= OF_ACL:
+                raise
+            file = (await self.resolve(destination, path)).file
+            login = await self.accounts.login_of(user)
+            if file is None or "WRITE_ACP" not in held(file.metadata.get(OBJECT_GRANTS, ""), login):
+                raise
 
     async def unmark_directory(self, user: int, destination: str, path: str) -> None:
         await self.accounts.authorise(user, "rmdir", destination, path)

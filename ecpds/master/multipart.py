@@ -18,6 +18,7 @@ from ecpds.master.publishing import check_room
 from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.model import (
+    INITIATOR,
     AllocationRequest,
     Completion,
     Condition,
@@ -237,6 +238,7 @@ def complete(
         if row is None or row[1] != each.segment:
             raise InvalidRequest(f"part {each.number} was replaced meanwhile")
     metadata = {**found.metadata, **completion.metadata}
+    metadata.pop(INITIATOR, None)
     size = sum(part.size for part in completion.parts)
     segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in completion.parts)
     file = DataFile(id_, size, now, now, dict(completion.digests), metadata, segments)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from ecpds.options import BUCKET_ACL, BUCKET_OBJECTS
+from ecpds.grants import READ_ACL, WRITE_ACL, held
+from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OBJECTS
 from ecpds.people import AccessKey, Policy
 
 ROOTDIR = "incoming.rootdir"
@@ -26,15 +27,25 @@ OPENED: Mapping[str, frozenset[str]] = {
 }
 """What a destination is open for, by its `s3.acl`; the last only to users of the portal."""
 
+GRANTED: Mapping[str, frozenset[str]] = {
+    "READ": OPENED["public-read"],
+    "WRITE": OPENED["public-read-write"] - OPENED["public-read"],
+    "READ_ACP": frozenset((READ_ACL,)),
+    "WRITE_ACP": frozenset((WRITE_ACL,)),
+}
+"""What a right to a destination allows that one user has by its `s3.grants`."""
 
-def of_visitors(options: Mapping[str, str], known: bool) -> frozenset[str]:
-    """What who has no right of its own may do in a destination with these options; `known`: it is a user.
+
+def of_visitors(options: Mapping[str, str], login: str) -> frozenset[str]:
+    """What who has no right of its own may do in a destination with these options; `login` is empty for who is no user.
 
     Where objects have ACLs of their own, some may be open in a destination that is not: the portal looks at each.
     """
     acl = options.get(BUCKET_ACL, "")
-    held = OPENED.get(acl, frozenset()) if known or acl != "authenticated-read" else frozenset()
-    return held | {"get"} if options.get(BUCKET_OBJECTS) == "own" else held
+    found = OPENED.get(acl, frozenset()) if login or acl != "authenticated-read" else frozenset()
+    if login:
+        found = found.union(*(GRANTED[right] for right in held(options.get(BUCKET_GRANTS, ""), login)))
+    return found | {"get"} if options.get(BUCKET_OBJECTS) == "own" else found
 
 
 @frozen

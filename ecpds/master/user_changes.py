@@ -14,10 +14,10 @@ from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, NotFound, U
 from ecpds.master import destinations, policies
 from ecpds.master.schema import upload, user, user_destination, user_key, user_option, user_policy
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.master.users import LOGIN, Account, Key, by_login, named, record
+from ecpds.master.users import Account, Key, by_login, named, record
 from ecpds.model import MODES
 from ecpds.options import check_user_options
-from ecpds.people import NewUser, UserChange, UserRecord
+from ecpds.people import LOGIN, NewUser, UserChange, UserRecord
 
 KEY_TYPES = (
     "ssh-ed25519",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -18,7 +17,6 @@ from ecpds.master.schema import destination, user, user_destination, user_key, u
 from ecpds.master.sql import Session, Statement, value
 from ecpds.people import Policy, UserRecord
 
-LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
 _COLUMNS = (
     user.c.id,
     user.c.login,

@@ -74,6 +74,8 @@ class Namespaces:
         self._known: dict[tuple[int, str], tuple[Identity, Namespace]] = {}
 
     def of(self, identity: Identity) -> Namespace:
+        if identity.visits:
+            return Namespace(identity)
         of = identity.user_id, identity.access_key
         known = self._known.get(of)
         if known is not None and known[0] is identity:

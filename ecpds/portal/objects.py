@@ -8,11 +8,14 @@ from attrs import evolve
 from zope.interface import implementer
 
 from ecpds.errors import NotFound, NotPermitted
+from ecpds.grants import held
 from ecpds.model import (
     ANYBODY,
     ANYTHING,
     EMPTY,
+    INITIATOR,
     OBJECT_ACL,
+    OBJECT_GRANTS,
     VISITOR,
     AllocationRequest,
     Completion,
@@ -30,6 +33,8 @@ from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal_interfaces import IObjects, IUpload
 
+OF_ACL = frozenset((OBJECT_ACL, OBJECT_GRANTS))
+
 PUBLIC = ("public-read", "public-read-write")
 
 
@@ -38,10 +43,17 @@ def is_open(file: DataFile, identity: Identity) -> bool:
 
     An ACL of its own says so; without one it is as open as its destination, or, where objects have their own, not at all.
     """
+    if "READ" in granted(file, identity):
+        return True
     acl = file.metadata.get(OBJECT_ACL)
     if acl is None:
         return identity.options.get(BUCKET_OBJECTS) != "own"
     return acl in PUBLIC or (acl == "authenticated-read" and identity.login != ANYBODY)
+
+
+def granted(file: DataFile, identity: Identity) -> frozenset[str]:
+    """Which rights to a file a visitor has that are its alone."""
+    return held(file.metadata.get(OBJECT_GRANTS, ""), identity.login) if identity.user_id != VISITOR else frozenset()
 
 
 @implementer(IObjects)
@@ -84,8 +96,8 @@ class ObjectSpace(FileSystem):
     async def _resolve(self, name: CanonicalPath, permission: str | None = None) -> Entry:
         """Users read all that is where they hold `get`, visitors what is open to them."""
         entry = await super()._resolve(name, permission)
-        is_visit = permission == "get" and self.identity.user_id == VISITOR
-        if is_visit and entry.file is not None and not is_open(entry.file, self.identity):
+        is_read_by_visitor = permission == "get" and self.identity.visits
+        if is_read_by_visitor and entry.file is not None and not is_open(entry.file, self.identity):
             raise NotPermitted
         return entry
 
@@ -98,10 +110,18 @@ class ObjectSpace(FileSystem):
 
     @recorded("put")
     async def annotate(self, path: str, notes: Mapping[str, str | None], condition: Condition = ANYTHING) -> Entry:
-        name = self._file(path, "put")
+        name = await self._acl(path) if self.identity.visits and notes.keys() <= OF_ACL else self._file(path, "put")
         user = self.identity.user_id
         entry = await self._master.annotate(user, name.destination, name.inside, notes, condition)
         return self._shown(name.destination, entry)
+
+    async def _acl(self, path: str) -> CanonicalPath:
+        """The real path of a file, where a visitor may change whom it is open to."""
+        name = self._file(path, "get")
+        file = (await super()._resolve(name)).file
+        if file is None or "WRITE_ACP" not in granted(file, self.identity):
+            raise NotPermitted
+        return name
 
     @recorded("rmdir")
     async def unmark(self, path: str) -> None:
@@ -113,7 +133,8 @@ class ObjectSpace(FileSystem):
         name = self._file(path, "put")
         if self.identity.user_id == VISITOR:
             raise NotPermitted("parts are kept for users alone")
-        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, metadata=dict(metadata))
+        metadata = {**metadata, INITIATOR: self.identity.login}
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, metadata=metadata)
         upload: int = await self._master.create_upload(request)
         return upload
 
@@ -122,6 +143,7 @@ class ObjectSpace(FileSystem):
         self, path: str, upload: int, number: int, size: int | None, expected: Mapping[str, str], digests: Sequence[str]
     ) -> IUpload:
         name = self._file(path, "put")
+        await self._check_upload(name, upload)
         request = AllocationRequest(
             self.identity.user_id,
             name.destination,
@@ -136,13 +158,24 @@ class ObjectSpace(FileSystem):
 
     @recorded("put")
     async def upload(self, path: str, upload: int) -> MultipartUpload:
-        name = self._file(path, "put")
+        return await self._upload(self._file(path, "put"), upload)
+
+    async def _upload(self, name: CanonicalPath, upload: int) -> MultipartUpload:
+        """Visitors have those alone that they began. Raises `NotFound`."""
         found: MultipartUpload = await self._master.upload(name.destination, name.inside, upload)
+        is_own = self.identity.user_id != VISITOR and found.metadata.get(INITIATOR) == self.identity.login
+        if self.identity.visits and not is_own:
+            raise NotFound("another user's upload")
         return found
+
+    async def _check_upload(self, name: CanonicalPath, upload: int) -> None:
+        if self.identity.visits:
+            await self._upload(name, upload)
 
     @recorded("put")
     async def parts(self, path: str, upload: int, after: int, limit: int) -> Sequence[UploadPart]:
         name = self._file(path, "put")
+        await self._check_upload(name, upload)
         found: Sequence[UploadPart] = await self._master.parts(name.destination, name.inside, upload, after, limit)
         return found
 
@@ -156,6 +189,7 @@ class ObjectSpace(FileSystem):
     @recorded("put")
     async def complete(self, path: str, upload: int, completion: Completion, condition: Condition) -> Entry:
         name = self._file(path, "put")
+        await self._check_upload(name, upload)
         entry = await self._master.complete_upload(
             self.identity.user_id, name.destination, name.inside, upload, completion, condition
         )
@@ -164,4 +198,5 @@ class ObjectSpace(FileSystem):
     @recorded("put")
     async def abort(self, path: str, upload: int) -> None:
         name = self._file(path, "put")
+        await self._check_upload(name, upload)
         await self._master.abort_upload(self.identity.user_id, name.destination, name.inside, upload)

@@ -43,6 +43,9 @@ from ecpds.wire.sigv4 import (
 FIXED = "portal.destination"
 """The option of users whose paths begin inside of one destination."""
 
+ONLY_OPEN_OBJECTS = frozenset(("get",))
+"""What who visits a bucket holds where nothing but some of its objects may be open to it."""
+
 Verb = Callable[[Call], Awaitable[Response]]
 
 BUCKET: dict[tuple[str, str], Verb] = {
@@ -191,8 +194,8 @@ class S3Door:
     async def _verb(self, asked: _Asked, views: _Views) -> Response:
         verb = chosen(asked)
         call = await self._call(asked, views, foreign=verb is s3_buckets.create_bucket or not asked.bucket)
-        owner = call.header("x-amz-expected-bucket-owner")
-        if owner is not None and owner != call.files.identity.login:
+        expected = call.header("x-amz-expected-bucket-owner")
+        if expected is not None and expected != await s3_acl.owner(call):
             raise S3Error("AccessDenied", 403, "Access Denied")
         try:
             return await verb(call)
@@ -245,8 +248,8 @@ class _Views:
     own: IFileSystem | None
 
     async def of(self, bucket: str, key: str) -> IFileSystem:
-        """The view of a bucket, for what is asked of a key in it. Raises `S3Error`, the same for a bucket that is not there
-        and for one in which this client may see nothing, or not this key."""
+        """The view of a bucket, for what is asked of a key in it. Raises `S3Error`, the same where this client may see nothing
+        and where it may not see this key; for users who make no buckets the same for one that is not there, too."""
         own = self.own
         if own is not None and is_own(own.identity, bucket):
             return own
@@ -255,11 +258,21 @@ class _Views:
             refused = S3Error("AccessDenied", 403, "Access Denied")
         try:
             visited = await self.door.visit(bucket, self.origin, "" if own is None else own.identity.login)
-            if not visited.identity.may("dir", bucket) and (await visited.stat(f"/{bucket}/{key}", "get")).is_directory:
+        except NotFound as refusal:
+            raise s3_buckets.no_such_bucket() from refusal
+        except Refusal as refusal:
+            raise refused from refusal
+        if visited.identity.permissions == ONLY_OPEN_OBJECTS:
+            await self._look(visited, f"/{bucket}/{key}", refused)
+        return visited
+
+    async def _look(self, visited: IFileSystem, path: str, refused: S3Error) -> None:
+        """Whether an object is open: who may see nothing else does not learn what there is. Raises `refused`."""
+        try:
+            if (await visited.stat(path, "get")).is_directory:
                 raise NotPermitted
         except Refusal as refusal:
             raise refused from refusal
-        return visited
 
     async def _is_taken(self, own: IFileSystem, bucket: str) -> bool:
         """Whether there is such a bucket, for users who may learn that."""

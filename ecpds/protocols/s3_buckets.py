@@ -10,8 +10,7 @@ import re
 
 from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, NotFound, NotPermitted
 from ecpds.http.message import Response
-from ecpds.model import VISITOR
-from ecpds.options import BUCKET_ACL, BUCKET_LOCATION, BUCKET_OBJECTS, LOCATION
+from ecpds.options import BUCKET_LOCATION, BUCKET_OBJECTS, LOCATION
 from ecpds.protocols import s3_acl
 from ecpds.protocols.s3_call import Call, xml_of, xml_response
 from ecpds.protocols.s3_errors import S3Error
@@ -64,6 +63,9 @@ def no_such_bucket() -> S3Error:
 
 async def head_bucket(call: Call) -> Response:
     await exists(call)
+    identity = call.files.identity
+    if identity.visits and not identity.may("dir"):
+        raise NotPermitted
     return Response(200, [("x-amz-bucket-region", await _location(call))])
 
 
@@ -83,7 +85,7 @@ async def read_setting(call: Call, name: str) -> Response:
 
 async def _location(call: Call) -> str:
     """Where a bucket was said to be made. One of which nothing was said is in no region, so in the one that was signed for."""
-    if call.files.identity.user_id == VISITOR:
+    if call.files.identity.visits:
         return call.signed.scope.region
     return (await call.objects.bucket(call.bucket)).get(BUCKET_LOCATION, call.signed.scope.region)
 
@@ -91,7 +93,7 @@ async def _location(call: Call) -> str:
 async def delete_setting(call: Call) -> Response:
     """Answer DELETE of a setting that no bucket has: it is not there, which is what was asked for."""
     await exists(call)
-    if call.files.identity.user_id == VISITOR:
+    if call.files.identity.visits:
         raise NotPermitted
     return Response(204)
 
@@ -101,17 +103,16 @@ async def create_bucket(call: Call) -> Response:
 
     A user's own bucket, as it is, may be made again, also by who makes no others: it is what was asked for.
     """
-    if call.files.identity.user_id == VISITOR:
+    if call.files.identity.visits:
         raise NotPermitted
-    acl = s3_acl.canned(call) or s3_acl.PRIVATE
+    acl = s3_acl.asked(call) or s3_acl.Acl()
     made = Response(200, [("Location", f"/{call.bucket}")])
     if await _is_made(call, acl):
         return made
     if not NAME.fullmatch(call.bucket):
         raise S3Error("InvalidBucketName", 400, "The specified bucket is not valid.")
     settings = {BUCKET_OBJECTS: "own", **await _wanted_location(call)}
-    if acl != s3_acl.PRIVATE:
-        settings[BUCKET_ACL] = acl
+    settings |= {name: text for name, text in s3_acl.settings_of(acl).items() if text is not None}
     try:
         await call.objects.create_bucket(call.bucket, settings)
     except InvalidName as refusal:
@@ -134,11 +135,11 @@ async def _wanted_location(call: Call) -> dict[str, str]:
     return {BUCKET_LOCATION: location}
 
 
-async def _is_made(call: Call, acl: str) -> bool:
+async def _is_made(call: Call, acl: s3_acl.Acl) -> bool:
     """Whether it is the user's own bucket, as it is. Raises `S3Error` for one that is open to others than asked for."""
     if await call.files.find(f"/{call.bucket}") is None:
         return False
-    if (await call.objects.bucket(call.bucket)).get(BUCKET_ACL, s3_acl.PRIVATE) != acl:
+    if s3_acl.of_bucket(await call.objects.bucket(call.bucket)) != acl:
         raise _in_the_way()
     return True
 

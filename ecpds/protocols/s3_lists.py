@@ -7,7 +7,7 @@ import binascii
 from urllib.parse import quote
 
 from ecpds.http.message import Response
-from ecpds.model import DataFile, Entry, KeyPage
+from ecpds.model import INITIATOR, DataFile, Entry, KeyPage, MultipartUpload
 from ecpds.protocols import s3_headers
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
 from ecpds.protocols.s3_errors import invalid_argument
@@ -18,10 +18,20 @@ PAGE = 1000
 ONLY_VERSION = s3xml.written([("VersionId", "null"), ("IsLatest", True)])
 
 
+def person(element: str, login: str) -> Node:
+    """A user, as S3 shows one."""
+    return (element, [("ID", login), ("DisplayName", login)])
+
+
 def owner(call: Call) -> Node:
-    """Everything belongs to who asks: there is no other owner that a client could see."""
-    login = call.files.identity.login
-    return ("Owner", [("ID", login), ("DisplayName", login)])
+    """What is listed belongs to who asks, as far as anybody is told."""
+    return person("Owner", call.files.identity.login)
+
+
+def of_upload(call: Call, upload: MultipartUpload) -> list[Node]:
+    """Who began an upload; its parts are that user's until it is complete."""
+    login = upload.metadata.get(INITIATOR, call.files.identity.login)
+    return [person("Initiator", login), person("Owner", login)]
 
 
 async def list_buckets(call: Call) -> Response:
@@ -119,7 +129,7 @@ async def list_uploads(call: Call) -> Response:
             prefixes[each.path[: end + len(delimiter)]] = None
             continue
         times: list[Node] = [("StorageClass", "STANDARD"), ("Initiated", s3xml.timestamp(each.created))]
-        uploads.append(("Upload", [("Key", name(each.path)), ("UploadId", str(each.id)), owner(call), *times]))
+        uploads.append(("Upload", [("Key", name(each.path)), ("UploadId", str(each.id)), *of_upload(call, each), *times]))
     last = found[most - 1] if len(found) > most else None
     return xml_response(
         "ListMultipartUploadsResult",

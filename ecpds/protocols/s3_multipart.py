@@ -18,7 +18,7 @@ from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import write_condition
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, malformed_xml
-from ecpds.protocols.s3_lists import owner
+from ecpds.protocols.s3_lists import of_upload
 from ecpds.protocols.s3_write import mismatch, open_source, source_span, wanted
 from ecpds.wire import checksums, s3xml
 from ecpds.wire.ranges import Span
@@ -178,8 +178,7 @@ async def list_parts(call: Call) -> Response:
             ("IsTruncated", more),
             ("ChecksumAlgorithm", algorithm.upper() if s3_headers.CHECKSUM in upload.metadata else None),
             ("ChecksumType", kind if s3_headers.CHECKSUM in upload.metadata else None),
-            ("Initiator", [("ID", call.files.identity.login), ("DisplayName", call.files.identity.login)]),
-            owner(call),
+            *of_upload(call, upload),
             ("StorageClass", "STANDARD"),
             *nodes,
         ],

@@ -98,8 +98,8 @@ async def _whole(call: Call) -> Response:
 
 
 async def object_acl(call: Call) -> Response:
-    """Answer GetObjectAcl."""
-    file = (await found(call)).file
+    """Answer GetObjectAcl. It may be told to who may not read the object."""
+    file = (await found(call, None if call.files.identity.visits else "get")).file
     assert file is not None
     return await s3_acl.object_acl(call, file)
 
@@ -110,10 +110,10 @@ async def torrent(call: Call) -> Response:
     raise S3Error("NoSuchKey", 404, "There is no torrent of this object.")
 
 
-async def found(call: Call) -> Entry:
-    """The file that the key names. A path that only folders have is no key. Raises `NotFound`."""
+async def found(call: Call, permission: str | None = "get") -> Entry:
+    """The file that the key names, for who holds `permission`. A path that only folders have is no key. Raises `NotFound`."""
     try:
-        entry = await call.files.stat(call.path, "get")
+        entry = await call.files.stat(call.path, permission)
     except NotADirectory:
         raise NotFound from None
     if entry.file is None:

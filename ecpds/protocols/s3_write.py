@@ -18,7 +18,7 @@ from ecpds.errors import (
     Refusal,
 )
 from ecpds.http.message import Response
-from ecpds.model import ANYTHING, OBJECT_ACL, Condition, DataFile
+from ecpds.model import ANYTHING, OBJECT_ACL, OBJECT_GRANTS, Condition, DataFile
 from ecpds.portal_interfaces import IDownload
 from ecpds.protocols import s3_headers, s3_tags
 from ecpds.protocols.copying import FromDownload
@@ -262,7 +262,7 @@ async def _copy(call: Call, download: IDownload, source: DataFile, condition: Co
 
 def _copied_metadata(call: Call, metadata: Mapping[str, str], directive: str) -> dict[str, str]:
     kept = s3_headers.kept(call.request.headers) if directive == "REPLACE" else dict(metadata)
-    for name in (s3_headers.ETAG, s3_headers.CHECKSUM, OBJECT_ACL, s3_headers.TAGGING, *MADE_OF_PARTS):
+    for name in (s3_headers.ETAG, s3_headers.CHECKSUM, OBJECT_ACL, OBJECT_GRANTS, s3_headers.TAGGING, *MADE_OF_PARTS):
         kept.pop(name, None)
     kept |= of_object(call)
     if (call.header("x-amz-tagging-directive") or "").upper() == "REPLACE":

@@ -9,8 +9,18 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import IsADirectory, NotFound, NotPermitted, PreconditionFailed
-from ecpds.model import OBJECT_ACL, VISITOR, Condition, DestinationChange, Identity, Origin
-from ecpds.options import BUCKET_ACL, BUCKET_OBJECTS, BUCKET_TAGS, MAKES_BUCKETS
+from ecpds.grants import READ_ACL
+from ecpds.model import (
+    INITIATOR,
+    OBJECT_ACL,
+    OBJECT_GRANTS,
+    VISITOR,
+    Condition,
+    DestinationChange,
+    Identity,
+    Origin,
+)
+from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OBJECTS, BUCKET_TAGS, MAKES_BUCKETS
 from ecpds.portal.objects import ObjectSpace
 from tests.doubles import MemorySource, RecordingSink
 from tests.portal.house import NODE, House
@@ -51,9 +61,9 @@ class Buckets(SynchronousTestCase):
         files: ObjectSpace = self.house.now(self.house.portal.visit(name, ORIGIN, login))
         return files
 
-    def test_a_stranger_sees_nothing_and_does_not_learn_what_there_is(self) -> None:
-        for name in ("d", "nowhere"):
-            self.refused(NotPermitted, self.house.portal.visit(name, ORIGIN))
+    def test_a_stranger_sees_nothing(self) -> None:
+        self.refused(NotPermitted, self.house.portal.visit("d", ORIGIN))
+        self.refused(NotFound, self.house.portal.visit("nowhere", ORIGIN))
         self.assertEqual(len(self.sink.of("DEA")), 2)
 
     def test_a_destination_that_is_open_is_read_by_everybody(self) -> None:
@@ -66,11 +76,66 @@ class Buckets(SynchronousTestCase):
         self.refused(NotPermitted, stranger.delete("/d/a"))
         self.refused(NotFound, stranger.stat("/other/a"))
 
-    def test_one_that_is_open_for_writing_is_written_but_not_in_parts(self) -> None:
+    def test_one_that_is_open_for_writing_is_written_in_parts_by_users_alone(self) -> None:
         self.open("d", "public-read-write")
         self.put(self.visit("d"), "/d/from/anybody")
         self.refused(NotPermitted, self.visit("d").create_upload("/d/parts", {}))
         self.house.now(self.visit("d").delete("/d/from/anybody"))
+        max_, upload = self.visit("d", "max"), self.house.now(self.visit("d", "max").create_upload("/d/parts", {}))
+        for other in (self.visit("d"), self.visit("d", "ann")):
+            for work in (
+                other.upload("/d/parts", upload),
+                other.parts("/d/parts", upload, 0, 9),
+                other.abort("/d/parts", upload),
+            ):
+                self.refused(NotFound, work)
+        self.assertEqual(self.house.now(max_.upload("/d/parts", upload)).metadata[INITIATOR], "max")
+        self.house.now(self.ann.upload("/d/parts", upload))
+        self.house.now(max_.abort("/d/parts", upload))
+
+    def test_who_visits_a_destination_that_is_open_for_writing_does_not_remove_it(self) -> None:
+        self.open("d", "public-read-write")
+        for work in (self.visit("d", "max").remove_bucket("d"), self.visit("d", "max").set_bucket("d", {BUCKET_TAGS: "a=b"})):
+            self.refused(NotPermitted, work)
+
+    def grant(self, name: str, text: str) -> None:
+        change = DestinationChange(options={BUCKET_GRANTS: text, BUCKET_OBJECTS: "own"})
+        self.house.now(self.house.operations.change_destination(name, change))
+
+    def test_what_is_granted_to_one_user_is_that_user_s(self) -> None:
+        self.put(self.ann, "/d/a")
+        everything = {
+            "READ": lambda files: files.keys("d", "", "", "", 9),
+            "WRITE": lambda files: files.open_write("/d/b"),
+            "WRITE_ACP": lambda files: files.set_bucket("d", {BUCKET_ACL: "private"}),
+        }
+        for right in (*everything, "READ_ACP", "FULL_CONTROL"):
+            self.grant("d", f"{right}=max,READ=somebody")
+            for needed, work in everything.items():
+                if right in (needed, "FULL_CONTROL"):
+                    self.house.now(work(self.visit("d", "max")))
+                else:
+                    self.refused(NotPermitted, work(self.visit("d", "max")))
+            self.assertEqual(self.visit("d", "max").identity.may(READ_ACL), right in ("READ_ACP", "FULL_CONTROL"))
+            self.assertEqual(self.visit("d").identity.permissions, {"get"})
+            self.refused(NotPermitted, self.visit("d", "max").open_read("/d/a"))
+
+    def test_an_object_is_granted_to_one_user(self) -> None:
+        self.put(self.ann, "/d/a")
+        self.open("d", "private", "own")
+        self.house.now(self.ann.annotate("/d/a", {OBJECT_GRANTS: "READ=max,WRITE_ACP=bob"}))
+        self.house.add_user("bob", ())
+        self.house.now(self.visit("d", "max").stat("/d/a", "get"))
+        for login in ("", "bob"):
+            self.refused(NotPermitted, self.visit("d", login).stat("/d/a", "get"))
+        for work in (
+            self.visit("d", "max").annotate("/d/a", {OBJECT_ACL: "public-read"}),
+            self.visit("d", "bob").annotate("/d/a", {OBJECT_ACL: "public-read", "x": "y"}),
+            self.visit("d", "bob").open_write("/d/a"),
+        ):
+            self.refused(NotPermitted, work)
+        self.house.now(self.visit("d", "bob").annotate("/d/a", {OBJECT_ACL: "public-read"}))
+        self.house.now(self.visit("d").stat("/d/a", "get"))
 
     def test_one_that_is_open_to_users_alone(self) -> None:
         self.open("d", "authenticated-read")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tests.real.harness import DESTINATION, PASSWORD
 from tests.real.s3_users import HTTP, MAKES_BUCKETS, Conformance
 
@@ -186,9 +188,13 @@ class Strangers(Conformance):
     def test_nobody_comes_in_where_nothing_is_open(self) -> None:
         bucket = self.bucket()
         self.put(bucket, "k")
-        for name in (bucket, "never-made"):
-            for verb, more in ((self.stranger.list_objects, {}), (self.stranger.get_object, {"Key": "k"})):
-                self.assertEqual(self.refused(verb, Bucket=name, **more), ("AccessDenied", 403))
+        for name, told in ((bucket, ("AccessDenied", 403)), ("never-made", ("NoSuchBucket", 404))):
+            for verb, more in (
+                (self.stranger.list_objects, {}),
+                (self.stranger.get_object, {"Key": "k"}),
+                (self.stranger.delete_object, {"Key": "k"}),
+            ):
+                self.assertEqual(self.refused(verb, Bucket=name, **more), told)
         self.assertEqual(self.refused(self.stranger.put_object, Bucket=bucket, Key="k", Body=b"y")[1], 403)
         self.assertEqual(self.body(bucket, "k"), b"k")
 
@@ -268,6 +274,63 @@ class Strangers(Conformance):
         self.assertEqual(self.body(bucket, "from"), b"anybody")
         self.assertEqual(self.refused(self.stranger.create_multipart_upload, Bucket=bucket, Key="k")[1], 403)
 
+    def test_who_visits_puts_parts_of_its_own(self) -> None:
+        bucket = self.bucket(ACL="public-read-write")
+        made = {each: each.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"] for each in (self.main, self.alt)}
+        for client in made:
+            listed = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+            self.assertEqual([each["Initiator"]["ID"] for each in listed], ["ann", "alt"])
+            self.assertEqual([each["Owner"]["ID"] for each in listed], ["ann", "alt"])
+        named = {"Bucket": bucket, "Key": "k"}
+        self.assertEqual(self.refused(self.alt.list_parts, UploadId=made[self.main], **named), ("NoSuchUpload", 404))
+        part = {
+            "PartNumber": 1,
+            "ETag": self.alt.upload_part(PartNumber=1, UploadId=made[self.alt], Body=b"x", **named)["ETag"],
+        }
+        self.alt.complete_multipart_upload(UploadId=made[self.alt], MultipartUpload={"Parts": [part]}, **named)
+        self.assertEqual(self.body(bucket, "k"), b"x")
+        self.main.abort_multipart_upload(UploadId=made[self.main], **named)
+
+    def test_grants_to_one_user(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket, "k")
+        everybody_else = {"Bucket": bucket, "ExpectedBucketOwner": "ann"}
+        self.assertEqual(self.refused(self.alt.list_objects_v2, Bucket=bucket), ("AccessDenied", 403))
+        policy = {name: self.main.get_bucket_acl(Bucket=bucket)[name] for name in ("Owner", "Grants")}
+        self.assertEqual(policy["Owner"]["ID"], "ann")
+        to_alt = {"Grantee": {"ID": "alt", "Type": "CanonicalUser"}, "Permission": "FULL_CONTROL"}
+        shared = {**policy, "Grants": [*policy["Grants"], to_alt]}
+        self.main.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy=shared)
+        self.assertEqual(self.alt.get_object(Bucket=bucket, Key="k")["Body"].read(), b"k")
+        self.assertEqual(self.refused(self.alt.put_object, Bucket=bucket, Key="c", Body=b"")[1], 403)
+        self.main.put_bucket_acl(Bucket=bucket, AccessControlPolicy=shared)
+        self.alt.copy_object(Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": "k"})
+        self.assertEqual(len(self.alt.list_objects_v2(**everybody_else)["Contents"]), 2)
+        found = self.alt.get_bucket_acl(Bucket=bucket)
+        self.assertEqual((found["Owner"]["ID"], [each["Grantee"]["ID"] for each in found["Grants"]]), ("ann", ["alt", "ann"]))
+        self.assertEqual(self.refused(self.alt.delete_bucket, Bucket=bucket)[1], 403)
+        self.alt.put_bucket_acl(Bucket=bucket, ACL="private")
+        self.assertEqual(self.refused(self.alt.get_bucket_acl, Bucket=bucket), ("AccessDenied", 403))
+
+    def test_each_right_is_granted_by_a_header(self) -> None:
+        asked = {
+            "GrantRead": lambda bucket: self.alt.head_bucket(Bucket=bucket),
+            "GrantWrite": lambda bucket: self.alt.put_object(Bucket=bucket, Key="k", Body=b"x"),
+            "GrantReadACP": lambda bucket: self.alt.get_bucket_acl(Bucket=bucket),
+            "GrantWriteACP": lambda bucket: self.alt.put_bucket_acl(Bucket=bucket, ACL="private"),
+        }
+        for right in asked:
+            bucket = self.bucket(**{right: 'id="alt"'})
+            self.assertEqual(self.refused(self.stranger.get_bucket_acl, Bucket=bucket)[1], 403)
+            for needed, ask in asked.items():
+                if needed == right:
+                    ask(bucket)
+                else:
+                    with self.subTest(right=right, needed=needed), self.assertRaisesRegex(ClientError, "403|AccessDenied"):
+                        ask(bucket)
+        bucket = self.bucket(GrantFullControl="id=alt")
+        self.assertEqual(self.alt.get_bucket_acl(Bucket=bucket)["Owner"]["ID"], "ann")
+
     def test_acls_read_back_what_is(self) -> None:
         bucket = self.bucket()
         self.put(bucket, "k")
@@ -302,7 +365,7 @@ class Strangers(Conformance):
         self.main.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy=policy)
         self.assertEqual(self.refused(self.stranger.get_object, Bucket=bucket, Key="k"), ("AccessDenied", 403))
         for grantee, code in (
-            ({"Type": "CanonicalUser", "ID": "alt"}, "NotImplemented"),
+            ({"Type": "CanonicalUser", "ID": "no login at all"}, "InvalidArgument"),
             ({"Type": "AmazonCustomerByEmail", "EmailAddress": "a@example.org"}, "UnresolvableGrantByEmailAddress"),
         ):
             to_one = {**policy, "Grants": [*policy["Grants"], {"Grantee": grantee, "Permission": "READ"}]}
