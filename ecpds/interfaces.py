@@ -48,6 +48,32 @@ class IByteSink(Interface):
         """
 
 
+class IBasin(Interface):
+    """Buffers that one thread fills, one after the other, while other threads empty them."""
+
+    async def begin() -> bool:
+        """Get them ready; False where there are none now. Called once, on the reactor; the others by the thread that fills."""
+
+    def room() -> memoryview | None:
+        """The next one to be filled; None where none becomes free soon, or nothing more is wanted."""
+
+    def filled(count: int) -> None:
+        """The first `count` bytes of it are there."""
+
+    def end() -> None:
+        """No more is filled. Called once after `begin`, on any thread."""
+
+
+class IFloodSource(IByteSource):
+    """A source that may fill buffers by itself, away from the reactor."""
+
+    async def flood(basin: IBasin, length: int) -> int:
+        """Put up to `length` bytes into `basin`, for as long as they keep coming fast, and say how many.
+
+        Where that is fewer, or 0, whoever asks goes on with `read_into`, and so finds out why: an end, a failure, or nothing.
+        """
+
+
 class IChannel(IByteSource, IByteSink):
     """One connected socket, plain or TLS, with back-pressure both ways. Only one reader and one writer at a time."""
 

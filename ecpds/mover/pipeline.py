@@ -7,23 +7,22 @@ and shrink when it dribbles, so that slow clients hold little.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ecpds.errors import Refusal, Unavailable
-from ecpds.mover.strands import Strand
-from ecpds.transports.buffers import SIZES, BufferPool, larger, smaller
+from ecpds.interfaces import IFloodSource
+from ecpds.mover.basin import Basin, Step
+from ecpds.transports.buffers import LARGEST, SIZES, BufferPool, larger, smaller
 
 FEW_READS = 2
 """A buffer filled in so few reads was filled as fast as it could be: the next one may be larger."""
 
 MANY_READS = 8
 """A buffer that took so many was waited for: the next one is smaller."""
-
-Step = tuple[Strand, Callable[[memoryview], None]]
 
 
 class Pipeline:
@@ -61,6 +60,43 @@ class Pipeline:
         if self._fill == len(self._buffer):
             self._learn(len(self._buffer))
             self.flush()
+
+    async def pour(self, source: IFloodSource, length: int) -> int:
+        """Let a source that has filled the largest buffers at once fill them by itself; how many bytes that were.
+
+        The window's buffers are lent for it, and it begins when all others are back.
+        """
+        count: int = await source.flood(Basin(self._lend_window, self._steps, self._had, self._drained), length)
+        if count < LARGEST:
+            self._size = smaller(LARGEST)
+        return count
+
+    @property
+    def may_flood(self) -> bool:
+        """Whether a flood may be tried now."""
+        return self._size == LARGEST and self._buffer is None and self._window > 1
+
+    async def _lend_window(self) -> Sequence[memoryview]:
+        await self.drain()
+        self.begun = True
+        buffers: list[memoryview] = []
+        try:
+            while len(buffers) < self._window and self._pool.advise(LARGEST) == LARGEST:
+                buffers.append(await self._pool.acquire(LARGEST))
+        except BaseException:
+            for buffer in buffers:
+                self._pool.release(buffer)
+            raise
+        self._out += len(buffers)
+        return buffers
+
+    def _had(self, result: object) -> None:
+        if isinstance(result, Failure):
+            self._note(result)
+
+    def _drained(self, buffers: Sequence[memoryview]) -> None:
+        for buffer in buffers:
+            self._came_back(buffer)
 
     def rest(self) -> memoryview:
         """What was filled and not handed on. It stays here."""

@@ -7,6 +7,7 @@ answer is lost.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, Incomplete, Refusal, Stalled, TooLarge, Unavailable
-from ecpds.interfaces import IByteSource, IThreads, IWriteHandle
+from ecpds.interfaces import IByteSource, IFloodSource, IThreads, IWriteHandle
 from ecpds.limits import Limits
 from ecpds.model import EMPTY, Receipt
 from ecpds.mover.digests import check, follower
@@ -75,7 +76,7 @@ class WriteHandle:
         came = 0
         try:
             while limit is None or came < limit:
-                count = await self._take(source, limit if limit is None else limit - came)
+                count = await self._next(source, limit if limit is None else limit - came)
                 if count == 0:
                     break
                 came += count
@@ -113,6 +114,21 @@ class WriteHandle:
         self._strand.put(self._file.discard).addBoth(self._discarded, gone)
         await gone
 
+    async def _next(self, source: IByteSource, limit: int | None) -> int:
+        """What comes next: a flood where it comes fast, or one read; 0 is the end."""
+        if self._pipeline.may_flood and (fast := IFloodSource(source, None)) is not None:
+            count = await self._pipeline.pour(fast, self._most(limit))
+            self._refuse_over()
+            if count:
+                self._account(count)
+                return count
+        return await self._take(source, limit)
+
+    def _most(self, limit: int | None) -> int:
+        """How many bytes may come at once: to find that there are too many, one too many is enough."""
+        most = self._means.limits.file_size - self._total + 1 if self._means.limits.file_size > 0 else sys.maxsize
+        return most if limit is None else min(limit, most)
+
     async def _take(self, source: IByteSource, limit: int | None) -> int:
         """One read from the source; 0 is its end."""
         room = await self._pipeline.room()
@@ -120,12 +136,16 @@ class WriteHandle:
         count = await source.read_into(room if limit is None else room[:limit])
         self._refuse_over()
         if count:
-            self._total += count
-            if 0 < self._means.limits.file_size < self._total:
-                raise TooLarge(f"more than {self._means.limits.file_size} bytes")
-            self._use_reserved(count)
+            self._account(count)
             self._pipeline.filled(count)
         return count
+
+    def _account(self, count: int) -> None:
+        """So many more bytes came."""
+        self._total += count
+        if 0 < self._means.limits.file_size < self._total:
+            raise TooLarge(f"more than {self._means.limits.file_size} bytes")
+        self._use_reserved(count)
 
     async def _settle(self) -> None:
         """Until every byte is written, digested and durable, and the name in its folder too."""

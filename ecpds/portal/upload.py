@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Unavailable
-from ecpds.interfaces import IByteSource, IWriteHandle
+from ecpds.interfaces import IBasin, IByteSource, IFloodSource, IWriteHandle
 from ecpds.keeping import keep_part
 from ecpds.master_interfaces import IMaster
 from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
@@ -20,7 +20,7 @@ from ecpds.portal.journal import TransferRecord
 from ecpds.portal_interfaces import IUpload
 
 
-@implementer(IByteSource)
+@implementer(IFloodSource)
 class CountedSource:
     """A source that adds what it yields to a transfer's record."""
 
@@ -30,6 +30,14 @@ class CountedSource:
 
     async def read_into(self, view: memoryview) -> int:
         count = await self._source.read_into(view)
+        self._record.sent += count
+        return count
+
+    async def flood(self, basin: IBasin, length: int) -> int:
+        fast = IFloodSource(self._source, None)
+        if fast is None:
+            return 0
+        count: int = await fast.flood(basin, length)
         self._record.sent += count
         return count
 

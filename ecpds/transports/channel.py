@@ -12,10 +12,7 @@ plain peer was read to its end nothing is unread, so that is closed at once.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
-from contextlib import suppress
-from enum import Enum, auto
 
 from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
@@ -25,11 +22,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, Refusal, Stalled
-from ecpds.interfaces import IChannel, IRelaySink, ITimeouts
+from ecpds.interfaces import IBasin, IChannel, IFloodSource, IRelaySink, ITimeouts
 from ecpds.limits import Limits
 from ecpds.transports.activity import Activity, Use
 from ecpds.transports.buffers import KIB, BufferPool
-from ecpds.transports.farewell import Farewell
+from ecpds.transports.farewell import Farewell, State, end_by_reset
+from ecpds.transports.floods import Flood
 from ecpds.transports.links import Link, Need
 from ecpds.transports.pages import Pages
 from ecpds.transports.stretches import Loan, Stretches
@@ -37,9 +35,6 @@ from ecpds.transports.turns import Turns
 
 SPAN = 128 * KIB
 """Bytes of a file that are read and encrypted at a time: eight TLS records."""
-
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER on, no time: close sends RST."""
 
 
 class IReactor(IReactorFDSet, IReactorTime):
@@ -59,15 +54,7 @@ class Surroundings:
     turns: Turns = field(default=Factory(lambda self: Turns(self.reactor), takes_self=True))
 
 
-class State(Enum):
-    """`LINGERING`: the end is said, and what the peer still sends is discarded."""
-
-    OPEN = auto()
-    LINGERING = auto()
-    CLOSED = auto()
-
-
-@implementer(IChannel, IRelaySink, IReadWriteDescriptor)
+@implementer(IChannel, IFloodSource, IRelaySink, IReadWriteDescriptor)
 class Channel:
     """`closed` is called once, when the descriptor is given back. `patience`: seconds without progress before `Stalled`.
 
@@ -172,6 +159,13 @@ class Channel:
             return stretch.moved + len(stretch.rest)
         finally:
             stretch.end()
+
+    async def flood(self, basin: IBasin, length: int) -> int:
+        stretches = self._around.stretches
+        if stretches is None or self._around.turns.crowded:
+            return 0
+        with Use(self.abort, self._reading, writing=False):
+            return await Flood(stretches, basin, length).run(lambda: self._lend() if self._may_be_lent(self._writing) else None)
 
     async def finish(self) -> None:
         if self._state is State.LINGERING:
@@ -365,8 +359,7 @@ class Channel:
             if watch is not None:
                 watch.cancel()
         if reset:
-            with suppress(OSError):  # The connection may be gone already, which is what is wanted.
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            end_by_reset(self._socket)
         if self._lent is None:
             self._give_back()
 

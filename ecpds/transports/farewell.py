@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
 
 from ecpds.interfaces import ITimeouts
 from ecpds.transports.buffers import KIB
@@ -13,6 +16,24 @@ LINGER_TIME = 5.0
 
 LINGER_BYTES = 4096 * KIB
 """Bytes that it discards meanwhile; past them it is reset."""
+
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, no time: close sends RST."""
+
+
+class State(Enum):
+    """Of a channel. `LINGERING`: the end is said, and what the peer still sends is discarded."""
+
+    OPEN = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+def end_by_reset(sock: socket.socket) -> None:
+    """Have the connection reset when its descriptor is closed."""
+    with suppress(OSError):  # The connection may be gone already, which is what is wanted.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 class Farewell:

@@ -15,7 +15,7 @@ import select
 import socket
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import define
 
 from ecpds.errors import ConnectionLost
 from ecpds.interfaces import IThreads
@@ -41,9 +41,9 @@ MOST = 2
 EVENTS = {Need.READABLE: select.POLLIN, Need.WRITABLE: select.POLLOUT}
 
 
-@frozen
+@define
 class Loan:
-    """A link that is lent, and its socket. `wanted` says, on any thread, whether its channel is open.
+    """A link that is lent, and its socket. `wanted` says, on any thread, whether its channel is open; `lost` is the link's.
 
     `over` gives it back, and says how many bytes it moved, and whether it was lost.
     """
@@ -52,6 +52,25 @@ class Loan:
     socket: socket.socket
     wanted: Callable[[], bool]
     over: Callable[[int, bool], None]
+    lost: bool = False
+
+    def transfer(self, call: Callable[[memoryview], int | Need], view: memoryview, in_time: Callable[[], bool]) -> int:
+        """Repeat a link's `call` until it has had all of `view`, keeps us waiting, ends or is lost, or it is no longer
+        `in_time`; how many bytes it had."""
+        done = 0
+        try:
+            while done < len(view) and in_time():
+                count = call(view[done:])
+                if isinstance(count, Need):
+                    if not _ready(self.socket, count):
+                        break
+                elif count:
+                    done += count
+                else:
+                    break
+        except ConnectionLost:
+            self.lost = True
+        return done
 
 
 class Stretches:
@@ -65,13 +84,22 @@ class Stretches:
 
     async def begin(self, length: int) -> Stretch | None:
         """A stretch of at most `length` bytes; None where it is not worth it, or others use up threads or buffers."""
-        if length < WORTH or not self._free or self._pool.advise(SIZE) < SIZE:
+        if length < WORTH or self._pool.advise(SIZE) < SIZE or not self.seize():
             return None
-        self._free -= 1
         return Stretch(self, await self._pool.acquire(SIZE), length)
 
     def over(self, buffer: memoryview) -> None:
         self._pool.release(buffer)
+        self.leave()
+
+    def seize(self) -> bool:
+        """Whether there is a thread to be had; it is the caller's until `leave`."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def leave(self) -> None:
         self._free += 1
 
 
@@ -84,7 +112,6 @@ class Stretch:
         self._owner = owner
         self._buffer = buffer
         self._length = length
-        self._lost: Loan | None = None
         self._running = self._ended = False
 
     async def run(self, source: Loan, sink: Loan) -> None:
@@ -104,7 +131,7 @@ class Stretch:
         finally:
             self._running = False
             for loan in (source, sink):
-                loan.over(self.moved, loan is self._lost)
+                loan.over(self.moved, loan.lost)
             if self._ended:
                 self._owner.over(self._buffer)
 
@@ -113,30 +140,13 @@ class Stretch:
         until = self._owner.clock() + LONGEST
         while self._length and not self._ended and source.wanted() and sink.wanted() and self._owner.clock() < until:
             view = self._buffer[: self._length]
-            came = self._transfer(source, source.link.receive, view)
-            sent = self._transfer(sink, sink.link.send, view[:came])
+            came = source.transfer(source.link.receive, view, lambda: self._owner.clock() < until)
+            sent = sink.transfer(sink.link.send, view[:came], lambda: self._owner.clock() < until)
             self.moved += sent
             self._length -= came
             if came < len(view) or sent < came:
                 self.rest = view[sent:came]
                 return
-
-    def _transfer(self, loan: Loan, call: Callable[[memoryview], int | Need], view: memoryview) -> int:
-        """Repeat a link's `call` until it has had all of `view`, keeps us waiting, ends or is lost; how many bytes it had."""
-        done = 0
-        try:
-            while done < len(view):
-                count = call(view[done:])
-                if isinstance(count, Need):
-                    if not _ready(loan.socket, count):
-                        break
-                elif count:
-                    done += count
-                else:
-                    break
-        except ConnectionLost:
-            self._lost = loan
-        return done
 
 
 def _ready(sock: socket.socket, need: Need) -> bool:

@@ -6,6 +6,8 @@ import hashlib
 import os
 import socket
 import ssl
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from ecpds.errors import ConnectionLost, Incomplete
 from ecpds.interfaces import IChannel
 from ecpds.limits import Limits
 from ecpds.model import Copy, Receipt
@@ -25,6 +28,7 @@ from ecpds.transports.buffers import BufferPool
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.listeners import serve
 from ecpds.transports.pages import Pages
+from ecpds.transports.stretches import MOST, Stretches
 from tests.transports.pump import server_context
 
 CONTENT = os.urandom(12_345_678)
@@ -41,7 +45,8 @@ class BytesTests(TestCase):
             pool.start()
             self.addCleanup(pool.stop)
         limits = Limits()
-        self.around = Surroundings(reactor, Timeouts(reactor), limits, BufferPool(limits.buffers), Pages(self.threads))
+        pool = BufferPool(limits.buffers)
+        self.around = Surroundings(reactor, Timeouts(reactor), limits, pool, Pages(self.threads), self.make_stretches(pool))
         self.root = Path(self.mktemp()).absolute()
         self.store = LocalStore(
             "m", [self.root], self.stored, self.threads, self.digest_threads, self.around.pool, limits, True, reactor
@@ -49,6 +54,9 @@ class BytesTests(TestCase):
         self.gone: list[Deferred[None]] = []
         self.server = serve(self.around, "127.0.0.1", 0, self.on_channel, context=self.context)
         self.addCleanup(self.all_gone)
+
+    def make_stretches(self, pool: BufferPool) -> Stretches | None:
+        return None
 
     async def all_gone(self) -> None:
         self.server.stop_listening()
@@ -73,7 +81,11 @@ class BytesTests(TestCase):
         await channel.read_into(verb)
         if bytes(verb) == b"P":
             upload = await self.store.write(number, 0, ("sha256",))
-            await upload.receive(channel, len(CONTENT))
+            try:
+                await upload.receive(channel, len(CONTENT))
+            except ConnectionLost:
+                await upload.abort()
+                raise
             receipt = await upload.finish(len(CONTENT))
             await channel.write(receipt.digests["sha256"].encode())
         else:
@@ -120,6 +132,51 @@ class TlsBytesTests(BytesTests):
 
     def wrap(self, sock: socket.socket) -> Any:
         return ssl._create_unverified_context().wrap_socket(sock)
+
+
+class CountingStretches(Stretches):
+    """Counts the threads that were asked for and had."""
+
+    seized = 0
+
+    def seize(self) -> bool:
+        had = super().seize()
+        self.seized += had
+        return had
+
+
+class FloodedBytesTests(BytesTests):
+    """Uploads that take a thread when they are fast."""
+
+    def make_stretches(self, pool: BufferPool) -> Stretches | None:
+        threads = PoolThreads(reactor, "relay", MOST)
+        threads.start()
+        self.addCleanup(threads.stop)
+        self.stretches = CountingStretches(threads, pool, time.monotonic)
+        return self.stretches
+
+    async def test_round_trips(self) -> None:
+        await super().test_round_trips()
+        self.assertGreater(self.stretches.seized, 0)
+
+    async def test_a_client_that_goes_in_the_middle(self) -> None:
+        """It fails as ever, nothing stays, and the next one is served."""
+        self.assertEqual(await self.ask(self.go), b"")
+        failures = await gatherResults([each.addErrback(lambda failure: failure.type) for each in self.gone])
+        self.gone.clear()
+        self.assertIn(failures[0], (ConnectionLost, Incomplete))
+        self.assertEqual([path for path in self.root.rglob("*") if path.is_file()], [])
+        self.assertEqual(self.around.pool.lent, 0)
+        self.assertEqual((await self.ask(self.upload)).decode(), hashlib.sha256(CONTENT).hexdigest())
+
+    def go(self, sock: Any) -> bytes:
+        sock.sendall(b"P" + CONTENT[:9_000_000])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return b""
+
+
+class FloodedTlsTests(FloodedBytesTests, TlsBytesTests):
+    pass
 
 
 def read_all(sock: Any) -> bytes:
