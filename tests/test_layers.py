@@ -24,6 +24,7 @@ GROUND = {
     "master_interfaces",
     "keys",
     "events",
+    "file_systems",
     "folders",
     "grants",
     "hashing",

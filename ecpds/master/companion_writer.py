@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from ecpds.errors import Refusal, Unavailable
 from ecpds.master import shipping
+from ecpds.master.at_once import AtOnce
 from ecpds.master.companion_link import Companion
 from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
@@ -42,7 +43,8 @@ def writer_of(engine: Engine, reactor: Any, watched: Callable[[int], AbstractCon
     thread = ThreadWriter(engine, reactor, watched=watched)
     if engine.companion is None:
         return thread
-    return CompanionWriter(Companion(engine.companion, reactor), thread, reactor.callLater, watched)
+    at_once = AtOnce(engine, watched or (lambda _: nullcontext()), thread.committed)
+    return CompanionWriter(Companion(engine.companion, reactor), thread, reactor.callLater, watched, at_once=at_once)
 
 
 class IsCompanion(Protocol):
@@ -74,8 +76,12 @@ class CompanionWriter:
         later: Callable[[float, Callable[[], None]], object],
         watched: Callable[[int], AbstractContextManager[None]] | None = None,
         overlapping: float = OVERLAPPING,
+        at_once: AtOnce | None = None,
     ) -> None:
-        """`later` calls something after so many seconds. `watched` is as in `ThreadWriter`; `overlapping` 0: all it can."""
+        """`later` calls something after so many seconds. `watched` is as in `ThreadWriter`; `overlapping` 0: all it can.
+
+        `at_once` does what it can while neither the companion nor the rest have work.
+        """
         self._companion = companion
         self._rest = rest
         self._later = later
@@ -85,6 +91,7 @@ class CompanionWriter:
         self._away = False
         self._here = 0
         self._wanted = overlapping
+        self._at_once = at_once
         self._overlapping = 0.0
         self._open = False
         self._idle: Deferred[None] | None = None
@@ -97,9 +104,13 @@ class CompanionWriter:
     async def run(self, operation: Callable[[Session], T]) -> T:
         if not self._open:
             raise Unavailable("the catalogue is closed")
-        job = Job(operation)
         overlaps = self._away or self._here > 0
         self._overlapping += (overlaps - self._overlapping) / REMEMBERED
+        if self._at_once is not None and not overlaps and not self._told:
+            done = self._at_once.run(operation)
+            if done is not None:
+                return done
+        job = Job(operation)
         self._queue.append(job)
         self._go_on()
         outcome: T = await job.done
@@ -111,6 +122,8 @@ class CompanionWriter:
             if self._away or self._here or self._told:
                 self._idle = Deferred()
                 await self._idle
+            if self._at_once is not None:
+                self._at_once.close()
             await self._companion.stop()
             await self._rest.stop()
 

@@ -74,9 +74,14 @@ class Engine(ABC):
     def session(self, wait: float = BUSY) -> Session:
         """A connection of its own, which waits so long for a lock. Raises one of `errors`."""
 
-    def writing_session(self) -> Session:
-        """The session of the one writer. Raises one of `errors`."""
-        return self.session()
+    @property
+    def commits_wait(self) -> bool:
+        """Whether a commit may wait for a disk, or for another machine."""
+        return True
+
+    def writing_session(self, wait: float = BUSY) -> Session:
+        """A session for one who writes. Raises one of `errors`."""
+        return self.session(wait)
 
     @abstractmethod
     def of_storage(self, error: Exception) -> bool:
@@ -85,6 +90,10 @@ class Engine(ABC):
     @abstractmethod
     def is_full(self, error: Exception) -> bool:
         """Whether it says that there is no room left."""
+
+    def is_held(self, error: Exception) -> bool:
+        """Whether it says that somebody else holds the catalogue, and so that nothing was done."""
+        return False
 
     def is_lost(self, session: Session) -> bool:
         """Whether the session's connection has ended, so that another may do better."""

@@ -61,6 +61,7 @@ _PAGE = Statement(
     ),
 )
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
+_quickly_encoded = msgspec.json.Encoder().encode
 _decoded = msgspec.json.Decoder(dict[str, str]).decode
 
 _ADD_FILE = Statement(insert_into(data_file))
@@ -187,7 +188,15 @@ def row_of(file: DataFile) -> dict[str, Any]:
 
 
 def packed(values: Mapping[str, str]) -> str:
-    return _encoded(dict(values)) if values else "{}"
+    """As JSON in ASCII."""
+    if not values:
+        return "{}"
+    plain = dict(values)
+    try:
+        text = _quickly_encoded(plain)
+    except UnicodeEncodeError:  # half a surrogate pair
+        return _encoded(plain)
+    return text.decode() if text.isascii() else _encoded(plain)
 
 
 def unpacked(text: str) -> Mapping[str, str]:

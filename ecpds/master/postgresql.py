@@ -118,7 +118,7 @@ class PostgresqlEngine(Engine):
             raise
         return PostgresqlSession(connection, self.dialect)
 
-    def writing_session(self) -> Session:
+    def writing_session(self, wait: float = BUSY) -> Session:
         held, self._held = self._held, None
         return held or self._locked()
 

@@ -1,7 +1,7 @@
 """Files get their names: as many as are queued together share their statements.
 
-One file alone costs eight statements, and each of them the interpreter, the driver and, where the engine is a server, a
-round trip. Of many, the questions are asked in one go and the rows of each table written in one go.
+Each statement costs the interpreter, the driver and, where the engine is a server, a round trip. So of many, the questions
+are asked in one go and the rows of each table written in one go; of one alone all that it has to ask is one question.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import frozen
+from sqlalchemy import exists
 
 from ecpds.errors import IsADirectory, PreconditionFailed, Refusal
 from ecpds.master import files, owed, tree
-from ecpds.master.sql import Session
+from ecpds.master.schema import dead
+from ecpds.master.sql import Session, Statement, value
 from ecpds.master.tree import Room
 from ecpds.master.writer import Joint, Outcome
 from ecpds.model import Condition, DataFile, Entry
+
+_ROOM_AND_DEAD = Statement(tree.ROOM.add_columns(exists().where(dead.c.segment == value("segment"))))
 
 
 def check_room(room: Room, condition: Condition) -> None:
@@ -45,7 +49,23 @@ class Publication(Joint[Entry]):
     @classmethod
     def together(cls, session: Session, operations: Sequence[Publication]) -> list[Outcome[Entry]]:
         """Two of one path have their turns one after the other, and so has what needs a directory that is missing."""
+        usual = operations[0].alone(session) if len(operations) == 1 else None
+        if usual is not None:
+            return [usual]
         return _Turns(session, operations).outcomes()
+
+    def alone(self, session: Session) -> Entry | None:
+        """A file in one piece that replaces nothing, in a folder that is there. Anything else is not done."""
+        file, path = self.file, self.path
+        if len(file.segments) != 1:
+            return None
+        parent, name = tree.split(path)
+        segment = file.segments[0].id
+        row = session.row(_ROOM_AND_DEAD, destination=self.destination, path=path, parent=parent, name=name, segment=segment)
+        if row is None or row[1] is not None or row[2] or row[3] or not self.condition.met_by(None):
+            return None
+        _write(session, [(self, row[0], None)])
+        return self.entry(False)
 
     def entry(self, replaced: bool) -> Entry:
         """What is there now."""

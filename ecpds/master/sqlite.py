@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 
+from ecpds.file_systems import MEMORY_FILE_SYSTEMS, file_system_type
 from ecpds.master.engine import BUSY, LOOSE, SYNCED, CatalogueError, Engine, head, migrate, must_migrate
 from ecpds.master.sql import Session
 
@@ -61,6 +62,7 @@ class SqliteEngine(Engine):
         self._sync = sync
         self._sleep = sleep
         self._lock: int | None = None
+        self._in_memory = False
         self.dialect = sqlite.dialect(paramstyle="named")
 
     def open(self, upgrade: bool = False) -> None:
@@ -70,6 +72,7 @@ class SqliteEngine(Engine):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._migrate(upgrade)
             self._check_mode()
+            self._in_memory = file_system_type(os.stat(self._path).st_dev) in MEMORY_FILE_SYSTEMS
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise CatalogueError(f"{self._path}: the catalogue can't be opened: {error}") from error
@@ -105,8 +108,13 @@ class SqliteEngine(Engine):
             raise
         return Session(connection, self.dialect)
 
-    def writing_session(self) -> Session:
-        session = self.session()
+    @property
+    def commits_wait(self) -> bool:
+        """Not where a commit is a few copies from memory to memory."""
+        return self._sync or not self._in_memory
+
+    def writing_session(self, wait: float = BUSY) -> Session:
+        session = self.session(wait)
         session.command(f"PRAGMA cache_size=-{WRITERS_CACHE >> 10}")
         return session
 
@@ -115,6 +123,9 @@ class SqliteEngine(Engine):
 
     def is_full(self, error: Exception) -> bool:
         return _code(error) == sqlite3.SQLITE_FULL
+
+    def is_held(self, error: Exception) -> bool:
+        return _code(error) == sqlite3.SQLITE_BUSY
 
     def _take(self) -> None:
         """Only one Master may write a catalogue, for it answers from memory what it has written."""

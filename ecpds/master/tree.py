@@ -27,13 +27,14 @@ def _bytes_in(text: ColumnElement[Any]) -> ColumnElement[int]:
 _above = directory.alias("above")
 _below = directory.alias("below")
 
-_ROOM = Statement(
-    select(
-        _above.c.id,
-        select(entry.c.data_file).where(entry.c.directory == _above.c.id, entry.c.name == value("name")).scalar_subquery(),
-        exists().where(directory.c.destination == value("destination"), directory.c.path == value("path")),
-    ).where(_above.c.destination == value("destination"), _above.c.path == value("parent"))
-)
+ROOM = select(
+    _above.c.id,
+    select(entry.c.data_file).where(entry.c.directory == _above.c.id, entry.c.name == value("name")).scalar_subquery(),
+    exists().where(directory.c.destination == value("destination"), directory.c.path == value("path")),
+).where(_above.c.destination == value("destination"), _above.c.path == value("parent"))
+"""What `Room` has of a `path`, which is called `name` in `parent`; no row where that is missing."""
+
+_ROOM = Statement(ROOM)
 _DIRECTORY = Statement(
     select(directory.c.id, directory.c.parent, directory.c.implicit, directory.c.created).where(
         directory.c.destination == value("destination"), directory.c.path == value("path")

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal, Unavailable
-from ecpds.master.engine import Engine
+from ecpds.master.engine import BUSY, Engine
 from ecpds.master.sql import Session
 
 T = TypeVar("T")
@@ -46,6 +46,10 @@ class Joint(ABC, Generic[T]):
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def alone(self, session: Session) -> T | None:
+        """Do it if that takes a few rows of a few tables and nothing is in its way. None: nothing was done."""
+        return None
 
     @classmethod
     @abstractmethod
@@ -78,8 +82,10 @@ class Committer:
 
     log = Logger()
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, wait: float = BUSY) -> None:
+        """`wait` is how many seconds it waits for another process that holds the catalogue."""
         self._engine = engine
+        self._wait = wait
         self._session: Session | None = None
 
     def commit(self, operations: list[Callable[[Session], Any]]) -> list[Any]:
@@ -87,13 +93,16 @@ class Committer:
         try:
             return self._transaction(operations)
         except self._engine.errors as error:
-            self.log.error("the catalogue's storage failed: {error}", error=error)
+            self._note(error)
             reason: Exception = error
         except Exception as error:
             self.log.failure("the catalogue's writer failed")
             reason = error
         self.close()
         return [self._because(reason) for _ in operations]
+
+    def _note(self, error: Exception) -> None:
+        self.log.error("the catalogue's storage failed: {error}", error=error)
 
     def close(self) -> None:
         session, self._session = self._session, None
@@ -124,7 +133,7 @@ class Committer:
                 if not self._engine.is_lost(self._session):
                     raise
                 self.close()
-        self._session = self._engine.writing_session()
+        self._session = self._engine.writing_session(self._wait)
         self._session.command(self._engine.begin)
         return self._session
 
@@ -264,6 +273,11 @@ class ThreadWriter:
             for thread in self._threads:
                 thread.join()
 
+    def committed(self) -> None:
+        """Somebody has committed on this engine."""
+        if not self._checkpoints.wanted.is_set():
+            self._checkpoints.wanted.set()
+
     def _work(self) -> None:
         going_on = True
         while going_on:
@@ -271,7 +285,7 @@ class ThreadWriter:
             if jobs:
                 with self._watched(len(jobs)):
                     outcomes = self._committer.commit([job.operation for job in jobs])
-                self._checkpoints.wanted.set()
+                self.committed()
                 self._reactor.callFromThread(_report, jobs, outcomes)
         self._checkpoints.stop()
         self._committer.close()

@@ -17,9 +17,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ecpds.errors import NoSpace, Unavailable
+from ecpds.file_systems import MEMORY_FILE_SYSTEMS, file_system_type
 from ecpds.folders import make_folder, sync_folder
 from ecpds.model import StoredSegment, VolumeUse
-from ecpds.transports.pages import MEMORY_FILE_SYSTEMS, file_system_type
 
 FRESH = 1.0
 """Seconds that a volume's free space is believed, less what was written since."""

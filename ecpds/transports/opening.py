@@ -13,7 +13,7 @@ import os
 import platform
 from functools import lru_cache
 
-from ecpds.transports.pages import MEMORY_FILE_SYSTEMS, file_system_type
+from ecpds.file_systems import MEMORY_FILE_SYSTEMS, file_system_type
 
 AT_FDCWD = -100
 RESOLVE_CACHED = 0x20

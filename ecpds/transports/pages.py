@@ -13,12 +13,11 @@ from enum import Enum, auto
 from typing import Any
 
 from ecpds.errors import Corrupt, Unavailable
+from ecpds.file_systems import MEMORY_FILE_SYSTEMS, file_system_type
 from ecpds.interfaces import IThreads
 
 STRIDE = 128 * 1024
 """Bytes between two probes: the kernel reads ahead in pieces at least so large, so a span is rarely cold in between."""
-
-MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs", "hugetlbfs"})
 
 
 class Reading(Enum):
@@ -27,17 +26,6 @@ class Reading(Enum):
     PROBED = auto()
     AT_ONCE = auto()
     ON_A_THREAD = auto()
-
-
-def file_system_type(device: int) -> str:
-    """The type of the mounted file system with this `st_dev`, such as "ext4"; empty when it is not in the mount table."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        for line in table:
-            mount, _, source = line.partition(" - ")
-            if mount.split()[2] == wanted:
-                return source.split()[0]
-    return ""
 
 
 class Pages:

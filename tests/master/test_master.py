@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,10 @@ from zope.interface.verify import verifyObject
 from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.limits import Limits
-from ecpds.master import reclaim
+from ecpds.master import reclaim, sqlite
+from ecpds.master.at_once import AtOnce
 from ecpds.master.companion_writer import CompanionWriter
+from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
 from ecpds.master.writer import InlineWriter, Writer
 from ecpds.master_interfaces import IOperations
@@ -167,3 +170,16 @@ class CompanionMasterTests(OnAnyEngine, MasterCase):
 
     def make_writer(self) -> Writer:
         return CompanionWriter(InlineCompanion(self.engine), InlineWriter(self.engine), lambda _, call: call(), overlapping=0)
+
+
+class AtOnceMasterTests(CompanionMasterTests):
+    """The same, where a commit waits for nothing."""
+
+    def make_engine(self) -> Engine:
+        self.patch(sqlite, "file_system_type", lambda device: "tmpfs")
+        return super().make_engine()
+
+    def make_writer(self) -> Writer:
+        here = InlineWriter(self.engine)
+        at_once = AtOnce(self.engine, lambda _: nullcontext(), lambda: None)
+        return CompanionWriter(InlineCompanion(self.engine), here, lambda _, call: call(), overlapping=0, at_once=at_once)

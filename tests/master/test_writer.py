@@ -187,7 +187,7 @@ class InlineTests(WriterCase):
         self.assertEqual(self.successResultOf(self.run_now(add(1))), 1)
 
     def test_a_writer_that_fails_goes_on(self) -> None:
-        self.patch(self.engine, "session", lambda: 1 / 0)
+        self.patch(self.engine, "session", lambda wait: 1 / 0)
         self.failureResultOf(self.run_now(add(1)), Unavailable)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

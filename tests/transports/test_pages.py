@@ -13,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, Unavailable
+from ecpds.file_systems import file_system_type
 from ecpds.interfaces import IThreads
 from ecpds.transports import pages as pages_module
-from ecpds.transports.pages import STRIDE, Pages, file_system_type
+from ecpds.transports.pages import STRIDE, Pages
 
 CONTENT = os.urandom(5 * STRIDE + 77)
 
