@@ -51,9 +51,9 @@ class Server:
         self.idle: list[Line] = []
         self._rest = "".join(["\r\n", *(f"{key}: {value}\r\n" for key, value in lines)])
 
-    def request(self, target: str) -> bytes:
-        """A GET. `target` has visible ASCII characters only."""
-        return f"GET {target} HTTP/1.1{self._rest}\r\n".encode("ascii")
+    def request(self, target: str, more: str = "") -> bytes:
+        """A GET. `target` has visible ASCII characters only; `more` are header lines, each with its end."""
+        return f"GET {target} HTTP/1.1{self._rest}{more}\r\n".encode("ascii")
 
 
 class Line:

@@ -1,4 +1,4 @@
-"""The quick way of `ecpds fetch`, composed: no reactor, and nothing imported that needs one."""
+"""The quick ways of `ecpds fetch`, composed: no reactor, and nothing imported that needs one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from ecpds.http.gets import Gets
 from ecpds.sources.fetch.command import FetchOptions, Told
 from ecpds.sources.fetch.outcomes import Task
-from ecpds.sources.fetch.quick import Quick
+from ecpds.sources.fetch.plain import Places
+from ecpds.sources.fetch.sidecar_forms import Folders
 
 
 def quickly(options: FetchOptions, tasks: Sequence[Task], told: Told) -> list[Task]:
@@ -18,11 +19,39 @@ def quickly(options: FetchOptions, tasks: Sequence[Task], told: Told) -> list[Ta
         return list(tasks)
     # What was imported stays to the end: the collector need not look through it again.
     gc.freeze()
-    gets = Gets(time.monotonic)
+    places, folders = Places(), Folders()
+    left = suited = list(tasks)
+    if len(tasks) > options.at_once:
+        left, suited = many(options, tasks, told, places, folders)
+    suited = [task for task in suited if task.wanted.pieces is None and places.mirrors(task)]
+    done = large(options, suited, told, places, folders) if suited else set()
+    return [task for task in left if task not in done]
+
+
+def many(
+    options: FetchOptions, tasks: Sequence[Task], told: Told, places: Places, folders: Folders
+) -> tuple[list[Task], list[Task]]:
+    """The small ones of many files, by one loop; what is left, and what of that is worth a thread."""
+    from ecpds.sources.fetch.quick import Quick
+
+    gets, settings = Gets(time.monotonic), options.settings
+    quick = Quick(gets, places, folders, time.monotonic, options.at_once, settings.sidecars, told.progress, told.ended)
     try:
-        return Quick(gets, time.monotonic, options.at_once, options.settings.sidecars, told.progress, told.ended).run(tasks)
+        return quick.run(tasks), quick.others
     finally:
         gets.close()
+
+
+def large(options: FetchOptions, tasks: Sequence[Task], told: Told, places: Places, folders: Folders) -> set[Task]:
+    """A few files, or large ones, by threads; those that are there."""
+    from ecpds.sources.fetch.common import Common
+    from ecpds.sources.fetch.lanes import Lanes
+
+    common = Common(time.monotonic, options.settings, places, folders, told.progress, options.at_once)
+    try:
+        return Lanes(common, told.ended).run(tasks, options.at_once)
+    finally:
+        common.close()
 
 
 def work(options: FetchOptions, tasks: Sequence[Task], told: Told) -> int:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -127,6 +128,12 @@ class FetchingFromRealServers(TestCase):
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    def ways(self) -> Iterator[tuple[str, ...]]:
+        """The options by which plain HTTP servers are asked quickly, and by the reactor; each with a folder for it."""
+        for words in ((), ("--sync",)):
+            self.out = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder))
+            yield words
+
     def manifest(self, *lines: str) -> str:
         path = self.out / "manifest"
         path.write_text("\n".join(lines) + "\n")
@@ -144,26 +151,31 @@ class FetchingFromRealServers(TestCase):
                 (self.out / name).unlink()
 
     def test_what_is_not_there(self) -> None:
-        for kind in ("fast", "ftp", "sftp", "ecpds"):
-            answer = self.fetch(f"{self.urls[kind]}/nothing", status=1)
-            self.assertEqual((answer[0]["status"], answer[0]["attempts"][0]["ok"]), ("failed", False))
-            self.assertIn("no such file", answer[0]["reason"])
-        self.assertEqual(list(self.out.iterdir()), [])
+        for way in self.ways():
+            for kind in ("fast", "ftp", "sftp", "ecpds"):
+                answer = self.fetch(*way, f"{self.urls[kind]}/nothing", status=1)
+                self.assertEqual((answer[0]["status"], answer[0]["attempts"][0]["ok"]), ("failed", False))
+                self.assertRegex(answer[0]["reason"], "no such file|not there")
+            self.assertEqual(list(self.out.iterdir()), [])
 
     def test_redirects_that_lead_inside(self) -> None:
-        for path in ("/file", "/loop", f"/inside?port={self.sites['fast'].port}"):
-            answer = self.fetch(self.urls["evil"] + path, status=1)
-            self.assertEqual(answer[0]["status"], "failed")
-        self.assertIn("private network", answer[0]["reason"])
-        allowed = self.fetch("--allow-private", f"{self.urls['evil']}/inside?port={self.sites['fast'].port}")
-        self.assertEqual(allowed[0]["sha256"], sha256(self.files["f000"]))
+        inside = f"/inside?port={self.sites['fast'].port}"
+        for way in self.ways():
+            for path in ("/file", "/loop", inside):
+                answer = self.fetch(*way, self.urls["evil"] + path, status=1)
+                self.assertEqual(answer[0]["status"], "failed")
+            self.assertIn("private network", answer[0]["reason"])
+            allowed = self.fetch(*way, "--allow-private", self.urls["evil"] + inside)
+            self.assertEqual(allowed[0]["sha256"], sha256(self.files["f000"]))
 
     def test_a_page_instead_of_the_file(self) -> None:
-        self.assertEqual(self.fetch(f"{self.urls['evil']}/page.grib", status=1)[0]["status"], "failed")
+        for way in self.ways():
+            self.assertEqual(self.fetch(*way, f"{self.urls['evil']}/page.grib", status=1)[0]["status"], "failed")
 
     def test_names_that_lead_elsewhere(self) -> None:
-        self.fetch(f"{self.urls['fast']}/..%2f..%2ff000", status=1)
-        self.assertEqual(list(self.out.iterdir()), [])
+        for way in self.ways():
+            self.fetch(*way, f"{self.urls['fast']}/..%2f..%2ff000", status=1)
+            self.assertEqual(list(self.out.iterdir()), [])
 
     def test_two_hundred_files_from_five_servers(self) -> None:
         kinds = ("s0", "ftp", "sftp", "fast", "wrong")
@@ -187,9 +199,10 @@ class FetchingFromRealServers(TestCase):
 
     def test_a_wrong_mirror_is_caught_and_named(self) -> None:
         mirrors = "\t".join(f"{self.urls[kind]}/large" for kind in ("s0", "s1", "wrong"))
-        answer = self.fetch("-f", self.manifest(mirrors))[0]
-        self.assert_whole("large")
-        self.assertEqual([each["ok"] for each in answer["attempts"]], [True, True, False])
+        for way in self.ways():
+            answer = self.fetch(*way, "-f", self.manifest(mirrors))[0]
+            self.assert_whole("large")
+            self.assertEqual([each["ok"] for each in answer["attempts"]], [True, True, False])
 
     def test_four_mirrors_give_three_times_the_rate_of_one(self) -> None:
         one = self.fetch(f"{self.urls['s0']}/large")[0]["seconds"]
@@ -205,8 +218,12 @@ class FetchingFromRealServers(TestCase):
         return sum(end - begin for begin, end in json.loads(state.read_text())["done"]) if state.exists() else 0
 
     def test_a_killed_fetch_goes_on(self) -> None:
+        for way in self.ways():
+            self.kill_and_go_on(*way)
+
+    def kill_and_go_on(self, *way: str) -> None:
         url = f"{self.urls['s0']}/large"
-        command = [sys.executable, "-m", "ecpds", "fetch", "--json", "-r", "none", "-o", str(self.out), url]
+        command = [sys.executable, "-m", "ecpds", "fetch", *way, "--json", "-r", "none", "-o", str(self.out), url]
         with subprocess.Popen(command, cwd="/", env=environment(), stdout=subprocess.DEVNULL) as running:
             deadline = time.monotonic() + 30
             while self.noted() < 8 * MIB and time.monotonic() < deadline:
@@ -214,7 +231,7 @@ class FetchingFromRealServers(TestCase):
             running.kill()
         self.assertFalse((self.out / "large").exists(), "half a file was seen")
         began = time.monotonic()
-        answer = self.fetch(url)[0]
+        answer = self.fetch(*way, url)[0]
         self.assert_whole("large")
         self.assertLess(answer["seconds"], 5.0, f"it did not go on ({time.monotonic() - began:.1f} s)")
         self.assertEqual([path.name for path in self.out.iterdir()], ["large"])

@@ -20,13 +20,14 @@ from ecpds.datasources import Candidate, TransferReport
 from ecpds.errors import DigestMismatch, NotFound, Refusal, Unavailable
 from ecpds.sources.fetch.checks import Checks
 from ecpds.sources.fetch.names import part_name
+from ecpds.sources.fetch.notes import Kept
 from ecpds.sources.fetch.outcomes import Attempt, Outcome, Progress, Task
 from ecpds.sources.fetch.pages import SMALL, is_excuse
 from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile
 from ecpds.sources.fetch.sidecars import Sidecars
-from ecpds.sources.fetch.spans import Spans
-from ecpds.sources.fetch.stage import Kept, Stage
-from ecpds.sources.fetch.swarm import UNKNOWN, Swarm
+from ecpds.sources.fetch.spans import UNKNOWN, Spans
+from ecpds.sources.fetch.stage import Stage
+from ecpds.sources.fetch.swarm import Swarm
 from ecpds.sources.fetch.wanted import Right
 from ecpds.sources.mechanisms.base import About, IOpened, shown
 

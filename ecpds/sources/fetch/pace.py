@@ -140,6 +140,13 @@ class Paces:
 
     def much_faster(self, candidate: Way, rate: float) -> bool:
         """Whether a server is known to give a connection a lot more than `rate`."""
-        host = self.host(candidate)
+        return self.outruns(self.host(candidate), rate)
+
+    def outruns(self, host: Host, rate: float) -> bool:
+        """Whether it is known to give a connection a lot more than `rate`, and may be asked."""
         known = host.rate
         return known is not None and known > MUCH_FASTER * rate and host.rests_until <= self.clock() and not host.wrong
+
+    def is_free(self, host: Host) -> bool:
+        """Whether it may be asked for a connection more."""
+        return host.rests_until <= self.clock() and host.connections < self.most and not host.wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from random import Random
 from typing import Protocol
 
@@ -117,17 +117,3 @@ class Source:
             self.dead = self.reason
         if isinstance(refusal, WrongFile):
             self.dead, self.wrong = self.reason, True
-
-
-def told_same(source: Source, others: Sequence[Source]) -> bool:
-    """Whether a source gives the same version or digest as one of the others that is trusted already."""
-    about = source.about
-    proven = [each.about for each in others if each.proven and each.about is not None]
-    if about is None:
-        return False
-    tags = {each.version for each in proven if each.version.startswith('"')}
-    digests = {each.digests["sha256"] for each in proven if "sha256" in each.digests}
-    return about.version in tags or about.digests.get("sha256") in digests
-
-
-Starter = Callable[[Source], None]

@@ -7,7 +7,7 @@ import os
 
 from ecpds.sources.fetch.names import part_name
 
-FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def place(folder: str, name: str, whole: memoryview, mtime: float | None) -> None:

@@ -48,6 +48,9 @@ class TerminalProgress:
         return f"{self._ended} of {self._files} files"
 
     def began(self, task: Task, size: int | None) -> None:
+        if task in self._each:
+            # Another way has begun with it, and left it.
+            self._bars.remove_task(self._each[task])
         name = task.target.name
         name = name if len(name) <= WIDTH else f"{name[: WIDTH - 1]}…"
         self._each[task] = self._bars.add_task(name.translate(CLEAN), total=size)

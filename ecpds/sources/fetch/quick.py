@@ -5,16 +5,15 @@ are kept (`http.gets`); of the first files of a folder the side-cars are asked f
 name before it is clear that there are none. A file that comes whole, with status 200 and a length, and is what it should be, is
 hashed, written and named at once.
 
-Everything else is left for the ordinary way, which begins anew with it: what is large, other replies (a redirect, a login, "not
-found"), a digest that is not right, a folder with side-cars, a server that doesn't answer, a part that an earlier run has left.
-Where much is left, so is the rest, for then this way is none.
+Everything else is left: what is large, and folders with side-cars, to `lanes`; other replies (redirects, a login, "not found"),
+a digest that is not right, a server that doesn't answer, a part that an earlier run has left to the ordinary way, which begins
+anew with it. Where much is left, so is the rest, for then this way is none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -22,22 +21,17 @@ from typing import Protocol
 from ecpds.http.gets import Server, Told
 from ecpds.http.reply_head import ReplyHead
 from ecpds.sources.fetch.outcomes import Attempt, Outcome, Progress, Task
-from ecpds.sources.fetch.pace import WORTH_EXPLORING, Host, Paces
+from ecpds.sources.fetch.pace import WORTH_EXPLORING, Paces
 from ecpds.sources.fetch.pages import PAGES, SMALL, is_excuse
 from ecpds.sources.fetch.placing import place
-from ecpds.sources.fetch.sidecar_forms import ASKED, ENDINGS, ENOUGH, LONGEST, sidecar_url
+from ecpds.sources.fetch.plain import Mirror, Places, with_sidecars
+from ecpds.sources.fetch.sidecar_forms import ENDINGS, ENOUGH, LONGEST, Folders, sidecar_url
 from ecpds.sources.fetch.wanted import Right, Wanted
 from ecpds.sources.mechanisms.places import shown
-from ecpds.sources.mechanisms.told import WANTED, About, about
+from ecpds.sources.mechanisms.told import About, about
 
 MANY = 8
 """Files that are left after which all are, unless they are few of those that were asked for."""
-
-_SITE = re.compile(r"http://([A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
-"""The beginning of a URL, without a name and password."""
-
-_TARGET = re.compile(r"/[!\"$-~]*")
-"""Its rest, without a fragment, or anything that must be encoded."""
 
 
 class Asking(Protocol):
@@ -50,26 +44,13 @@ class Asking(Protocol):
     def wait(self) -> None: ...
 
 
-class Mirror:
-    """One place of a file."""
-
-    __slots__ = ("host", "server", "target", "url")
-
-    mechanism = "http"
-
-    def __init__(self, url: str, server: Server, host: Host, target: str) -> None:
-        self.url = url
-        self.server = server
-        self.host = host
-        self.target = target
-
-
 class Folder:
-    """What is known of the side-cars of a folder. `open` counts the questions that wait for an answer."""
+    """What is known of the side-cars of a folder, that of `url`. `open` counts the questions that wait for an answer."""
 
-    __slots__ = ("begun", "held", "open", "waiting", "with_sidecars")
+    __slots__ = ("begun", "held", "open", "url", "waiting", "with_sidecars")
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.begun = self.open = 0
         self.waiting: list[File] = []
         self.held: list[tuple[File, bytes, Mirror, About]] = []
@@ -105,6 +86,8 @@ class Quick:
     def __init__(
         self,
         gets: Asking,
+        places: Places,
+        folders: Folders,
         seconds: Callable[[], float],
         at_once: int,
         sidecars: bool,
@@ -118,19 +101,19 @@ class Quick:
         self._progress = progress
         self._ended = ended
         self._paces = Paces(seconds, at_once)
-        self._sites: dict[str, tuple[Server, Host] | None] = {}
-        self._servers: dict[tuple[str, int], tuple[Server, Host]] = {}
-        self._unable: set[Server] = set()
+        self._places = places
+        self._sidecarred = folders
         self._folders: dict[str, Folder] = {}
         self._jobs: deque[File | Question] = deque()
         self._open: set[File] = set()
         self._done: set[Task] = set()
-        self._asked = self._left = 0
+        self._asked = self._left = self._large = 0
+        self.others: list[Task] = []
 
     def run(self, tasks: Sequence[Task]) -> list[Task]:
-        """Fetch what can be had this way; the others, in their order."""
+        """Fetch what can be had this way; what is left, in its order. Of these, `others` may be had by `lanes`."""
         for task in tasks:
-            mirrors = self._mirrors(task)
+            mirrors = self._places.mirrors(task)
             if mirrors and task.wanted.pieces is None:
                 self._plan(File(task, mirrors))
         while self._open:
@@ -142,35 +125,12 @@ class Quick:
 
     # Planning
 
-    def _mirrors(self, task: Task) -> list[Mirror]:
-        """Where a file can be had this way; empty where one of its places is none of ours, and may be the better one."""
-        found = []
-        for url in dict.fromkeys((*task.mirrors, task.url)):
-            slash = url.find("/", len("http://"))
-            begin, target = (url, "/") if slash < 0 else (url[:slash], url[slash:])
-            site = self._sites[begin] if begin in self._sites else self._site(begin)
-            if site is None or not _TARGET.fullmatch(target):
-                return []
-            found.append(Mirror(url, *site, target))
-        return found
-
-    def _site(self, begin: str) -> tuple[Server, Host] | None:
-        """Who stands at the beginning of a URL; None where that is nobody of ours."""
-        parts = _SITE.fullmatch(begin)
-        port = int(parts[2] or 80) if parts is not None else 0
-        found = None
-        if parts is not None and 0 < port < 65536:
-            place = parts[1].lower(), port
-            found = self._servers.setdefault(place, (Server(*place, WANTED), Host()))
-        self._sites[begin] = found
-        return found
-
     def _plan(self, file: File) -> None:
         self._open.add(file)
         if not self._sidecars or file.task.wanted.sure:
             self._jobs.append(file)
             return
-        folder = file.folder = self._folders.setdefault(file.task.url.rpartition("/")[0], Folder())
+        folder = file.folder = self._folder(file.task.url)
         if folder.begun >= ENOUGH:
             folder.waiting.append(file)
             return
@@ -180,11 +140,16 @@ class Quick:
             folder.open += 1
             self._jobs.append(question)
 
+    def _folder(self, url: str) -> Folder:
+        name = url.rpartition("/")[0]
+        found = self._folders.get(name)
+        if found is None:
+            found = self._folders[name] = Folder(url)
+        return found
+
     def _questions(self, folder: Folder, file: File) -> Iterator[Question]:
-        """The side-cars of a file: the original's first, for a mirror's may be as wrong as its file."""
-        original = next(each for each in file.mirrors if each.url == file.task.url)
-        others = [each for each in reversed(file.mirrors) if each is not original]
-        for mirror in (original, *others)[:ASKED]:
+        """Those about the side-cars of a file."""
+        for mirror in with_sidecars(file.task, file.mirrors):
             for ending in ENDINGS:
                 yield Question(folder, mirror.server, sidecar_url(mirror.target, ending))
 
@@ -192,7 +157,7 @@ class Quick:
 
     def _begin(self, job: File | Question) -> None:
         if isinstance(job, Question):
-            if job.server in self._unable or job.folder.with_sidecars:
+            if job.server in self._places.unable or job.folder.with_sidecars:
                 self._answered(job.folder)
             else:
                 self._gets.get(job.server, job.target, LONGEST, lambda head, _: self._hear(job, head))
@@ -201,7 +166,7 @@ class Quick:
 
     def _ask(self, file: File) -> None:
         """Ask the best of the servers that answer."""
-        mirrors = [each for each in file.mirrors if each.server not in self._unable]
+        mirrors = [each for each in file.mirrors if each.server not in self._places.unable]
         if not mirrors:
             self._leave(file)
             return
@@ -221,7 +186,7 @@ class Quick:
     def _hear(self, question: Question, head: ReplyHead | None) -> None:
         """A side-car is there, or may be behind a redirect or a login, or isn't."""
         if head is None:
-            self._unable.add(question.server)
+            self._places.unable.add(question.server)
         elif head.status == 401 or (head.status < 400 and about(head.status, head.headers).media not in PAGES):
             folder = question.folder
             folder.with_sidecars = True
@@ -233,6 +198,7 @@ class Quick:
     def _answered(self, folder: Folder) -> None:
         folder.open -= 1
         if not folder.open and not folder.with_sidecars:
+            self._sidecarred.learn(folder.url, False, folder.begun)
             held, folder.held = folder.held, []
             for file, whole, mirror, told in held:
                 self._keep(file, memoryview(whole), mirror, told)
@@ -244,12 +210,15 @@ class Quick:
         folder = file.folder
         mirror.host.connections -= 1
         if head is None:
-            self._unable.add(mirror.server)
+            self._places.unable.add(mirror.server)
         if file not in self._open:
             return
         told = about(head.status, head.headers) if head is not None else None
-        if head is None or told is None or body is None or not self._is_file(file, head, told, len(body)):
+        if head is None or told is None or head.length is None or not self._is_file(file, head, told, head.length):
             self._leave(file)
+            return
+        if body is None:
+            self._leave_large(file)
             return
         mirror.host.moved(len(body), self._seconds() - file.began)
         if folder is not None and folder.with_sidecars:
@@ -295,19 +264,26 @@ class Quick:
             return True
         wanted = Wanted(claims=list(task.wanted.claims))
         wanted.say(Right.ORIGINAL if mirror.url == task.url else Right.SERVER, told.digests, mirror.url)
-        return all(
-            each.digest == (sha256 if each.algorithm == "sha256" else hashlib.new(each.algorithm, body).hexdigest())
-            for each in wanted.binding
-        )
+        return wanted.is_met(lambda name: sha256 if name == "sha256" else hashlib.new(name, body).hexdigest())
 
     # What doesn't come
 
     def _leave(self, file: File, usual: bool = False) -> None:
-        """Leave a file to the ordinary way; where that is not `usual`, perhaps the others too."""
+        """Leave a file to another way; where that is not `usual`, perhaps the others too."""
         self._open.discard(file)
         if usual:
+            self.others.append(file.task)
             return
         self._left += 1
         if self._left >= MANY and 4 * self._left >= self._asked:
             self._jobs.clear()
+            self._open.clear()
+
+    def _leave_large(self, file: File) -> None:
+        """Leave a large file; where many are, the others too: they are not to be begun twice."""
+        self._leave(file, usual=True)
+        self._large += 1
+        if self._large >= MANY and 2 * self._large >= self._asked:
+            self._jobs.clear()
+            self.others += [each.task for each in self._open]
             self._open.clear()

@@ -22,6 +22,32 @@ ENOUGH = 8
 ASKED = 2
 """Sources that are asked for one side-car, where the first has none or can't be reached."""
 
+
+class Folders:
+    """In which folders files have side-cars: where the first few have none, no more are asked for."""
+
+    def __init__(self) -> None:
+        self._missing: dict[str, int] = {}
+        self._found: set[str] = set()
+
+    def worth_asking(self, url: str) -> bool:
+        """Whether to ask for the side-car of a file."""
+        folder = _folder(url)
+        return folder in self._found or self._missing.get(folder, 0) < ENOUGH
+
+    def learn(self, url: str, had_one: bool, files: int = 1) -> None:
+        """A file has one, or so many of its folder have none."""
+        folder = _folder(url)
+        if had_one:
+            self._found.add(folder)
+        else:
+            self._missing[folder] = self._missing.get(folder, 0) + files
+
+
+def _folder(url: str) -> str:
+    return url.rpartition("/")[0]
+
+
 _BSD = re.compile(r"([A-Za-z0-9-]+) \((.+)\) = ([0-9A-Fa-f]+)")
 _PLAIN = re.compile(r"\\?([0-9A-Fa-f]+)(?:[ \t]+\*?(.+))?")
 

@@ -14,7 +14,7 @@ from ecpds.errors import InvalidRequest, NotFound, NotPermitted, Refusal, Stalle
 from ecpds.sources.fetch.names import name_of
 from ecpds.sources.fetch.outcomes import Task
 from ecpds.sources.fetch.pages import PAGES
-from ecpds.sources.fetch.sidecar_forms import ASKED, ENDINGS, ENOUGH, LONGEST, digest_in, sidecar_url
+from ecpds.sources.fetch.sidecar_forms import ASKED, ENDINGS, LONGEST, Folders, digest_in, sidecar_url
 from ecpds.sources.fetch.wanted import Claim, Right
 from ecpds.sources.mechanisms.base import IMechanism, shown
 
@@ -28,22 +28,20 @@ class Sidecars:
     def __init__(self, native: Mapping[str, IMechanism], clock: IReactorTime) -> None:
         self._native = native
         self._clock = clock
-        self._missing: dict[str, int] = {}
-        self._found: set[str] = set()
+        self._folders = Folders()
 
     async def find(self, task: Task, candidates: Sequence[Candidate]) -> list[Claim]:
         """What the side-car of a file says: that of the original first, for a mirror's may be as wrong as its file."""
-        folder = task.url.rpartition("/")[0]
-        if folder not in self._found and self._missing.get(folder, 0) >= ENOUGH:
+        if not self._folders.worth_asking(task.url):
             return []
         others = [each for each in candidates if each is not task.original]
         able = [each for each in (task.original, *reversed(others)) if each.mechanism in self._native]
         for candidate in able[:ASKED]:
             answer = await self._ask(candidate)
             if answer:
-                self._found.add(folder)
+                self._folders.learn(task.url, True)
                 return answer
-        self._missing[folder] = self._missing.get(folder, 0) + 1
+        self._folders.learn(task.url, False)
         return []
 
     async def _ask(self, candidate: Candidate) -> list[Claim]:

@@ -20,6 +20,9 @@ LARGEST = 64 << 20
 SECONDS = 1.0
 """How long a span should take its source."""
 
+UNKNOWN = 1 << 62
+"""Stands for the size of a file whose server doesn't tell it."""
+
 WORTH = 256 << 10
 """Bytes that are worth a request of their own when they are taken over."""
 

@@ -13,44 +13,26 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
-from ecpds.errors import AlreadyExists, Corrupt, IsADirectory, NoSpace, NotADirectory, NotPermitted, Refusal, Unavailable
+from ecpds.errors import AlreadyExists, IsADirectory, NoSpace, NotADirectory, NotPermitted, Refusal, Unavailable
 from ecpds.folders import sync_folder
 from ecpds.interfaces import IThreads
 from ecpds.sources.fetch.names import part_name, state_name
-
-BLOCK = 1 << 20
-"""Bytes that are read at a time to be hashed."""
+from ecpds.sources.fetch.notes import Kept, read_note, write_note
+from ecpds.sources.fetch.part_file import Hash, front_of, hash_span, merged, write_all
 
 STRETCH = 16 << 20
 """Bytes that one call on a thread hashes at most."""
 
 TINY = 64 << 10
 """Bytes of a file that is hashed sooner than a thread could be asked to."""
-
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-
-Hash = Any
-"""What `hashlib.new` gives."""
-
-
-@frozen
-class Kept:
-    """What an earlier run has left: the file's size, the version that each source said it had, and the parts that came."""
-
-    size: int
-    versions: Mapping[str, str]
-    digests: Mapping[str, str]
-    done: tuple[tuple[int, int], ...] = field(factory=tuple)
 
 
 class Stage:
@@ -88,7 +70,7 @@ class Stage:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 found = os.fstat(fd)
                 if found.st_ino == os.stat(self._part).st_ino:
-                    return fd, self._read_state(found.st_size) if found.st_size else None
+                    return fd, read_note(self._state, found.st_size) if found.st_size else None
             except BlockingIOError:
                 os.close(fd)
                 raise AlreadyExists(f"another process is fetching {self.target.name}") from None
@@ -103,18 +85,6 @@ class Stage:
         except FileNotFoundError:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             return os.open(self._part, flags, 0o666)
-
-    def _read_state(self, length: int) -> Kept | None:
-        try:
-            said = json.loads(self._state.read_text("utf-8"))
-            if said["boot"] != boot():
-                return None
-            done = tuple((int(begin), int(end)) for begin, end in said["done"])
-            if any(not 0 <= begin < end <= length for begin, end in done):
-                return None
-            return Kept(int(said["size"]), dict(said["versions"]), dict(said["digests"]), done)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # There is no note, or not one of ours: the file is fetched from its beginning.
 
     async def resume(self, kept: Kept) -> None:
         """Go on with what is here."""
@@ -137,7 +107,7 @@ class Stage:
 
     async def write(self, offset: int, view: memoryview) -> None:
         """Write; returns when `view` may be used again. Raises `NoSpace`, `Unavailable`."""
-        await self._run(_write_all, self._fd, offset, view)
+        await self._run(write_all, self._fd, offset, view)
         self.done = merged(self.done, offset, offset + len(view))
         self._follow()
 
@@ -155,7 +125,7 @@ class Stage:
         """Have in the part what is only in memory, to be read again."""
         held, self._held = self._held, b""
         if held:
-            await self._run(_write_all, self._fd, 0, memoryview(held))
+            await self._run(write_all, self._fd, 0, memoryview(held))
 
     async def adopt(self, path: Path) -> int:
         """Take what another program has written to `path` as the whole file; its size."""
@@ -176,7 +146,7 @@ class Stage:
     @property
     def front(self) -> int:
         """Up to where the file is here in one piece."""
-        return self.done[0][1] if self.done and self.done[0][0] == 0 else 0
+        return front_of(self.done)
 
     def _follow(self) -> None:
         """Hash what is in one piece and was not, unless that is under way."""
@@ -188,7 +158,7 @@ class Stage:
         try:
             while self._hashed < self.front:
                 stop = min(self.front, self._hashed + STRETCH)
-                await self._run(_hash_span, self._fd, self._hashed, stop, list(self._hashes.values()))
+                await self._run(hash_span, self._fd, self._hashed, stop, list(self._hashes.values()))
                 self._hashed = stop
         except Refusal as refusal:
             self._trouble = refusal
@@ -227,7 +197,7 @@ class Stage:
         await self._spill()
         made = hashlib.new(algorithm)
         for begin in range(offset, offset + size, STRETCH):
-            await self._run(_hash_span, self._fd, begin, min(begin + STRETCH, offset + size), [made])
+            await self._run(hash_span, self._fd, begin, min(begin + STRETCH, offset + size), [made])
         return str(made.hexdigest())
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -243,7 +213,7 @@ class Stage:
         await self._run(self._publish, size, mtime)
 
     def _publish(self, size: int, mtime: float | None) -> None:
-        _write_all(self._fd, 0, memoryview(self._held))
+        write_all(self._fd, 0, memoryview(self._held))
         if os.fstat(self._fd).st_size != size:
             os.ftruncate(self._fd, size)
         if mtime is not None:
@@ -259,13 +229,7 @@ class Stage:
 
     async def note(self, size: int, versions: Mapping[str, str], digests: Mapping[str, str]) -> None:
         """Write down what is here, for a later run."""
-        said = {"boot": boot(), "size": size, "versions": dict(versions), "digests": dict(digests), "done": self.done}
-        await self._run(self._write_state, json.dumps(said))
-
-    def _write_state(self, text: str) -> None:
-        passing = self._state.with_name(self._state.name + "~")
-        passing.write_text(text, "utf-8")
-        os.rename(passing, self._state)
+        await self._run(write_note, self._state, Kept(size, versions, digests, tuple(self.done)))
 
     async def keep(self) -> None:
         """Stop, and leave what is here to a later run."""
@@ -312,44 +276,7 @@ def refusal_of(error: OSError, path: Path) -> Refusal:
     return Unavailable(words)
 
 
-def merged(done: Collection[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
-    """Spans with another one added: in order, none touching the next."""
-    before = [each for each in done if each[1] < begin]
-    after = [each for each in done if each[0] > end]
-    touching = [each for each in done if each[1] >= begin and each[0] <= end]
-    begin = min([begin, *(each[0] for each in touching)])
-    end = max([end, *(each[1] for each in touching)])
-    return [*before, (begin, end), *after]
-
-
-def boot() -> str:
-    """What is another one after each boot; empty where the system doesn't say."""
-    try:
-        return BOOT.read_text("ascii").strip()
-    except OSError:
-        return ""
-
-
-def _write_all(fd: int, offset: int, view: memoryview) -> None:
-    while view:
-        count = os.pwrite(fd, view, offset)
-        offset += count
-        view = view[count:]
-
-
 def _write_and_hash(fd: int, view: memoryview, hashes: list[Hash]) -> None:
-    _write_all(fd, 0, view)
+    write_all(fd, 0, view)
     for each in hashes:
         each.update(view)
-
-
-def _hash_span(fd: int, begin: int, end: int, hashes: list[Hash]) -> None:
-    buffer = bytearray(min(BLOCK, end - begin))
-    view = memoryview(buffer)
-    while begin < end:
-        count = os.preadv(fd, [view[: end - begin]], begin)
-        if count == 0:
-            raise Corrupt("the part is shorter than what was written")
-        for each in hashes:
-            each.update(view[:count])
-        begin += count

@@ -21,29 +21,13 @@ from twisted.python.failure import Failure
 from ecpds.datasources import Candidate
 from ecpds.errors import ConnectionLost, PreconditionFailed, Refusal, Unavailable
 from ecpds.sources.fetch.outcomes import Progress, Task
-from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile, told_same
-from ecpds.sources.fetch.spans import WORTH, Span, Spans
+from ecpds.sources.fetch.parts import LocalTrouble, Source, Tools, WrongFile
+from ecpds.sources.fetch.sharing import BUFFER, SAMPLE, TICK, first, following, settled, worth_joining
+from ecpds.sources.fetch.spans import UNKNOWN, Span, Spans
 from ecpds.sources.fetch.stage import Stage
 from ecpds.sources.fetch.worker import Worker
 from ecpds.sources.mechanisms.base import IOpened
-
-BUFFER = 1 << 20
-"""Bytes of the buffers of a connection."""
-
-UNKNOWN = 1 << 62
-"""Stands for the size of a file whose server doesn't tell it."""
-
-SAMPLE = 1 << 16
-"""Bytes by which a source shows that it has the same file."""
-
-LARGE, LONG = 4 << 20, 2.0
-"""Bytes for which other sources are asked to join, and seconds that are long enough to ask them for less."""
-
-TICK = 0.5
-"""Seconds between two looks at who is slow."""
-
-SETTLED = 2.0
-"""Seconds after which a connection's rate is taken for what it is."""
+from ecpds.sources.mechanisms.told import told_same
 
 
 class Swarm:
@@ -105,7 +89,7 @@ class Swarm:
             if opened.offset != begin:
                 raise PreconditionFailed("the server can't begin within the file")
             self._same_file(source, opened)
-            if not told_same(source, self.sources):
+            if not told_same(source.about, [each.about for each in self.sources if each.proven and each.about is not None]):
                 await self._compare(source, opened, begin, front)
         finally:
             opened.close()
@@ -127,15 +111,14 @@ class Swarm:
 
     def _start(self, source: Source, opened: IOpened | None = None) -> bool:
         """Let a source fetch the next span; whether there is one."""
-        span = self.spans.take(self._tools.paces.host(source.candidate).rate, None, self._alone(source))
-        if span is None:
-            span = self.spans.take_over(self._tools.paces.host(source.candidate).rate, self._rates())
+        host = self._tools.paces.host(source.candidate)
+        span = first(self.spans, host, self._alone(source), self._workers, self._now)
         if span is None:
             return False
         worker = Worker(source, span, self._now)
         worker.opened = opened
         self._workers.append(worker)
-        self._tools.paces.host(source.candidate).connections += 1
+        host.connections += 1
         source.joined(self._now)
         Deferred.fromCoroutine(self._work(worker)).addErrback(self._broke)
         return True
@@ -202,22 +185,16 @@ class Swarm:
             await self._stream(worker)
             source.strikes = 0
             self._tools.paces.went_well(source.candidate)
-            rate = worker.pace(self._now) or None
-            alone = self._alone(source)
-            if worker.until is None and self.spans.extend(worker.span, rate, alone):
+            span = following(self.spans, worker, self._alone(source), self._workers, self._now)
+            if span is worker.span:
                 continue
-            following = None if worker.dismissed else self.spans.take(rate, worker.span.end) or self._take_over(worker)
-            if following is None:
+            if span is None:
                 return
             assert worker.opened is not None
             worker.opened.close()
             worker.opened = None
             self.spans.finish(worker.span)
-            worker.span = following
-
-    def _take_over(self, worker: Worker) -> Span | None:
-        others = {span: rate for span, rate in self._rates().items() if span is not worker.span}
-        return self.spans.take_over(worker.pace(self._now), others)
+            worker.span = span
 
     async def _open_at(self, worker: Worker) -> None:
         mechanism = self._tools.native[worker.source.candidate.mechanism]
@@ -322,13 +299,9 @@ class Swarm:
         return Deferred.fromCoroutine(write())
 
     def _measure(self, worker: Worker) -> None:
-        now = self._now
-        seconds = now - worker.marked
-        if worker.fresh and seconds > 0:
-            rate = worker.fresh / seconds
-            worker.rate = rate if worker.rate is None else 0.7 * worker.rate + 0.3 * rate
-            self._tools.paces.moved(worker.source.candidate, worker.fresh, seconds)
-            worker.marked, worker.fresh = now, 0
+        measured = worker.measure(self._now)
+        if measured is not None:
+            self._tools.paces.moved(worker.source.candidate, *measured)
 
     # Who joins, and who goes
 
@@ -354,13 +327,7 @@ class Swarm:
                 return
 
     def _worth_joining(self) -> bool:
-        if self._trouble is not None or not self._stage.front or self.spans.size == UNKNOWN:
-            return False
-        left = self.spans.left
-        if not self._workers:
-            return left > 0
-        rate = sum(worker.pace(self._now) for worker in self._workers)
-        return left >= LARGE or (left >= 2 * WORTH and left > LONG * rate > 0)
+        return self._trouble is None and worth_joining(self.spans, self._stage.front, self._workers, self._now)
 
     def _best(self, sources: Sequence[Source]) -> Source | None:
         """The one to ask next: none that rests, or has all the connections that it may."""
@@ -369,8 +336,7 @@ class Swarm:
         return next((by_candidate[id(each)] for each in order if self._free(each)), None)
 
     def _free(self, candidate: Candidate) -> bool:
-        host = self._tools.paces.host(candidate)
-        return host.rests_until <= self._now and host.connections < self._tools.paces.most and not host.wrong
+        return self._tools.paces.is_free(self._tools.paces.host(candidate))
 
     def _tick(self) -> None:
         """Look who is slow, until everything is here."""
@@ -380,20 +346,15 @@ class Swarm:
     def _look(self) -> None:
         self._call = None
         for worker in list(self._workers):
-            pace = worker.pace(self._now)
-            if self._now - worker.began < SETTLED or worker.span.left < max(pace * LONG, WORTH):
-                continue
+            pace = settled(worker, self._now)
             better = [each for each in self.usable if self._free(each.candidate)]
-            if any(self._tools.paces.much_faster(each.candidate, max(pace, 1.0)) for each in better):
+            if pace is not None and any(self._tools.paces.much_faster(each.candidate, pace) for each in better):
                 worker.source.reason = worker.source.reason or "it was much slower than another"
                 self._dismiss(worker)
         if self._trouble is None:
             self._recruit()
         self.looked()
         self._tick()
-
-    def _rates(self) -> dict[Span, float]:
-        return {worker.span: worker.pace(self._now) for worker in self._workers}
 
     @property
     def _now(self) -> float:

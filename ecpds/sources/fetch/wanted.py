@@ -7,7 +7,7 @@ not a mirror that has another file. What is said with less right and contradicts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 
 from attrs import Factory, define, frozen
@@ -70,6 +70,10 @@ class Wanted:
             if each.right is right:
                 chosen.setdefault(each.algorithm, each)
         return [chosen[name] for name in STRONGEST if name in chosen]
+
+    def is_met(self, digest: Callable[[str], str]) -> bool:
+        """Whether the file has the digests that bind it; `digest` gives those that it has, by algorithm."""
+        return all(digest(each.algorithm) == each.digest for each in self.binding)
 
     @property
     def sure(self) -> bool:

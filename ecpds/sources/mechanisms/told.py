@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from attrs import frozen
@@ -34,6 +34,15 @@ class About:
     version: str = ""
     media: str = ""
     ranges: bool = False
+
+
+def told_same(told: About | None, trusted: Sequence[About]) -> bool:
+    """Whether a server tells of the same file as one that is trusted already: by its entity tag, or a digest."""
+    if told is None:
+        return False
+    tags = {each.version for each in trusted if each.version.startswith('"')}
+    digests = {each.digests["sha256"] for each in trusted if "sha256" in each.digests}
+    return told.version in tags or told.digests.get("sha256") in digests
 
 
 def about(status: int, headers: Headers) -> About:

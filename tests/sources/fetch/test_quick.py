@@ -16,8 +16,9 @@ from ecpds.sources.fetch.names import part_name
 from ecpds.sources.fetch.outcomes import Outcome, Silent, Task
 from ecpds.sources.fetch.pages import SMALL
 from ecpds.sources.fetch.placing import place
+from ecpds.sources.fetch.plain import Places
 from ecpds.sources.fetch.quick import MANY, Quick
-from ecpds.sources.fetch.sidecar_forms import ENOUGH
+from ecpds.sources.fetch.sidecar_forms import ENOUGH, Folders
 from ecpds.sources.fetch.wanted import Pieces, Right, Wanted
 from tests.doubles.gets import MemoryGets
 
@@ -43,7 +44,9 @@ class QuickCase(SynchronousTestCase):
 
     def quick(self, *tasks: Task, at_once: int = 8, sidecars: bool = True) -> list[Task]:
         clock = Clock()
-        return Quick(self.gets, clock.seconds, at_once, sidecars, Silent(), self.outcomes.append).run(tasks)
+        return Quick(self.gets, Places(), Folders(), clock.seconds, at_once, sidecars, Silent(), self.outcomes.append).run(
+            tasks
+        )
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self.folder))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.sources.fetch.part_file import merged
 from ecpds.sources.fetch.spans import SMALLEST, WORTH, Span, Spans
-from ecpds.sources.fetch.stage import merged
 
 MIB = 1 << 20
 

@@ -1,0 +1,90 @@
+"""Files from plain HTTP servers without the reactor, several at a time, each on a thread that sees it through (`file`)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Thread
+
+from ecpds.sources.fetch.common import Common
+from ecpds.sources.fetch.file import File
+from ecpds.sources.fetch.outcomes import Outcome, Task
+from ecpds.sources.fetch.pace import WORTH_EXPLORING
+
+LANES = 16
+"""Files at a time, at most."""
+
+MANY = 8
+"""Files that are left after which all are, unless they are few of those that were begun."""
+
+
+class Lanes:
+    """`ended` is told of each file that is there."""
+
+    def __init__(self, common: Common, ended: Callable[[Outcome], None]) -> None:
+        self._common = common
+        self._ended = ended
+        self._waiting: deque[Task] = deque()
+        self._running: list[File] = []
+        self._done: set[Task] = set()
+        self._begun = self._left = 0
+        self._trouble: BaseException | None = None
+
+    def run(self, tasks: Sequence[Task], at_once: int) -> set[Task]:
+        """Fetch what can be had this way; what is there then. When it is interrupted, what is here of a file is noted."""
+        self._waiting.extend(tasks)
+        count = min(at_once, LANES, len(tasks))
+        threads = [Thread(target=self._lane, name="lane", daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            self.stop()
+            for thread in threads:
+                thread.join()
+            raise
+        if self._trouble is not None:
+            raise self._trouble
+        return self._done
+
+    def _lane(self) -> None:
+        try:
+            while (file := self._next()) is not None:
+                outcome = file.run()
+                with self._common.lock:
+                    self._end(file, outcome)
+        except BaseException as error:
+            self._trouble = error
+            self.stop()
+
+    def _next(self) -> File | None:
+        with self._common.lock:
+            if not self._waiting:
+                return None
+            task = self._waiting.popleft()
+            mirrors = self._common.places.mirrors(task)
+            explore = len(self._waiting) >= WORTH_EXPLORING * len(mirrors)
+            file = File(self._common, task, mirrors, explore)
+            self._running.append(file)
+            self._begun += 1
+            return file
+
+    def _end(self, file: File, outcome: Outcome | None) -> None:
+        self._running.remove(file)
+        if outcome is not None:
+            self._done.add(file.task)
+            self._common.progress.ended(file.task, outcome)
+            self._ended(outcome)
+            return
+        self._left += 1
+        if self._left >= MANY and 4 * self._left >= self._begun:
+            self._waiting.clear()
+
+    def stop(self) -> None:
+        """Break off; what is here is noted."""
+        with self._common.lock:
+            self._waiting.clear()
+            for file in self._running:
+                file.stop()
