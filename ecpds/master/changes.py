@@ -67,13 +67,17 @@ def make_directory(session: Session, destination: int, path: str, now: float) ->
     return Entry(path, now)
 
 
-def remove_directory(session: Session, destination: int, path: str) -> None:
-    """Remove the empty directory at `path`; a destination's own is not a user's to remove."""
+def remove_directory(session: Session, destination: int, path: str, due: float) -> None:
+    """Remove the empty directory at `path`, with the bytes of its mark; a destination's own is not a user's to remove."""
     if not path:
         raise NotPermitted("a destination can't be removed")
     found = tree.directory_at(session, destination, path)
     if found is None:
         raise NotADirectory if tree.room(session, destination, path).file else NotFound
+    mark = files.file_at(session, destination, f"{path}/")
+    if mark is not None:
+        files.unname(session, found.id, "")
+        files.drop(session, [(mark.id, due)])
     if not tree.is_empty(session, found.id):
         raise DirectoryNotEmpty
     tree.remove(session, found.id)

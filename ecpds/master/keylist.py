@@ -1,6 +1,7 @@
 """A destination as an object store sees it: its files in the byte order of their keys, a folder compared as `name/`.
 
-A folder that somebody made is a key of its own, `path/`; one that came with a file is none. The tables hold folders by name,
+A folder that somebody made is a key of its own, `path/`; one that came with a file is none, unless it holds a file without a
+name: the bytes that an S3 client put as `path/`, which other doors do not show. The tables hold folders by name,
 and in key order `a-b/` comes before `a/`; so a folder is held back until no name that follows can come before it: those
 held are prefixes of one another. Every walk starts at its place and ends at its limit, and reads at most about twice
 the rows that it returns, plus a few look-ups for each level.
@@ -32,7 +33,7 @@ JUST_AFTER = "\x01"
 
 @frozen
 class Child:
-    """What is in a folder: a file, or a folder whose key ends in a slash."""
+    """What is in a folder: a file, or a folder whose key ends in a slash. Without a key: the mark of the folder itself."""
 
     key: str
     id: int
@@ -124,9 +125,10 @@ class Walk:
         top = tree.directory_at(self._session, self._destination, base.removesuffix("/"))
         if top is None or (after > base and not after.startswith(base)):
             return
-        if base and not rest and not top.implicit and base > after:
-            yield Entry(base, top.created)
-        frames = self._enter(top.id, base, after[len(base) :] if after.startswith(base) else "", rest, flat)
+        if base and not rest and base > after:
+            frames = [(base, self._all_of(Child(base, top.id, top.created, top.implicit)))]
+        else:
+            frames = self._enter(top.id, base, after[len(base) :] if after.startswith(base) else "", rest, flat)
         while frames:
             base, children = frames[-1]
             child = next(children, None)
@@ -134,12 +136,12 @@ class Walk:
                 frames.pop()
             elif child.file is not None:
                 yield Entry(base + child.key, child.file.mtime, child.file)
+            elif not child.key:
+                yield Entry(base, child.created)
             elif not flat:
                 yield base + child.key
             else:
-                if not child.implicit:
-                    yield Entry(base + child.key, child.created)
-                frames.append((base + child.key, self._children(child.id, "", "")))
+                frames.append((base + child.key, self._all_of(child)))
 
     def _enter(self, id_: int, base: str, after: str, prefix: str, flat: bool) -> list[tuple[str, Iterator[Child]]]:
         """The folder, and those below it that `after` is in, innermost last."""
@@ -153,13 +155,25 @@ class Walk:
             frames.append((base, self._children(id_, after, prefix)))
         return frames
 
-    def _children(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
-        """What is in a folder, in key order, from behind `after` on."""
-        found = (self._files_in(id_, after, prefix), self._folders_in(id_, after, prefix))
-        return merge(*found, key=lambda child: child.key)
+    def _all_of(self, folder: Child) -> Iterator[Child]:
+        """All that is in a folder; first its own key, where it has one: the file without a name, or else the mark."""
+        inside = self._in_key_order(self._files_in(folder.id, "", ""), folder.id, "", "")
+        first = next(inside, None)
+        if not folder.implicit and (first is None or first.key):
+            yield Child("", folder.id, folder.created)
+        if first is not None:
+            yield first
+            yield from inside
 
-    def _files_in(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
-        first = max(after + JUST_AFTER if after else "", prefix)
+    def _children(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+        """What is in a folder, in key order, from behind `after` on, and without the folder's own key."""
+        first = max(after + JUST_AFTER, prefix)
+        return self._in_key_order(self._files_in(id_, first, prefix), id_, after, prefix)
+
+    def _in_key_order(self, files: Iterator[Child], id_: int, after: str, prefix: str) -> Iterator[Child]:
+        return merge(files, self._folders_in(id_, after, prefix), key=lambda child: child.key)
+
+    def _files_in(self, id_: int, first: str, prefix: str) -> Iterator[Child]:
         for row in self._rows(_FILES, id_, first, prefix):
             yield Child(row[0], row[1], file=files.from_row(row[1:]))
 

@@ -88,6 +88,7 @@ class Master(Entrance, KeyedMaster):
         random: Random,
         vault: Vault,
     ) -> None:
+        super().__init__(clock, limits)
         self.clock = clock
         self.random = random
         self.vault = vault
@@ -365,8 +366,11 @@ class Master(Entrance, KeyedMaster):
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
         await self.accounts.authorise(user, "rmdir", destination, path)
-        place = self.destination(destination).id
-        await self.change(lambda session: changes.remove_directory(session, place, path), lambda _: None)
+        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        await self.change(
+            lambda session: changes.remove_directory(session, place, path, due),
+            lambda _: self._cache.drop(place, f"{path}/"),
+        )
 
     async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
         await self.accounts.authorise(user, "delete", destination, path)

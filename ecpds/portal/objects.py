@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve
 from zope.interface import implementer
 
-from ecpds.errors import NotFound, NotPermitted
+from ecpds.errors import IsADirectory, NotFound, NotPermitted
 from ecpds.grants import held
 from ecpds.model import (
     ANYBODY,
@@ -30,7 +30,7 @@ from ecpds.model import (
 from ecpds.options import BUCKET_OBJECTS
 from ecpds.portal.backing import recorded
 from ecpds.portal.filesystem import FileSystem
-from ecpds.portal.paths import CanonicalPath
+from ecpds.portal.paths import CanonicalPath, mark_of
 from ecpds.portal_interfaces import IObjects, IUpload
 
 OF_ACL = frozenset((OBJECT_ACL, OBJECT_GRANTS))
@@ -100,6 +100,22 @@ class ObjectSpace(FileSystem):
         if is_read_by_visitor and entry.file is not None and not is_open(entry.file, self.identity):
             raise NotPermitted
         return entry
+
+    def _file(self, path: str, permission: str) -> CanonicalPath:
+        """Every key in a destination may be a file; the bytes of one that ends in a slash are the folder's mark."""
+        name = self._visible(path, permission)
+        if len(name.segments) < 2:
+            raise IsADirectory
+        return mark_of(name) if name.directory else name
+
+    async def _look(self, path: str, permission: str | None) -> Entry:
+        name = self._visible(path, permission)
+        if name.directory and len(name.segments) > 1:
+            try:
+                return await self._resolve(mark_of(name), permission)
+            except NotFound:
+                pass  # the folder's mark holds no bytes, or there is none
+        return await super()._look(path, permission)
 
     def _destination(self, name: str) -> str:
         """The destination that the user calls so; one that it can't see has its own name."""

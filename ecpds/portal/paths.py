@@ -43,6 +43,11 @@ class CanonicalPath:
         return "/".join(self.segments[1:])
 
 
+def mark_of(folder: CanonicalPath) -> CanonicalPath:
+    """Where the bytes are that an object store's client put as a folder's own key: in a file without a name in it."""
+    return CanonicalPath((*folder.segments, ""))
+
+
 @lru_cache(1024)
 def canonical(text: str) -> CanonicalPath:
     """The canonical form of an absolute path. Raises `InvalidName`, which says what is wrong but repeats nothing of it.

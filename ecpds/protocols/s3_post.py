@@ -166,8 +166,6 @@ def as_put(form: Form, request: Request) -> Request:
 
 async def post_object(call: Call, form: Form) -> Response:
     """Answer a form that is allowed: `call` is of the PUT that it stands for."""
-    if call.key.endswith("/"):
-        raise S3Error("InvalidObjectName", 400, "A key that ends in a slash is a folder and holds no bytes.")
     file = await store(call, body_of(call), ANYTHING)
     etag = s3_headers.etag(file)
     location = f"/{quote(call.bucket)}/{quote(call.key)}"

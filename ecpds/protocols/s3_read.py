@@ -58,7 +58,7 @@ class ObjectBody:
 async def get_object(call: Call) -> Response:
     """Answer a GET or a HEAD."""
     _check_version(call)
-    if call.key.endswith("/"):
+    if call.key.endswith("/") and await _is_folder(call):
         return await _folder_mark(call)
     if _asks_for_all(call):
         return await _whole(call)
@@ -119,6 +119,12 @@ async def found(call: Call, permission: str | None = "get") -> Entry:
     if entry.file is None:
         raise NotFound
     return entry
+
+
+async def _is_folder(call: Call) -> bool:
+    """Whether a key that ends in a slash has no bytes that a client put."""
+    there = await call.files.find(call.path, "get")
+    return there is None or there.is_directory
 
 
 async def _folder_mark(call: Call) -> Response:

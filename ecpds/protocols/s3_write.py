@@ -39,10 +39,10 @@ COPY_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
 
 
 async def put_object(call: Call) -> Response:
-    """Answer PutObject, and, of a key that ends in a slash, make a folder."""
+    """Answer PutObject. An empty object whose key ends in a slash makes a folder, where there is none yet."""
     body = body_of(call)
-    if call.key.endswith("/"):
-        return await _put_folder(call, body)
+    if call.key.endswith("/") and body.size == 0 and not _has_notes(call) and await _make_folders(call, body):
+        return Response(200, [("ETag", f'"{EMPTY_MD5}"')])
     condition = await write_condition(call)
     file = await store(call, body, condition)
     return Response(200, [("ETag", s3_headers.etag(file)), *s3_headers.checksum_headers(file)])
@@ -78,17 +78,28 @@ def mismatch(call: Call, failure: Exception) -> Exception:
     return failure
 
 
-async def _put_folder(call: Call, body: Body) -> Response:
-    """Make the folder, and those above it; one that is there is no error, as of any other key."""
-    if body.size or await body.source.read_into(memoryview(bytearray(1))):
-        raise S3Error("InvalidObjectName", 400, "A key that ends in a slash is a folder and holds no bytes.")
+def _has_notes(call: Call) -> bool:
+    """Whether something is to be kept with the object, which a folder can't."""
+    noted = s3_headers.kept(call.request.headers).keys() - {"content-type"}
+    return bool(noted or s3_tags.of_headers(call) or of_object(call))
+
+
+async def _make_folders(call: Call, body: Body) -> bool:
+    """Make the folder of a key, and those above it. False where the key has to be kept as an object: for it was one, or the
+    folder is there and came with what is in it."""
+    there = await call.files.find(call.path, "put")
+    if there is not None:
+        page = await call.objects.keys(call.bucket, call.key, "", "/", 1)
+        return there.is_directory and bool(page.entries) and page.entries[0].path == call.key
+    # The end of the body, where the checksums may be that are to be checked.
+    await body.source.read_into(memoryview(bytearray(1)))
     names = call.key.removesuffix("/").split("/")
     for depth in range(1, len(names) + 1):
         path = f"/{call.bucket}/{'/'.join(names[:depth])}"
-        there = await call.files.find(path, "mkdir")
-        if there is None or not there.is_directory:
+        above = await call.files.find(path, "mkdir")
+        if above is None or not above.is_directory:
             await _make_folder(call, path)
-    return Response(200, [("ETag", f'"{EMPTY_MD5}"')])
+    return True
 
 
 async def _make_folder(call: Call, path: str) -> None:
@@ -135,7 +146,7 @@ async def delete_object(call: Call) -> Response:
 async def _delete(call: Call, asked: Deletion) -> None:
     path, folder = f"/{call.bucket}/{asked.key}", asked.key.endswith("/")
     there = await call.files.find(path, "rmdir" if folder else "delete")
-    if there is None or there.is_directory != folder or asked.version not in ("", "null"):
+    if there is None or (there.is_directory and not folder) or asked.version not in ("", "null"):
         await call.files.stat(f"/{call.bucket}")
         return
     try:
@@ -144,6 +155,8 @@ async def _delete(call: Call, asked: Deletion) -> None:
         else:
             condition = deletion_condition(there.file, asked.tag, asked.size, asked.modified)
             await call.files.delete(path, condition)
+            if folder and await call.files.find(path, "rmdir") is not None:
+                await call.objects.unmark(path)
     except (NotFound, IsADirectory, NotADirectory):
         # The bucket is there, for the call has got this far; so it is the key that isn't.
         await call.files.stat(f"/{call.bucket}")

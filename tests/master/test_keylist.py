@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.errors import NotFound
 from ecpds.master import keylist
 from ecpds.model import Entry
+from ecpds.portal.objects import ObjectSpace
 from tests.portal.house import House
 
 NAMES = st.text("a-/0.ü", min_size=1, max_size=6)
@@ -49,6 +50,7 @@ class Model(SynchronousTestCase):
         self.house.add_destination("d")
         self.user = self.house.add_user("u", ("d",))
         self.files = self.house.files_of(self.user)
+        self.objects = ObjectSpace(self.house.backing, self.files.identity, self.files.origin)
 
     def put(self, key: str) -> list[str]:
         """Put a file, or make a folder and those above it; the keys of what was made, for a folder that is there is not."""
@@ -65,7 +67,7 @@ class Model(SynchronousTestCase):
         return made
 
     async def _put(self, key: str) -> None:
-        upload = await self.files.open_write(f"/d/{key}", 0)
+        upload = await self.objects.open_write(f"/d/{key}", 0)
         await upload.commit()
 
     async def _absent(self, path: str) -> bool:
@@ -74,6 +76,14 @@ class Model(SynchronousTestCase):
         except NotFound:
             return True
         return False
+
+    def marks(self, keys: list[str], chosen: set[int]) -> list[str]:
+        """Have some of the folders hold bytes themselves, whether they were made or came with a file."""
+        folders = sorted({key[: at + 1] for key in keys for at, letter in enumerate(key) if letter == "/"})
+        found = [folder for number, folder in enumerate(folders) if number in chosen]
+        for folder in found:
+            self.house.now(self._put(folder))
+        return found
 
     def clear(self) -> None:
         async def below(path: str) -> None:
@@ -104,10 +114,14 @@ class Model(SynchronousTestCase):
         st.sampled_from(["", "/", "-", "a", "/a"]),
         st.just("") | NAMES,
         st.integers(1, 4),
+        st.sets(st.integers(0, 8)),
     )
-    def test_the_same_as_the_model(self, keys: list[str], prefix: str, delimiter: str, after: str, limit: int) -> None:
+    def test_the_same_as_the_model(
+        self, keys: list[str], prefix: str, delimiter: str, after: str, limit: int, marked: set[int]
+    ) -> None:
         self.clear()  # what an example that failed has left
         expected = [made for key in possible(keys) for made in self.put(key)]
+        expected = sorted({*expected, *self.marks(expected, marked)})
         self.assertEqual(self.present(), sorted(expected, key=str.encode))
         wanted = model(expected, prefix, after, delimiter)
         found: list[str] = []

@@ -8,7 +8,15 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ecpds.errors import InvalidRequest, NotFound, NotPermitted, PreconditionFailed
+from ecpds.errors import (
+    DirectoryNotEmpty,
+    InvalidRequest,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+    PreconditionFailed,
+)
 from ecpds.model import ANYTHING, Completion, Condition, Identity, Origin
 from ecpds.portal.objects import ObjectSpace
 from ecpds.portal_interfaces import IFileSystem, IObjects
@@ -16,6 +24,74 @@ from tests.doubles import MemorySource
 from tests.portal.house import NODE, House
 
 PATH = "/d/in/parts"
+
+RIGHTS = ("get", "put", "delete", "dir", "mkdir", "rmdir", "rename")
+
+
+class Marks(SynchronousTestCase):
+    """Keys that end in a slash and have bytes: the folder's, which only object stores' clients see."""
+
+    def setUp(self) -> None:
+        self.house = House(self)
+        self.house.add_destination("d")
+        user = self.house.add_user("ann", ("d",))
+        identity = Identity(user.id, "ann", frozenset(RIGHTS), ("d",))
+        self.objects = ObjectSpace(self.house.backing, identity, Origin("s3", "192.0.2.1", NODE))
+        self.files = self.house.files_of(user)
+
+    def put(self, path: str, data: bytes = b"bytes") -> None:
+        async def store() -> None:
+            upload = await self.objects.open_write(path)
+            await upload.receive(MemorySource(data))
+            await upload.commit()
+
+        self.house.now(store())
+
+    def keys(self) -> list[str]:
+        return [each.path for each in self.house.now(self.objects.keys("d", "", "", "", 100)).entries]
+
+    def refused(self, kind: type[Exception], work: Any) -> None:
+        self.failureResultOf(ensureDeferred(work), kind)
+
+    def test_other_doors_see_a_folder(self) -> None:
+        self.put("/d/a/")
+        self.assertEqual(self.keys(), ["a/"])
+        self.assertEqual(self.house.now(self.objects.stat("/d/a/")).size, 5)
+        for name in ("/d/a", "/d/a/"):
+            self.assertTrue(self.house.now(self.files.stat(name)).is_directory)
+        self.assertEqual(self.house.now(self.files.list("/d/a")).entries, ())
+        self.refused(IsADirectory, self.files.open_read("/d/a/"))
+        self.refused(IsADirectory, self.files.open_write("/d/a/"))
+
+    def test_they_go_with_their_folder(self) -> None:
+        self.put("/d/a/")
+        self.put("/d/a/b", b"")
+        self.refused(DirectoryNotEmpty, self.files.remove_directory("/d/a"))
+        self.house.now(self.files.delete("/d/a/b"))
+        self.assertEqual(self.keys(), ["a/"])
+        self.house.now(self.files.remove_directory("/d/a"))
+        self.assertEqual(self.keys(), [])
+        self.refused(NotFound, self.objects.stat("/d/a/"))
+        self.house.clock.advance(self.house.limits.ticket_life + 2)
+        self.house.clock.advance(2.0)
+        self.assertEqual(self.house.stored(), [])
+
+    def test_they_move_with_their_folder(self) -> None:
+        self.put("/d/a/")
+        self.house.now(self.files.rename("/d/a", "/d/b"))
+        self.assertEqual(self.keys(), ["b/"])
+        self.refused(NotFound, self.objects.stat("/d/a/"))
+
+    def test_the_last_of_them_takes_the_folder_away(self) -> None:
+        self.put("/d/a/b/")
+        self.house.now(self.objects.delete("/d/a/b/"))
+        self.refused(NotFound, self.files.stat("/d/a"))
+
+    def test_none_is_below_a_file_or_a_destination_s_own(self) -> None:
+        self.put("/d/f", b"x")
+        self.refused(NotADirectory, self.objects.open_write("/d/f/"))
+        for path in ("/d", "/d/"):
+            self.refused(IsADirectory, self.objects.open_write(path))
 
 
 class InParts(SynchronousTestCase):

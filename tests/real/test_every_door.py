@@ -220,6 +220,31 @@ class EveryDoor(S3TestCase):
         with self.sftp() as sftp, self.assertRaises(FileNotFoundError):
             sftp.stat(remote("kept"))
 
+    def test_a_folder_s_own_bytes(self) -> None:
+        """A key that ends in a slash: S3 has its bytes, metadata and ETag, other doors a folder that can be removed."""
+        named: dict[str, Any] = {"Bucket": DESTINATION, "Key": "slash/"}
+        with self.sftp() as sftp:
+            sftp.mkdir(remote("slash"))
+        etag = self.s3.put_object(Body=b"bytes", Metadata={"a": "b"}, **named)["ETag"]
+        self.assertEqual(self.keys("slash/"), ["slash/"])
+        listed = self.s3.list_objects_v2(Bucket=DESTINATION, Prefix="slash/", Delimiter="/")
+        self.assertEqual([(each["Key"], each["Size"], each["ETag"]) for each in listed["Contents"]], [("slash/", 5, etag)])
+        found = self.s3.get_object(**named)
+        self.assertEqual((found["Body"].read(), found["Metadata"]), (b"bytes", {"a": "b"}))
+        self.assertEqual(self.s3.get_object(Range="bytes=1-2", **named)["Body"].read(), b"yt")
+        for door, names in self.names("slash").items():
+            self.assertEqual(names, [], door)
+        self.s3.delete_object(**named)
+        self.assertEqual(self.keys("slash/"), [])
+        self.s3.put_object(Bucket=DESTINATION, Key="slash/file", Body=b"x")
+        self.s3.put_object(Metadata={"mode": "16877"}, **named)
+        self.assertEqual(self.keys("slash/"), ["slash/", "slash/file"])
+        self.assertEqual(self.s3.head_object(**named)["Metadata"], {"mode": "16877"})
+        self.s3.delete_object(Bucket=DESTINATION, Key="slash/file")
+        with self.sftp() as sftp:
+            sftp.rmdir(remote("slash"))
+        self.assertEqual(self.keys("slash/"), [])
+
     def refusals(self, name: str) -> dict[str, Any]:
         """How each door refuses to put something."""
         with self.ftp() as ftp, self.assertRaises(ftplib.error_perm) as by_ftp:
