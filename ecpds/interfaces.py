@@ -96,6 +96,23 @@ class IChannel(IByteSource, IByteSink):
         """Close at once; the peer sees a reset. Whoever waits gets `ConnectionLost`. May be called at any time, repeatedly."""
 
 
+class IPromptChannel(IChannel):
+    """A channel that answers what is short where it has come, without waking who waits for it."""
+
+    async def attend(attempt: Callable[[], bool]) -> None:
+        """As `readable`; but first `attempt` is called whenever there may be something, and while it says that it has dealt
+        with that, waiting goes on. It may call `receive` and `send`; what it raises is raised here."""
+
+    def receive(view: memoryview) -> int:
+        """What is there, up to `len(view)` bytes; 0 where that is nothing, and at the end. Raises `ConnectionLost`."""
+
+    def send(data: bytes) -> int:
+        """Hand over what there is room for, and say how much that was. Raises `ConnectionLost`."""
+
+    async def go_on(rest: memoryview) -> None:
+        """Hand over what a `send` left, which must come before anything else is written. Raises as `write` does."""
+
+
 class IRelaySink(IByteSink):
     """A sink that may take bytes straight from a channel."""
 
@@ -177,6 +194,14 @@ class IStore(Interface):
 
     async def read(segment: int, copy: Copy, length: int) -> IReadHandle:
         """Open a copy that should have `length` bytes. Raises `Unavailable` when it is not there, `Corrupt` when shorter."""
+
+
+class IPromptStore(IStore):
+    """A store that may have what is small without waiting for it."""
+
+    def read_now(segment: int, copy: Copy, length: int) -> memoryview | None:
+        """All bytes of a small copy, as `IReadHandle.held` of one that was opened; None where that has to be waited for, or
+        will be refused."""
 
 
 class IMoverControl(Interface):

@@ -95,6 +95,10 @@ class Limits:
     """Bytes of its first line."""
     headers: int = natural(100)
     """Header fields of one HTTP request."""
+    kept_file: int = natural(16384)
+    """Bytes of a file up to which it is kept in memory when it was read; 16384 at most are read at once."""
+    kept_bytes: int = natural(33554432)
+    """Bytes of such files in all; 0: none is kept."""
     ranges: int = natural(100)
     """Byte ranges that one HTTP request may ask for; who asks for more gets the whole file."""
     copied_entries: int = natural(10000)

@@ -205,6 +205,17 @@ class IMaster(Interface):
         """
 
 
+class IAtHand(Interface):
+    """What a Master in the same process can say at once."""
+
+    def still(identity: Identity) -> bool:
+        """Whether this very object is what a login of the same user, with the same password, key or access key, is answered
+        with now. It is not once anything of it has changed, has expired, or was forgotten."""
+
+    def known(destination: str, path: str) -> Entry | None:
+        """The file that `resolve` would answer with, where it is remembered."""
+
+
 class IOperations(Interface):
     """What operators ask of a Master. Names of destinations and users are checked here."""
 

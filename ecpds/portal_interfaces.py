@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from zope.interface import Attribute, Interface
 
@@ -252,6 +252,16 @@ class IPortal(Interface):
 
     async def resume(identity: Identity, origin: Origin) -> IFileSystem:
         """The view of who has logged in before, as it is by now. Raises as `IMaster.renew` does; a refusal is recorded."""
+
+    def look_again(files: IFileSystem, path: str, suits: Callable[[Entry], bool]) -> Entry | None:
+        """Log in anew whom `files` was given to, as if the same had been shown again, and say which file is at `path`.
+
+        None where that is not all known without waiting, or would be refused in any way, and where the file does not suit:
+        then nothing has happened, and the door logs the user in and asks as always.
+        """
+
+    def read_again(files: IFileSystem, path: str) -> IDownload | None:
+        """As `look_again`, for a small file that is then open, with all of its bytes `held`."""
 
     def refused(login: str, message: str, origin: Origin) -> None:
         """Record a refusal that a door made by itself, such as an over-long line."""

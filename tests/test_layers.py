@@ -28,6 +28,7 @@ GROUND = {
     "folders",
     "grants",
     "hashing",
+    "held",
     "packing",
     "options",
     "threads",

@@ -36,6 +36,12 @@ class Questions:
     volumes: Callable[[], Awaitable[Sequence[VolumeUse]]]
     dropped: Callable[[], Mapping[str, int]]
     """Records for which there was no room, by sink."""
+    kept: Callable[[], int]
+    """Bytes of memory that small files take which were read lately."""
+    reads: Callable[[], Mapping[str, int]]
+    """Reads of small segments since the start, by where they were found."""
+    at_once: Callable[[], Mapping[str, int]]
+    """Requests since the start that were answered where they were read, by door."""
 
 
 class Watch:
@@ -53,6 +59,9 @@ class Watch:
         metrics.gauge("reclaim_copies", "Copies that wait to be deleted", questions.backlog)
         metrics.gauge("volume_free_bytes", "Room on a volume that has not failed", self._free, "volume")
         metrics.gauge("records_dropped", "Records for which there was no room", questions.dropped, "sink")
+        metrics.gauge("kept_bytes", "Small files in memory", questions.kept)
+        metrics.gauge("small_reads", "Small files that were read since the start", questions.reads, "found")
+        metrics.gauge("answered_at_once", "Requests answered without waiting, since the start", questions.at_once, "door")
 
     async def _free(self) -> dict[str, int]:
         return {str(each.index): each.free for each in await self._ask.volumes() if each.failed is None}

@@ -23,8 +23,8 @@ from ecpds.errors import Refusal
 from ecpds.events import Event
 from ecpds.http.message import Request, Response
 from ecpds.interfaces import IEventSink
-from ecpds.model import Identity, Origin
-from ecpds.portal_interfaces import IFileSystem, IPortal
+from ecpds.model import Entry, Identity, Origin
+from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
 
 T = TypeVar("T")
 
@@ -198,6 +198,18 @@ class CountedPortal:
 
     async def resume(self, identity: Identity, origin: Origin) -> IFileSystem:
         return await self._portal.resume(identity, origin)
+
+    def look_again(self, files: IFileSystem, path: str, suits: Callable[[Entry], bool]) -> Entry | None:
+        found = self._portal.look_again(files, path, suits)
+        if found is not None:
+            self._counted(files.origin.protocol, True)
+        return found
+
+    def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
+        found = self._portal.read_again(files, path)
+        if found is not None:
+            self._counted(files.origin.protocol, True)
+        return found
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         self._portal.refused(login, message, origin)

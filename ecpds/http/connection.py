@@ -20,10 +20,11 @@ from ecpds.errors import Refusal
 from ecpds.http.body import WASTE, RequestBody, discard, request_body
 from ecpds.http.head import Head, parse_head
 from ecpds.http.inbox import Inbox
-from ecpds.http.message import Handler, HttpError, Request, Response, text_response
+from ecpds.http.lane import Lane
+from ecpds.http.message import AtOnce, Handler, HttpError, Request, Response, text_response
 from ecpds.http.replies import refusal_response
 from ecpds.http.reply import Reply, Terms, head_bytes
-from ecpds.interfaces import IChannel, ITimeouts
+from ecpds.interfaces import IChannel, IPromptChannel, ITimeouts
 from ecpds.limits import Limits
 from ecpds.transports.channel import Channel
 
@@ -40,6 +41,8 @@ class Server(Protocol):
     """What a connection needs of its server."""
 
     handler: Handler
+    at_once: AtOnce | None
+    answered_at_once: int
     limits: Limits
     timeouts: ITimeouts
     seconds: Callable[[], float]
@@ -47,6 +50,9 @@ class Server(Protocol):
 
     def own_headers(self) -> str:
         """The header lines Date and Server."""
+
+    def last_fields(self) -> bytes:
+        """The same as bytes, and the empty line."""
 
     async def give_way(self) -> None:
         """Let the reactor turn to other connections."""
@@ -70,6 +76,7 @@ class Connection:
         self._deadline = NEVER
         self._idle = False
         self._answered = 0
+        self._lane = self._make_lane()
         self._in_head = False
         self._farewell: Deferred[None] | None = None
         # Between requests the deadlines here are the ones that count, and a quiet client is no stalled transfer.
@@ -77,6 +84,19 @@ class Connection:
         # No state sets a deadline earlier than this from now, so a look this often is never late.
         self._look_every = min(limits.header_time, limits.keep_alive, limits.login_time)
         self._watch = server.timeouts.watch(self._look_every, self._look)
+
+    def _make_lane(self) -> Lane | None:
+        channel = IPromptChannel(self._channel, None)
+        if channel is None or self._server.at_once is None:
+            return None
+        return Lane(self._server, channel, self._inbox, self._may_answer, self._wait_anew)
+
+    def _may_answer(self) -> bool:
+        return self._farewell is None and not self._server.draining
+
+    def _wait_anew(self) -> None:
+        """A request was answered beside `_requests`, which waits on."""
+        self._set_deadline(self._patience)
 
     async def run(self) -> None:
         """Serve until one side ends it. Raises nothing."""
@@ -151,8 +171,8 @@ class Connection:
             self._idle = True
             if self._answered:
                 # A client that has just got its answer has seldom sent the next request already.
-                await self._channel.readable()
-            count = await inbox.fill()
+                await self._something()
+            count = len(inbox) or await inbox.fill()
             self._idle = False
             if not count or self._farewell is not None:
                 return None
@@ -168,10 +188,18 @@ class Connection:
         self._patience = self._server.limits.keep_alive
         return head
 
+    async def _something(self) -> None:
+        """Wait until something has come that is answered the long way."""
+        if self._lane is None:
+            await self._channel.readable()
+        else:
+            await self._lane.wait(self._quiet, self._stall)
+
     async def _answer(self, head: Head, body: RequestBody) -> bool:
         """Have one request answered; says whether another may follow."""
         channel = self._channel
-        response = await self._ask(_request(head, body, channel, self._certificate))
+        request = _request(head, body, channel, self._certificate)
+        response = await self._ask(request)
         rest = body.rest
         clear = rest is not None and rest <= DISCARDED
         terms = self._terms(head, keep_alive=clear and head.keep_alive and not self._server.draining)
@@ -185,6 +213,8 @@ class Connection:
         if terms.keep_alive and rest:
             self._set_deadline(self._server.limits.header_time)
             await discard(body)
+        if self._lane is not None:
+            self._lane.remember(head, request)
         return terms.keep_alive and self._farewell is None
 
     async def _ask(self, request: Request) -> Response:

@@ -21,6 +21,9 @@ _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 _REQUEST_LINE = rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n"
 _HEAD = re.compile(_REQUEST_LINE + rb"(?:" + _TOKEN + rb"+:" + _VALUE + rb"\r\n)*+\r\n")
 _FIRST_LINE = re.compile(_REQUEST_LINE)
+PLAIN_LINE = re.compile(rb"(GET|HEAD) (/[!\"$->@-~]*+) HTTP/1\.1")
+"""A request line for a path, and nothing else."""
+
 _FIELD_NAME = re.compile(_TOKEN)
 _FIELD_VALUE = re.compile(_VALUE)
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -31,7 +34,10 @@ _LENGTH = re.compile(r"[0-9]{1,19}")
 
 @define(eq=False)
 class Head:
-    """What a head says. `length` is 0 without a body and None when it is chunked; `expects` asks for `100 Continue`."""
+    """What a head says. `length` is 0 without a body and None when it is chunked; `expects` asks for `100 Continue`.
+
+    `fields` are the bytes behind the request line, from its end on.
+    """
 
     method: str
     target: bytes
@@ -42,6 +48,12 @@ class Head:
     length: int | None
     keep_alive: bool
     expects: bool
+    fields: bytes = b""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the same fields behind a `PLAIN_LINE` say that it has no body, and that the connection goes on."""
+        return self.version == "1.1" and self.length == 0 and self.keep_alive and not self.expects
 
 
 class _Fields:
@@ -81,6 +93,7 @@ def parse_head(head: bytes, most_fields: int) -> Head:
         length=_body_length(headers, version),
         keep_alive="close" not in options and (version == "1.1" or "keep-alive" in options),
         expects=_expects_continue(headers, version),
+        fields=head[match.end(3) :],
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ecpds.http.message import HttpError
-from ecpds.interfaces import IChannel
+from ecpds.interfaces import IChannel, IPromptChannel
 
 SMALL = 4096
 """Bytes of the buffer of a connection that waits or has short heads."""
@@ -86,6 +86,22 @@ class Inbox:
         self._start = stop + 4
         self._skipped = False
         return head
+
+    def line_alone(self, channel: IPromptChannel, fields: bytes) -> bytes | None:
+        """The request line of what is there now, where just these fields stand behind it and nothing behind them.
+
+        To be asked of an empty inbox. Anything else is None, and stays; what fills the buffer may go on outside of it.
+        """
+        self._make_room()
+        end = self._end = channel.receive(self._view)
+        stop = end - len(fields)
+        if end == len(self._buffer) or not 0 < stop <= self._line_bytes or not self._buffer.endswith(fields, 0, end):
+            return None
+        return bytes(self._view[:stop])
+
+    def clear(self) -> None:
+        """What is there was used."""
+        self._start = self._end
 
     def _refuse_hopeless(self) -> None:
         """Refuse at once what no further byte can mend, rather than when the time is up."""

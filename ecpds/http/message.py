@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from cryptography import x509
 from zope.interface import Attribute, Interface
 
 from ecpds.http.headers import Headers
 from ecpds.interfaces import IByteSink, IByteSource
 
-__all__ = ("Handler", "Headers", "HttpError", "IBody", "Request", "Response", "text_response")
+__all__ = ("AtOnce", "Handler", "Headers", "HttpError", "IBody", "Ready", "Request", "Response", "text_response")
 
 
 class HttpError(Exception):
@@ -31,7 +31,8 @@ class Request:
     `target` is the request-target as it came; `path` and `query` are its parts, still percent-encoded. `length` is what
     the client declared: 0 without a body, None when the body is chunked. The first read of `body` lets a client that
     waits for `100 Continue` go on, so a handler that refuses before it never has the body sent. `certificate` is the
-    client's, where it has shown one.
+    client's, where it has shown one. `memory` is the handler's own: what came of the fields, for requests of the same
+    connection that have the very same ones (`AtOnce`).
     """
 
     method: str
@@ -45,6 +46,7 @@ class Request:
     length: int | None
     body: IByteSource
     certificate: x509.Certificate | None = None
+    memory: object = None
 
 
 class IBody(Interface):
@@ -70,6 +72,24 @@ class Response:
 
 Handler = Callable[[Request], Awaitable[Response]]
 """Answers a request; may raise `HttpError` and any refusal of `ecpds.errors`."""
+
+
+@frozen(eq=False)
+class Ready:
+    """An answer that waits for nothing. `head` is as `reply.unfinished_head` makes it; `ended` is called when all of it has
+    left, or with what kept it from that."""
+
+    head: bytes
+    body: bytes | memoryview
+    ended: Callable[[BaseException | None], None]
+
+
+AtOnce = Callable[[str, str, Request], Ready | None]
+"""Answers a GET or HEAD of a path, which has no query, where nothing has to be waited for: else None, and a `Handler` is asked.
+
+The request is an earlier one of the same connection, with the same fields and the memory of who answered it. An answer keeps
+the connection open. Raises nothing.
+"""
 
 
 def text_response(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> Response:

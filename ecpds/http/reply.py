@@ -67,6 +67,14 @@ def head_bytes(response: Response, terms: Terms) -> bytes:
     return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{terms.own}{given}{framing}\r\n".encode("latin-1")
 
 
+def unfinished_head(response: Response) -> bytes:
+    """The head of a reply that leaves the connection open, for whoever sends it again and again.
+
+    It lacks the server's own lines, which change each second and come last here, and the empty line.
+    """
+    return head_bytes(response, Terms("", True)).removesuffix(b"\r\n")
+
+
 @lru_cache(256)
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name.lower() in FRAMING:

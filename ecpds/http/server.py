@@ -8,7 +8,7 @@ from email.utils import formatdate
 from twisted.internet.defer import Deferred
 
 from ecpds.http.connection import Connection
-from ecpds.http.message import Handler
+from ecpds.http.message import AtOnce, Handler
 from ecpds.interfaces import IChannel, ITimeouts
 from ecpds.limits import Limits
 
@@ -18,6 +18,7 @@ class HttpServer:
 
     `on_refused` is told the peer and a sentence whenever a client does not keep to the protocol. `pause` returns in another
     turn of the reactor, such as `lambda: deferLater(reactor, 0)`; without it, a client that pipelines may hold up others.
+    `at_once` is asked before the handler, where it may be (`lane`); `answered_at_once` counts what it answered.
     """
 
     def __init__(
@@ -29,8 +30,11 @@ class HttpServer:
         server_name: str = "ecpds",
         on_refused: Callable[[str, str], None] | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
+        at_once: AtOnce | None = None,
     ) -> None:
         self.handler = handler
+        self.at_once = at_once
+        self.answered_at_once = 0
         self.limits = limits
         self.timeouts = timeouts
         self.seconds = seconds
@@ -41,6 +45,7 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._emptied: list[Deferred[None]] = []
         self._stamp = (-1, "")
+        self._last = ("", b"")
 
     def serve(self, channel: IChannel) -> Deferred[None]:
         """Run one connection to its end, which fires the Deferred; it never fails."""
@@ -77,6 +82,13 @@ class HttpServer:
         if now != self._stamp[0]:
             self._stamp = (now, f"Date: {formatdate(now, usegmt=True)}\r\nServer: {self._server_name}\r\n")
         return self._stamp[1]
+
+    def last_fields(self) -> bytes:
+        """The same as bytes, with the empty line behind them."""
+        own = self.own_headers()
+        if own is not self._last[0]:
+            self._last = (own, f"{own}\r\n".encode("latin-1"))
+        return self._last[1]
 
     async def give_way(self) -> None:
         """Let the reactor turn to other connections."""

@@ -230,6 +230,16 @@ class Accounts:
         self._identities[of] = account, stored, identity
         return identity
 
+    def still(self, identity: Identity) -> bool:
+        """Whether a login with the same credential would be answered with this very object."""
+        found = self._identities.get(identity.access_key or identity.user_id)
+        if found is None or found[2] is not identity:
+            return False
+        account, stored, _ = found
+        if stored is not None and (self._keys.get(stored.key.id) is not stored or self._expired(stored)):
+            return False
+        return self._known.get(account.id) is account
+
     def _make_identity(self, account: Account, stored: StoredKey | None, credential: str) -> Identity:
         """Raises `NotPermitted` where the account can't be used."""
         rights = account.rights if stored is None else account.rights.limited(stored.key)

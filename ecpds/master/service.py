@@ -25,6 +25,7 @@ from ecpds.limits import Limits
 from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing
+from ecpds.master.at_hand import AtHand
 from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
 from ecpds.master.engine import Engine
@@ -47,7 +48,7 @@ from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.master.writer import Writer
-from ecpds.master_interfaces import IMaster
+from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.model import (
     ANYTHING,
     DIGESTS,
@@ -67,8 +68,8 @@ from ecpds.model import (
 T = TypeVar("T")
 
 
-@implementer(IMaster)
-class Master(Entrance, KeyedMaster):
+@implementer(IMaster, IAtHand)
+class Master(Entrance, KeyedMaster, AtHand):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be

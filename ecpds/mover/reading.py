@@ -8,7 +8,8 @@ import os
 
 from zope.interface import implementer
 
-from ecpds.errors import Corrupt, InvalidRequest, Unavailable
+from ecpds.errors import Corrupt, Unavailable
+from ecpds.held import HeldSegment, check_span
 from ecpds.interfaces import IByteSink, IReadHandle, IThreads
 from ecpds.transports.opening import open_at_once, read_at_once
 
@@ -30,6 +31,16 @@ async def open_to_read(threads: IThreads, path: str, length: int, in_memory: boo
     else:
         _check_size(fd, length)
     return ReadHandle(fd, length)
+
+
+def read_now(path: str, length: int, in_memory: bool) -> memoryview | None:
+    """All of a small copy, where nothing has to be waited for; None where it must be, and where there is no such copy."""
+    if not in_memory:
+        return read_at_once(os.fsencode(path), length)
+    try:
+        return read_segment(path, length)
+    except (Unavailable, Corrupt):
+        return None
 
 
 def open_segment(path: str, length: int) -> int:
@@ -74,34 +85,6 @@ def _check_size(fd: int, length: int) -> None:
         raise Corrupt(f"a copy has {size} bytes of {length}")
 
 
-def _check_span(offset: int, length: int, whole: int) -> None:
-    if offset < 0 or length < 0 or offset + length > whole:
-        raise InvalidRequest(f"bytes {offset} to {offset + length} of {whole}")
-
-
-@implementer(IReadHandle)
-class HeldSegment:
-    """A segment whose bytes are here: they go out in one write, with whatever must stand before them."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self._open = True
-
-    async def send(self, sink: IByteSink, offset: int, length: int) -> None:
-        if not self._open:
-            raise Unavailable("it was closed")
-        _check_span(offset, length, len(self._data))
-        if length:
-            await sink.write(self._data[offset : offset + length])
-
-    def held(self, offset: int, length: int) -> memoryview | None:
-        there = self._open and 0 <= offset <= offset + length <= len(self._data)
-        return self._data[offset : offset + length] if there else None
-
-    def close(self) -> None:
-        self._open = False
-
-
 @implementer(IReadHandle)
 class ReadHandle:
     """Closed during a send, it closes the file when the send is over: the number must not become another file's before."""
@@ -115,7 +98,7 @@ class ReadHandle:
     async def send(self, sink: IByteSink, offset: int, length: int) -> None:
         if not self._open:
             raise Unavailable("it was closed")
-        _check_span(offset, length, self._length)
+        check_span(offset, length, self._length)
         self._sending += 1
         try:
             if length:

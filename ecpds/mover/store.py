@@ -10,17 +10,17 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, TooLarge, Unavailable
-from ecpds.interfaces import IReadHandle, IStore, IThreads, IWriteHandle
+from ecpds.interfaces import IPromptStore, IReadHandle, IThreads, IWriteHandle
 from ecpds.limits import Limits
 from ecpds.model import Copy, Receipt
-from ecpds.mover.reading import open_to_read
+from ecpds.mover.reading import open_to_read, read_now
 from ecpds.mover.strands import FolderSyncs
 from ecpds.mover.volumes import Volume
 from ecpds.mover.writing import Means, WriteHandle
 from ecpds.transports.buffers import BufferPool
 
 
-@implementer(IStore)
+@implementer(IPromptStore)
 class LocalStore:
     """`stored` is the Master's word for a receipt; `digest_threads` hash, `threads` do the rest of what blocks.
 
@@ -89,6 +89,12 @@ class LocalStore:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         volume = self.volume(copy.volume)
         return await open_to_read(self.threads, volume.path(segment), length, volume.in_memory)
+
+    def read_now(self, segment: int, copy: Copy, length: int) -> memoryview | None:
+        if copy.mover != self.name or not 0 <= copy.volume < len(self.volumes):
+            return None
+        volume = self.volumes[copy.volume]
+        return read_now(volume.path(segment), length, volume.in_memory)
 
 
 async def _told_elsewhere(receipt: Receipt) -> None:

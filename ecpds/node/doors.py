@@ -17,7 +17,7 @@ from ecpds.admission import Admission
 from ecpds.config import S3, Https
 from ecpds.datasource_interfaces import IRepository
 from ecpds.http.client import HttpClient
-from ecpds.http.message import Handler
+from ecpds.http.message import AtOnce, Handler
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.interfaces import IChannel
@@ -26,7 +26,7 @@ from ecpds.model import Origin
 from ecpds.node.means import Means
 from ecpds.portal_interfaces import IPortal
 from ecpds.protocols.data import DataDoor
-from ecpds.protocols.data_headers import strict_transport
+from ecpds.protocols.data_headers import STRICT, strict_transport
 from ecpds.protocols.data_open import OpenDoor, led_by_host, open_hosts
 from ecpds.protocols.data_shares import ShareDoor, share_sessions
 from ecpds.protocols.ftp import FtpFactory, ImplicitFactory
@@ -74,7 +74,8 @@ class Doors:
         self._factory_servers: list[FactoryServer] = []
         self._local: Server | None = None
         self._watched: list[Server] = []
-        self.web = self._make_http(self._data_routes(), "https")
+        self._data = self._make_data()
+        self.web = self._make_http(self._data_routes(), "https", self._data.at_once.answer)
         s3 = S3Door(portal, self._node, config.limits, means.threads, means.reactor.seconds, config.s3.domain)
         self.s3 = self._make_http(s3.handle, "s3")
         self.admin = self._make_http(admin, "admin")
@@ -87,7 +88,7 @@ class Doors:
         limits = self._means.config.limits
         return Admission(limits.connections, limits.connections_per_address)
 
-    def _make_http(self, handler: Handler, protocol: str) -> HttpServer:
+    def _make_http(self, handler: Handler, protocol: str, at_once: AtOnce | None = None) -> HttpServer:
         means = self._means
 
         def refused(peer: str, message: str) -> None:
@@ -100,15 +101,22 @@ class Doors:
             means.reactor.seconds,
             on_refused=refused,
             pause=lambda: deferLater(means.reactor, 0),
+            at_once=at_once,
         )
+
+    def _make_data(self) -> DataDoor:
+        means, config = self._means, self._means.config
+        ports = means.ports.numbers
+        always = (STRICT,) if config.https.certificate else ()
+        seconds, random = means.reactor.seconds, SystemRandom()
+        return DataDoor(self._portal, self._node, config.limits, seconds, means.threads, random, lambda: ports, always)
 
     def _data_routes(self) -> Handler:
         config = self._means.config
         routes = Routes()
         means, limits = self._means, config.limits
         seconds, random = means.reactor.seconds, SystemRandom()
-        ports = means.ports.numbers
-        door = DataDoor(self._portal, self._node, limits, seconds, means.threads, random, lambda: ports)
+        door = self._data
         door.add_to(routes)
         ShareDoor(door, self._portal, share_sessions(random, seconds, limits.session_idle, limits.session_life)).add_to(routes)
         OpenDoor(door, self._portal).add_to(routes)

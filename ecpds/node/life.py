@@ -48,7 +48,8 @@ class Node:
         self.means = means = Means(config, reactor)
         self.storage = storage = Storage(means, self._operate)
         self.journal = NodeRecords(config, means.threads, reactor)
-        self.portal = CountedPortal(Portal(self._backing()), means.metrics.logged_in)
+        self.backing = self._backing()
+        self.portal = CountedPortal(Portal(self.backing), means.metrics.logged_in)
         self.acquiring = Acquiring(means, storage, self.portal, self._sink()) if storage.member is None else None
         self.operator = self._make_operator()
         admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
@@ -91,6 +92,9 @@ class Node:
             backlog=self.storage.backlog,
             volumes=self.storage.control.volumes,
             dropped=lambda: {"journal": self.journal.dropped, "history": self.storage.history.dropped},
+            kept=lambda: self.backing.kept.size,
+            reads=lambda: {"memory": self.backing.kept.hits, "copy": self.backing.kept.misses},
+            at_once=lambda: {"https": self.doors.web.answered_at_once},
         )
 
     def _facts(self) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from attrs import Factory, frozen
 from ecpds.errors import Refusal, Unavailable
 from ecpds.interfaces import IEventSink, IStore
 from ecpds.limits import Limits
-from ecpds.master_interfaces import IMaster
+from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.journal import Journal
+from ecpds.portal.kept import KeptSegments
 from ecpds.portal.namespace import Namespaces
 
 P = ParamSpec("P")
@@ -22,7 +23,10 @@ T = TypeVar("T")
 
 @frozen
 class Backing:
-    """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch."""
+    """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch.
+
+    `at_hand` is the Master, where it is one of this process that says at once what it remembers.
+    """
 
     master: IMaster
     stores: Mapping[str, IStore]
@@ -31,6 +35,8 @@ class Backing:
     limits: Limits
     digesting: Digesting
     names: Namespaces = Factory(Namespaces)
+    kept: KeptSegments = Factory(lambda self: KeptSegments(self.limits.kept_bytes, self.limits.kept_file), takes_self=True)
+    at_hand: IAtHand | None = Factory(lambda self: IAtHand(self.master, None), takes_self=True)
 
     def store(self, mover: str) -> IStore:
         """Raises `Unavailable` for a mover that is not known here."""

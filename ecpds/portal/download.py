@@ -13,9 +13,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, Refusal, Unavailable
+from ecpds.held import HeldSegment
 from ecpds.interfaces import IByteSink, IChannel, IReadHandle, IRelaySink, IStore
 from ecpds.model import Copy, Entry, Segment
 from ecpds.portal.journal import TransferRecord
+from ecpds.portal.kept import KeptSegments
 from ecpds.portal_interfaces import IDownload
 
 SPAN = 1 << 20
@@ -77,14 +79,15 @@ class CountedSink:
 
 
 class SegmentReader:
-    """One segment, read from its nearest copy that can be read; `node` is where the client is."""
+    """One segment, read from its nearest copy that can be read, or from memory; `node` is where the client is."""
 
     log = Logger()
 
-    def __init__(self, segment: Segment, stores: Callable[[str], IStore], node: str) -> None:
+    def __init__(self, segment: Segment, stores: Callable[[str], IStore], node: str, kept: KeptSegments) -> None:
         self.length = segment.length
         self._segment = segment
         self._stores = stores
+        self._kept = kept
         self._left = list(segment.copies)
         if len(self._left) > 1:
             self._left.sort(key=lambda copy: copy.mover != node)
@@ -94,12 +97,18 @@ class SegmentReader:
     async def open(self) -> None:
         """Open the next copy that can be. Raises `Unavailable` or `Corrupt` when none is left."""
         self.close()
+        kept = self._kept.get(self._segment)
+        if kept is not None:
+            self._handle, self.place = HeldSegment(kept.data), kept.place
+            return
         failure: Refusal | None = None
         while self._left:
             copy = self._left.pop(0)
             try:
                 self._handle = await self._stores(copy.mover).read(self._segment.id, copy, self.length)
                 self.place = copy
+                if (data := self._handle.held(0, self.length)) is not None:
+                    self._kept.keep(self._segment, copy, data)
                 return
             except (Unavailable, Corrupt) as refusal:
                 failure = refusal
@@ -141,9 +150,11 @@ class SegmentReader:
         )
 
 
-async def open_segments(segments: Sequence[Segment], stores: Callable[[str], IStore], node: str) -> Sequence[SegmentReader]:
+async def open_segments(
+    segments: Sequence[Segment], stores: Callable[[str], IStore], node: str, kept: KeptSegments
+) -> Sequence[SegmentReader]:
     """Readers of all of them, or of none."""
-    readers = [SegmentReader(segment, stores, node) for segment in segments]
+    readers = [SegmentReader(segment, stores, node, kept) for segment in segments]
     try:
         for reader in readers:
             await reader.open()

@@ -44,6 +44,7 @@ from ecpds.model import (
 )
 from ecpds.options import path_allowed
 from ecpds.people import NewShare, Share
+from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing, recorded
 from ecpds.portal.download import Download, SegmentReader, open_segments
 from ecpds.portal.journal import Journal, TransferRecord
@@ -59,7 +60,7 @@ TRIES = 4
 
 
 @implementer(IFileSystem)
-class FileSystem:
+class FileSystem(Returning):
     """One logged-in user's view.
 
     What the user may do is asked anew when it is older than `limits.credential_life`; besides, the Master authorises
@@ -395,4 +396,4 @@ class FileSystem:
         return handle
 
     async def _open(self, segments: Sequence[Segment]) -> Sequence[SegmentReader]:
-        return await open_segments(segments, self._backing.store, self.origin.node)
+        return await open_segments(segments, self._backing.store, self.origin.node, self._backing.kept)

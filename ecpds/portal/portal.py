@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zope.interface import implementer
 
 from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import denial_event
-from ecpds.model import Identity, Origin
+from ecpds.model import Entry, Identity, Origin
+from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import printable
 from ecpds.portal.objects import ObjectSpace
-from ecpds.portal_interfaces import IFileSystem, IPortal
+from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
 
 
 @implementer(IPortal)
@@ -78,6 +81,12 @@ class Portal:
             self.refused(identity.login, _reason(refusal), origin)
             raise
         return FileSystem(self._backing, identity, origin)
+
+    def look_again(self, files: IFileSystem, path: str, suits: Callable[[Entry], bool]) -> Entry | None:
+        return files.look_again(path, suits) if isinstance(files, Returning) else None
+
+    def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
+        return files.read_again(path) if isinstance(files, Returning) else None
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)

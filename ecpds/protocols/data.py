@@ -7,7 +7,7 @@ what lets a client that waits for `100 Continue` send it. The reply comes last: 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random, SystemRandom
 
 from attrs import evolve
@@ -19,10 +19,11 @@ from ecpds.http.routing import Routes
 from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
 from ecpds.portal_interfaces import IFileSystem, IPortal
+from ecpds.protocols.data_at_once import AtOnceReader
 from ecpds.protocols.data_commands import Elsewhere, Numbers
 from ecpds.protocols.data_copy import Copier
 from ecpds.protocols.data_cors import let_read, preflight
-from ecpds.protocols.data_headers import PREFIX, SCRIPT
+from ecpds.protocols.data_headers import PREFIX, SCRIPT, Header
 from ecpds.protocols.data_html import HtmlPages, Looks
 from ecpds.protocols.data_listing import Listings
 from ecpds.protocols.data_login import LOGIN, LOGOUT, Gate, Visitor
@@ -42,7 +43,10 @@ Verb = Callable[[IFileSystem, Request, Place], Awaitable[Response]]
 
 
 class DataDoor:
-    """Answers requests below `/data`. `node` is this daemon's name, for the records; `random` must be unpredictable."""
+    """Answers requests below `/data`. `node` is this daemon's name, for the records; `random` must be unpredictable.
+
+    `at_once` answers some of them without waiting; `always` are header fields that who serves this door adds under TLS.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class DataDoor:
         threads: IThreads,
         random: Random | None = None,
         ports: Numbers = dict,
+        always: Sequence[Header] = (),
     ) -> None:
         self._portal = portal
         random = random or SystemRandom()
@@ -60,6 +65,7 @@ class DataDoor:
         self.pages = HtmlPages()
         sessions = Sessions(random, seconds, limits.session_idle, limits.session_life)
         self.gate = Gate(portal, node, sessions, self.pages)
+        self.at_once = AtOnceReader(portal, self.gate, always)
         self._listings = Listings(limits.listing_page, self.pages)
         self._reader = FileReader(limits.ranges, random)
         self._verbs: dict[str, Verb] = {
@@ -87,6 +93,7 @@ class DataDoor:
         if request.method == "OPTIONS":
             return Response(204, [_allow(), *self._tus.facts(), *preflight(request.headers, ", ".join(ALLOWED))])
         visitor = await self.gate.enter(request)
+        self.at_once.remember(request, visitor)
         response = await self.serve(visitor, request, PREFIX)
         let_read(request, PREFIX, visitor.files.identity, response)
         return response

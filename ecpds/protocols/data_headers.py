@@ -133,6 +133,9 @@ def _of_name(name: str) -> tuple[Header, ...]:
     return ("Content-Type", kind), ("Content-Disposition", disposition(name, shown))
 
 
+STRICT: Header = ("Strict-Transport-Security", "max-age=31536000")
+
+
 def strict_transport(handler: Handler) -> Handler:
     """A handler whose answers tell browsers never to come without TLS again (RFC 6797).
 
@@ -142,7 +145,7 @@ def strict_transport(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         response = await handler(request)
         if request.secure:
-            response.headers.append(("Strict-Transport-Security", "max-age=31536000"))
+            response.headers.append(STRICT)
         return response
 
     return answer

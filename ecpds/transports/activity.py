@@ -16,9 +16,10 @@ class Activity:
     """Reading or writing: what it waits for, if it waits, and what it may still move in this turn.
 
     `owed`: bytes of a write that had to wait. A link is given all of them again, however small the share has become.
+    `attempt` is tried before who waits is woken: where it says True, that was all, and waiting goes on.
     """
 
-    __slots__ = ("busy", "need", "owed", "patience", "ready", "room", "share", "waiter", "watch")
+    __slots__ = ("attempt", "busy", "need", "owed", "patience", "ready", "room", "share", "waiter", "watch")
 
     def __init__(self, share: int) -> None:
         self.busy = self.ready = False
@@ -27,14 +28,30 @@ class Activity:
         self.need: Need | None = None
         self.waiter: Deferred[None] | None = None
         self.watch: IWatch | None = None
+        self.attempt: Callable[[], bool] | None = None
         self.room = self.share = share
 
     def go_on(self) -> None:
         """Wake who waits; it may have given up since the socket was ready."""
         self.ready = False
+        if self.attempt is not None and self.waiter is not None and self._attempted(self.attempt):
+            return
         waiter, self.waiter, self.need = self.waiter, None, None
         if waiter is not None:
             waiter.callback(None)
+
+    def _attempted(self, attempt: Callable[[], bool]) -> bool:
+        """Whether nobody need be woken."""
+        try:
+            done = attempt()
+        except Exception as failure:
+            waiter, self.waiter, self.need = self.waiter, None, None
+            if waiter is not None:
+                waiter.errback(failure)
+            return True
+        if done and self.watch is not None:
+            self.watch.touch()
+        return done
 
     def expect(self, timeouts: ITimeouts, patience: float, expired: Callable[[], None]) -> None:
         """Something is waited for, again: so something has moved. `expired` is called where then nothing does."""

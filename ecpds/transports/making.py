@@ -9,6 +9,7 @@ from OpenSSL import SSL
 
 from ecpds.transports.channel import Channel, Surroundings
 from ecpds.transports.links import Link, PlainLink, TlsLink
+from ecpds.transports.prompt import PromptChannel
 
 
 def make_channel(
@@ -25,4 +26,4 @@ def make_channel(
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link: Link = TlsLink(context, sock, server_side=server_side, ragged_eof_ok=ragged_eof_ok) if context else PlainLink(sock)
-    return Channel(around, sock, link, peer, closed)
+    return PromptChannel(around, sock, link, peer, closed)

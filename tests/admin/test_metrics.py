@@ -46,6 +46,9 @@ QUIET = Questions(
     backlog=answering(7),
     volumes=answering([WORKING, FAILED]),
     dropped=lambda: {"journal": 0},
+    kept=lambda: 4096,
+    reads=lambda: {"memory": 5, "copy": 2},
+    at_once=lambda: {"https": 4},
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, Corrupt, Refusal, Stalled, Unavailable
-from ecpds.interfaces import IByteSink, IByteSource, IChannel, IListener, IListeners, IRelaySink
+from ecpds.interfaces import IByteSink, IByteSource, IChannel, IListener, IListeners, IPromptChannel, IRelaySink
 
 
 @implementer(IByteSource)
@@ -64,7 +65,7 @@ def read_span(fd: int, offset: int, length: int) -> bytes:
     return data
 
 
-@implementer(IChannel)
+@implementer(IPromptChannel)
 class MemoryChannel:
     """A connection whose other end is the test.
 
@@ -160,6 +161,31 @@ class MemoryChannel:
         view[:count] = self._arrived[:count]
         del self._arrived[:count]
         return count
+
+    async def attend(self, attempt: Callable[[], bool]) -> None:
+        await self.readable()
+        while self._arrived and attempt():
+            await self.readable()
+
+    def receive(self, view: memoryview) -> int:
+        self._check()
+        count = min(len(view), len(self._arrived))
+        view[:count] = self._arrived[:count]
+        del self._arrived[:count]
+        return count
+
+    def send(self, data: bytes) -> int:
+        self._check()
+        room = len(data) if self._window is None else max(0, self._window - len(self.written))
+        self.written += data[:room]
+        return min(room, len(data))
+
+    async def go_on(self, rest: memoryview) -> None:
+        await self.write(rest)
+
+    def _check(self) -> None:
+        if self.closed or (self._ended is not None and not self._arrived):
+            raise ConnectionLost
 
     async def write(self, data: bytes | memoryview) -> None:
         assert self._writer is None, "only one writer at a time"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from zope.interface import implementer
@@ -11,8 +11,8 @@ from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.events import Event, denial_event
 from ecpds.interfaces import IEventSink
 from ecpds.keys import signing_key
-from ecpds.model import PERMISSIONS, Identity, Origin
-from ecpds.portal_interfaces import IFileSystem, IPortal
+from ecpds.model import PERMISSIONS, Entry, Identity, Origin
+from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
 from tests.doubles.files import MemoryFileSystem, MemoryTree
 
 
@@ -103,6 +103,12 @@ class MemoryPortal:
             self.refused(login, "Not found" if known is None else reason, origin)
             raise LoginFailed
         return MemoryFileSystem(self.tree, known[1], origin, self.sink)
+
+    def look_again(self, files: IFileSystem, path: str, suits: Callable[[Entry], bool]) -> Entry | None:
+        """Nothing is remembered here."""
+
+    def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
+        """Nothing is remembered here."""
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         context = origin.context(login)

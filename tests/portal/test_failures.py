@@ -19,6 +19,7 @@ from ecpds.portal import download
 from ecpds.portal.download import CountedSink, Download, SegmentReader
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.kept import KeptSegments
 from ecpds.portal.paths import canonical
 from ecpds.portal.upload import CountedSource
 from tests.doubles import MemoryChannel, MemoryRelayChannel, MemorySink, MemorySource, RecordingSink, make_identity
@@ -82,7 +83,9 @@ class Readers(SynchronousTestCase):
         return self.successResultOf(ensureDeferred(work))
 
     def reader(self, store: Copies, *movers: str, number: int = 1, length: int = len(CONTENT)) -> SegmentReader:
-        return SegmentReader(Segment(number, length, tuple(Copy(mover, 0) for mover in movers)), lambda _: store, "here")
+        return SegmentReader(
+            Segment(number, length, tuple(Copy(mover, 0) for mover in movers)), lambda _: store, "here", KeptSegments(0, 0)
+        )
 
     def record(self) -> TransferRecord:
         journal = Journal(self.records, lambda: 0.0, make_identity(), ORIGIN)

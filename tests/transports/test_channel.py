@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import ConnectionLost, Corrupt, Stalled
-from ecpds.interfaces import IChannel
+from ecpds.interfaces import IChannel, IPromptChannel
 from ecpds.transports import channel as channel_module
 from ecpds.transports import turns
 from ecpds.transports.farewell import LINGER_BYTES, LINGER_TIME
@@ -210,6 +210,66 @@ class Both:
         self.reactor.until(lambda: here not in self.reactor.getReaders())
         self.finish(here.read_into(view))
         self.assertEqual(bytes(view), b"b")
+
+    def test_what_is_short_is_answered_without_waking_who_waits(self: Any) -> None:
+        here, there = self.channels()
+        verifyObject(IPromptChannel, here)
+        view = memoryview(bytearray(100))
+        tried: list[bytes] = []
+
+        def attempt() -> bool:
+            tried.append(bytes(view[: here.receive(view)]))
+            return tried[-1] != b"last" and here.send(b"<" + tried[-1]) == len(tried[-1]) + 1
+
+        waiter = self.begin(here.attend(attempt))
+        answer = memoryview(bytearray(100))
+        for word in (b"one", b"two"):
+            self.finish(there.write(word))
+            count = self.finish(there.read_into(answer))
+            self.assertEqual(bytes(answer[:count]), b"<" + word)
+            self.assertNoResult(waiter)
+        self.finish(there.write(b"last"))
+        self.finish(waiter)
+        self.assertEqual([each for each in tried if each], [b"one", b"two", b"last"])
+        self.assertEqual((here.receive(view), len(tried[-1])), (0, 4))
+
+    def test_who_attends_gets_what_the_attempt_raises(self: Any) -> None:
+        here, there = self.channels()
+
+        def attempt() -> bool:
+            raise ConnectionLost("the answer")
+
+        waiter = self.begin(here.attend(attempt))
+        self.finish(there.write(b"a"))
+        self.refuse(waiter, ConnectionLost)
+
+    def test_an_attempt_counts_as_progress(self: Any) -> None:
+        here, there = self.channels()
+        here.patience = 30.0
+        view = memoryview(bytearray(10))
+        came: list[int] = []
+
+        def attempt() -> bool:
+            came.append(here.receive(view))
+            return True
+
+        waiter = self.begin(here.attend(attempt))
+        for number in range(3):
+            self.reactor.pump([1] * 20)
+            self.finish(there.write(b"a"))
+            self.reactor.until(lambda number=number: sum(came) > number)
+        self.assertNoResult(waiter)
+        self.reactor.pump([1] * 50)
+        self.refuse(waiter, Stalled)
+
+    def test_an_answer_for_which_there_is_no_room_goes_on_later(self: Any) -> None:
+        here, there = self.channels()
+        reader = self.begin(self.read_all(there))
+        sent = here.send(CONTENT)
+        self.assertLess(sent, len(CONTENT))
+        self.finish(here.go_on(memoryview(CONTENT)[sent:]))
+        self.finish(here.finish())
+        self.assertEqual(self.finish(reader), CONTENT)
 
     def test_abort_wakes_who_waits_for_bytes(self: Any) -> None:
         here, _ = self.channels()

@@ -1,0 +1,98 @@
+"""The short way of one connection: a request with the same fields as the one before it is answered where its bytes are read.
+
+Who tells whom: the client sends a request as always, which the handler answers, and may remember on it what came of its fields
+(`Request.memory`). When the next head differs in its request line alone, whoever answers at once is asked with that, and hands
+over bytes; the kernel takes them in the same turn, and the connection waits on. Anything else (another field, a body, a second
+request behind the first, an answer that is not ready, a kernel that has no room) goes the long way, with nothing lost: what
+was read lies in the inbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ecpds.http.head import PLAIN_LINE, Head
+from ecpds.http.inbox import Inbox
+from ecpds.http.message import AtOnce, Ready, Request
+from ecpds.interfaces import IPromptChannel
+
+
+class Server(Protocol):
+    """What a lane needs of its server."""
+
+    at_once: AtOnce | None
+    answered_at_once: int
+
+    def last_fields(self) -> bytes:
+        """The header lines Date and Server, and the empty line."""
+
+
+class Lane:
+    """`open` says whether requests are still answered, `answered` is told of each answer."""
+
+    def __init__(
+        self,
+        server: Server,
+        channel: IPromptChannel,
+        inbox: Inbox,
+        open: Callable[[], bool],
+        answered: Callable[[], None],
+    ) -> None:
+        self._server = server
+        self._channel = channel
+        self._inbox = inbox
+        self._open = open
+        self._answered = answered
+        self._like: Request | None = None
+        self._fields = b""
+        self._rest: tuple[Ready, memoryview] | None = None
+
+    def remember(self, head: Head, request: Request) -> None:
+        """A request was answered the long way; the next may have the same fields."""
+        self._like = request if head.is_plain and request.memory is not None else None
+        self._fields = head.fields
+
+    async def wait(self, patience: float, stall: float) -> None:
+        """Until something is there that goes the long way, `patience` seconds at most; `stall` for an answer to leave."""
+        channel = self._channel
+        await channel.attend(self._attempt)
+        while self._rest is not None:
+            (ready, left), self._rest = self._rest, None
+            channel.patience = stall
+            try:
+                await channel.go_on(left)
+            except BaseException as failure:
+                ready.ended(failure)
+                raise
+            ready.ended(None)
+            channel.patience = patience
+            await channel.attend(self._attempt)
+
+    def _attempt(self) -> bool:
+        like, at_once = self._like, self._server.at_once
+        if like is None or at_once is None or not self._open():
+            return False
+        line = self._inbox.line_alone(self._channel, self._fields)
+        match = PLAIN_LINE.fullmatch(line) if line is not None else None
+        ready = at_once(match[1].decode("ascii"), match[2].decode("ascii"), like) if match is not None else None
+        if ready is None:
+            return False
+        self._inbox.clear()
+        self._answered()
+        self._server.answered_at_once += 1
+        return self._send(ready)
+
+    def _send(self, ready: Ready) -> bool:
+        """Whether all of it has left."""
+        data = b"".join((ready.head, self._server.last_fields(), ready.body))
+        try:
+            sent = self._channel.send(data)
+        except BaseException as failure:
+            ready.ended(failure)
+            raise
+        if sent < len(data):
+            self._rest = ready, memoryview(data)[sent:]
+            return False
+        ready.ended(None)
+        return True

@@ -1,0 +1,115 @@
+"""A user who comes again and again, as with each request of one HTTP connection: asked and answered without waiting.
+
+What a login checks each time is checked here too, by the Master in the same process: it answers with the same identity until
+something of it changes (a password, a key, a right, a destination, an expiry), so the identity that was given before
+either is still that one, or the user must log in anew. What a path is, the Master remembers, and forgets when it changes.
+Nothing is refused here: whatever is not plainly there and allowed is None, and is asked as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface import implementer
+
+from ecpds.errors import Refusal
+from ecpds.interfaces import IByteSink, IPromptStore
+from ecpds.model import VISITOR, Entry, Identity, Origin
+from ecpds.portal.backing import Backing
+from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.kept import Kept
+from ecpds.portal.namespace import Namespace
+from ecpds.portal.paths import CanonicalPath
+from ecpds.portal_interfaces import IDownload
+
+Suits = Callable[[Entry], bool]
+
+
+@implementer(IDownload)
+class KeptDownload:
+    """A small file that is open, all of it in memory."""
+
+    def __init__(self, entry: Entry, data: memoryview, record: TransferRecord) -> None:
+        self.entry = entry
+        self._data = data
+        self._record = record
+
+    async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
+        piece = self._data[offset:] if length is None else self._data[offset : offset + length]
+        if len(piece):
+            await sink.write(piece)
+        self._record.sent += len(piece)
+
+    def held(self, offset: int, length: int) -> memoryview | None:
+        piece = self._data[offset : offset + length]
+        self._record.sent += len(piece)
+        return piece
+
+    def close(self, failure: BaseException | None = None) -> None:
+        self._record.end(failure)
+
+
+class Returning:
+    """The part of a view that answers at once. The attributes are the view's."""
+
+    identity: Identity
+    origin: Origin
+    journal: Journal
+    _backing: Backing
+    _names: Namespace
+    _renewed: float
+
+    def _file(self, path: str, permission: str) -> CanonicalPath:
+        raise NotImplementedError
+
+    def _shown(self, destination: str, entry: Entry) -> Entry:
+        raise NotImplementedError
+
+    def look_again(self, path: str, suits: Suits) -> Entry | None:
+        """As `IPortal.look_again`."""
+        found = self._find(path)
+        return found[1] if found is not None and suits(found[1]) else None
+
+    def read_again(self, path: str) -> IDownload | None:
+        """As `IPortal.read_again`."""
+        found = self._find(path)
+        if found is None:
+            return None
+        name, entry = found
+        file = entry.file
+        kept = self._bytes(entry)
+        if kept is None or file is None:
+            return None
+        return KeptDownload(entry, kept.data, TransferRecord(self.journal, "download", name, file.id, file.size, kept.place))
+
+    def _find(self, path: str) -> tuple[CanonicalPath, Entry] | None:
+        at_hand, identity = self._backing.at_hand, self.identity
+        # A link counts its uses, and what visitors may read is each file's own affair.
+        if at_hand is None or identity.share or identity.visits or identity.user_id == VISITOR:
+            return None
+        if self._backing.now() - self._renewed >= self._backing.limits.credential_life or not at_hand.still(identity):
+            return None
+        try:
+            name = self._file(path, "get")
+        except Refusal:
+            return None
+        entry = at_hand.known(name.destination, name.inside)
+        return (name, self._shown(name.destination, entry)) if entry is not None and entry.file is not None else None
+
+    def _bytes(self, entry: Entry) -> Kept | None:
+        """All bytes of a file that has one small segment: those that are kept, or that can be had at once."""
+        segments = entry.file.segments if entry.file is not None else ()
+        backing = self._backing
+        if len(segments) != 1 or segments[0].length > backing.kept.largest:
+            return None
+        (segment,) = segments
+        kept = backing.kept.get(segment)
+        if kept is not None:
+            return kept
+        for place in segment.copies:
+            store = backing.stores.get(place.mover) if place.mover == self.origin.node else None
+            data = store.read_now(segment.id, place, segment.length) if IPromptStore.providedBy(store) else None
+            if data is not None:
+                backing.kept.keep(segment, place, data)
+                return Kept(data, place, segment)
+        return None
