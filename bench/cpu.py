@@ -7,6 +7,7 @@ counted, and the table says so.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -64,10 +65,17 @@ class CpuMeter:
             before = now
         return before
 
-    def close(self) -> None:
-        """When the server has ended."""
-        if self._group is not None:
-            self._group.rmdir()
+    def close(self, patience: float = 10.0) -> None:
+        """When the server has ended; what it started (a catalogue's companion) may need a moment more. Raises `OSError`."""
+        deadline = time.monotonic() + patience
+        while self._group is not None:
+            try:
+                self._group.rmdir()
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK / 10)
 
 
 def _make_group(name: str) -> Path | None:

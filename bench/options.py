@@ -72,7 +72,7 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         default="",
         help="benches with several works do those of these names, or with such words in them: TLS,small; fleet: plain,get",
     )
-    parser.add_argument("--servers", default="", help="of the ftp bench, such as ecpds,vsftpd (default all)")
+    parser.add_argument("--servers", default="", help="of the ftp and s3 benches, such as ecpds,vsftpd (default all)")
     parser.add_argument(
         "--places",
         default=",".join(PLACES),

@@ -22,7 +22,7 @@ from tests.real.fleet import Fleet
 from tests.real.harness import DESTINATION, LOGIN, ROOT, Node, environment
 
 ACCESS_KEY, SECRET = "AKBENCHBENCHBENCH123", "benchbenchbenchbenchbenchbenchbenchbench"
-OURS, OPAQUE, TWO, WEED, RCLONE, MOTO = "ecpds", "ecpds, opaque ETag", "ecpds x 2", "SeaweedFS", "rclone", "moto"
+OURS, OPAQUE, TWO, WEED, RCLONE, MOTO = "ecpds", "ecpds opaque", "ecpds x 2", "SeaweedFS", "rclone", "moto"
 GRPC = 10_000
 """How far above a port of weed's the one for gRPC is."""
 

@@ -84,3 +84,16 @@ class Cpu(SynchronousTestCase):
             self.assertGreater(meter.seconds(), 0.05)
         finally:
             meter.close()
+
+    def test_a_group_is_removed_when_its_last_process_has_ended(self) -> None:
+        meter = CpuMeter("closing")
+        if not meter.is_whole:
+            self.skipTest("there are no control groups here")
+        with subprocess.Popen(meter.wrap(["cat"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(b"x")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.read(1), b"x")  # it is in the group by now
+            self.assertRaises(OSError, meter.close, 0.0)
+        meter.close()
+        self.assertRaises(OSError, meter.close, 0.0)
