@@ -111,6 +111,10 @@ class TooManyConnections(Refusal):
     """Too many connections are open; try again later."""
 
 
+class TooManyFailures(Refusal):
+    """Too many logins from your address have failed; try again later."""
+
+
 class CrossesDestinations(Refusal):
     """A file can't be moved to another destination by renaming it."""
 

@@ -49,6 +49,10 @@ class Limits:
     """Passwords that are checked at a time."""
     login_queue: int = natural(200)
     """Logins that may wait for that."""
+    login_failures: int = natural(100)
+    """Wrong passwords from one address in `login_forgiven` seconds before it is told to come back later; 0: no limit."""
+    login_forgiven: float = positive(600.0)
+    """After how long a wrong password no longer counts."""
     credential_life: float = positive(60.0)
     """How long a checked password is remembered."""
     signature_life: float = positive(5.0)

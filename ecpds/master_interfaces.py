@@ -38,7 +38,7 @@ class IMaster(Interface):
     """Decides, and keeps the catalogue. Paths are canonical and relative to the destination."""
 
     async def login(login: str, password: str, origin: Origin) -> Identity:
-        """Raises `LoginFailed`, `NotPermitted` (no destination, disabled), `Unavailable`."""
+        """Raises `LoginFailed`, `NotPermitted` (no destination, disabled), `TooManyFailures`, `Unavailable`."""
 
     async def login_with_key(login: str, key: bytes, origin: Origin) -> Identity:
         """Log in with a public key (its wire form, RFC 4253 section 6.6) whose signature the door has checked.

@@ -228,7 +228,7 @@ class IPortal(Interface):
     """Where doors log users in."""
 
     async def login(login: str, password: str, origin: Origin) -> IFileSystem:
-        """Raises `LoginFailed`, the same and as late for an unknown user as for a wrong password; `TooManyConnections`."""
+        """Raises `LoginFailed`, the same and as late for an unknown user as for a wrong password; `TooManyFailures`."""
 
     async def login_with_key(login: str, key: bytes, origin: Origin) -> IFileSystem:
         """As `IMaster.login_with_key`; a refusal is recorded."""

@@ -29,6 +29,7 @@ STATUS: dict[type[Refusal], int] = {
     errors.NoSpace: 507,
     errors.QuotaExceeded: 507,
     errors.TooManyConnections: 503,
+    errors.TooManyFailures: 429,
     errors.CrossesDestinations: 409,
     errors.NotSupported: 501,
     errors.Unavailable: 503,
@@ -37,6 +38,7 @@ STATUS: dict[type[Refusal], int] = {
 
 _HEADERS: dict[int, tuple[tuple[str, str], ...]] = {
     401: (("WWW-Authenticate", 'Basic realm="ecpds", charset="UTF-8"'),),
+    429: (("Retry-After", str(RETRY_AFTER)),),
     503: (("Retry-After", str(RETRY_AFTER)),),
 }
 

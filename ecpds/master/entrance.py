@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twisted.internet.interfaces import IReactorTime
+
+from ecpds.limits import Limits
 from ecpds.master.accounts import Accounts
+from ecpds.master.defender import Defender
 from ecpds.master.sharing import Sharing
 from ecpds.model import Destination, Identity, Origin
 from ecpds.people import NewShare, Share
@@ -16,11 +20,14 @@ class Entrance:
     accounts: Accounts
     sharing: Sharing
 
+    def __init__(self, clock: IReactorTime, limits: Limits) -> None:
+        self._defender = Defender(clock, limits)
+
     def destination(self, name: str) -> Destination:
         raise NotImplementedError
 
     async def login(self, login: str, password: str, origin: Origin) -> Identity:
-        return await self.accounts.login(login, password, origin)
+        return await self._defender.guard(origin.address, login, password, lambda: self.accounts.login(login, password, origin))
 
     async def login_with_key(self, login: str, key: bytes, origin: Origin) -> Identity:
         return await self.accounts.login_with_key(login, key, origin)
@@ -34,7 +41,7 @@ class Entrance:
         return await self.accounts.login_with_signature(access_key_id, date, region, service, origin)
 
     async def login_with_share(self, token: str, password: str, origin: Origin) -> Identity:
-        return await self.sharing.login(token, password, origin)
+        return await self._defender.guard(origin.address, "", password, lambda: self.sharing.login(token, password, origin))
 
     async def use_share(self, share: int) -> None:
         await self.sharing.use(share)

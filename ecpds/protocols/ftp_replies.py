@@ -67,6 +67,7 @@ REFUSALS: dict[type[errors.Refusal], int] = {
     errors.NoSpace: 452,
     errors.QuotaExceeded: 552,
     errors.TooManyConnections: 421,
+    errors.TooManyFailures: 421,
     errors.CrossesDestinations: 553,
     errors.NotSupported: 504,
     errors.Unavailable: 451,

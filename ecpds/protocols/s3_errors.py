@@ -44,6 +44,7 @@ TABLE: dict[type[Refusal], tuple[str, int]] = {
     errors.NoSpace: ("InsufficientStorage", 507),
     errors.QuotaExceeded: ("QuotaExceeded", 403),
     errors.TooManyConnections: ("SlowDown", 503),
+    errors.TooManyFailures: ("SlowDown", 503),
     errors.CrossesDestinations: ("InvalidRequest", 400),
     errors.NotSupported: ("NotImplemented", 501),
     errors.Unavailable: ("ServiceUnavailable", 503),
