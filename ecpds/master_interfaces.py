@@ -30,6 +30,7 @@ from ecpds.model import (
     Room,
     StoredSegment,
     UploadPart,
+    Usage,
 )
 from ecpds.people import AccessKey, NewShare, NewUser, Policy, Share, UserChange, UserRecord
 
@@ -107,6 +108,9 @@ class IMaster(Interface):
 
     async def room(destinations: Sequence[str]) -> Room:
         """What is left for new files of these destinations together. Raises `NotFound` where none of them is there."""
+
+    async def usage(destination: str) -> Usage | None:
+        """What a destination held when it was counted last; None where that is still to be done. Raises `NotFound`."""
 
     async def visit(destination: str, login: str) -> Identity:
         """What who has no right of its own may do there; `login` is empty for who has not said who it is.

@@ -331,6 +331,15 @@ class Room:
 
 
 @frozen
+class Usage:
+    """What a destination holds: so many files, whose bytes are counted once, whatever their copies, at the time `counted`."""
+
+    files: int
+    size: int
+    counted: float
+
+
+@frozen
 class DestinationChange:
     """What an operator changes of a destination; None leaves a thing as it is. `unset` as in `UserChange`.
 

@@ -20,6 +20,7 @@ from ecpds.model import (
     Page,
     Room,
     UploadPart,
+    Usage,
 )
 from ecpds.people import NewShare, Share
 
@@ -88,6 +89,12 @@ class IFileSystem(Interface):
 
     async def room(path: str) -> Room:
         """What is left for new files at `path`, which need not be there: in its destination; of `/`, in all of the user's."""
+
+    async def usage(path: str) -> Usage | None:
+        """What the whole destination of `path` holds, as it was counted lately; None where that is still to be done.
+
+        It is told to who may list in the destination, and by no share link.
+        """
 
     async def open_read(path: str) -> IDownload:
         """Open a file. Raises `IsADirectory`."""

@@ -27,6 +27,7 @@ from ecpds.model import (
     Room,
     StoredSegment,
     UploadPart,
+    Usage,
 )
 from ecpds.people import NewShare, Share
 
@@ -80,6 +81,9 @@ class RemoteMaster(Remote):
 
     @call(repeatable=True)
     async def room(self, destinations: Sequence[str]) -> Room: ...
+
+    @call(repeatable=True)
+    async def usage(self, destination: str) -> Usage | None: ...
 
     @call
     async def create_upload(self, request: AllocationRequest) -> int: ...

@@ -47,6 +47,7 @@ from ecpds.master.shared import detached
 from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
 from ecpds.master.uploads import Upload, Uploads
+from ecpds.master.usage import Figures, Usages
 from ecpds.master.writer import Writer
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.model import (
@@ -61,7 +62,6 @@ from ecpds.model import (
     Page,
     Partial,
     Receipt,
-    Room,
     StoredSegment,
 )
 
@@ -69,7 +69,7 @@ T = TypeVar("T")
 
 
 @implementer(IMaster, IAtHand)
-class Master(Entrance, KeyedMaster, AtHand):
+class Master(Entrance, KeyedMaster, AtHand, Figures):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
@@ -113,6 +113,7 @@ class Master(Entrance, KeyedMaster, AtHand):
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
         self.buckets = Buckets(self)
         self._readmission = Readmission(self)
+        self.usages = Usages(self.reader, clock, limits.usage_life)
 
     async def start(self) -> None:
         """Before anybody asks. The engine is open."""
@@ -161,6 +162,7 @@ class Master(Entrance, KeyedMaster, AtHand):
     def destination_removed(self, destination: Destination) -> None:
         """Nobody finds it any more, or puts anything into it that is not on its way already."""
         self._destinations.pop(destination.name, None)
+        self.usages.forget(destination)
         self.accounts.forget_all()
         self._cache.clear()
         self._folders.clear()
@@ -191,12 +193,6 @@ class Master(Entrance, KeyedMaster, AtHand):
             return files.page(session, path, found.id, after, limit)
 
         return await self.reader.ask_on_thread(question)
-
-    async def room(self, destinations: Sequence[str]) -> Room:
-        there = [self._destinations[name] for name in destinations if name in self._destinations]
-        if not there:
-            raise NotFound
-        return await self.movers.room({each.group for each in there}, max(each.copies for each in there))
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)

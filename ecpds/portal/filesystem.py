@@ -39,7 +39,6 @@ from ecpds.model import (
     Origin,
     Page,
     Partial,
-    Room,
     Segment,
 )
 from ecpds.options import path_allowed
@@ -47,6 +46,7 @@ from ecpds.people import NewShare, Share
 from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing, recorded
 from ecpds.portal.download import Download, SegmentReader, open_segments
+from ecpds.portal.figures import Figures
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
@@ -60,7 +60,7 @@ TRIES = 4
 
 
 @implementer(IFileSystem)
-class FileSystem(Returning):
+class FileSystem(Returning, Figures):
     """One logged-in user's view.
 
     What the user may do is asked anew when it is older than `limits.credential_life`; besides, the Master authorises
@@ -106,13 +106,6 @@ class FileSystem(Returning):
             return Page((await self._resolve(self._visible(f"/{self._names.shared}")),))
         page = await self._master.list(name.destination, name.inside, after, limit)
         return Page(tuple(self._shown(name.destination, entry) for entry in page.entries), page.after)
-
-    @recorded("stat")
-    async def room(self, path: str) -> Room:
-        name = self._visible(path)
-        names = (name.destination,) if name.segments else tuple(self._names.destinations(None))
-        found: Room = await self._master.room(names)
-        return found
 
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:

@@ -73,7 +73,11 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
             yield shown_destination(destination)
 
     async def show_destination(self, name: str) -> Object:
-        return shown_destination(await self._operations.destination(name))
+        """With what it holds: `usage`, null where that is still being counted."""
+        shown = shown_destination(await self._operations.destination(name))
+        usage = await self._master.usage(name)
+        held = usage and {"files": usage.files, "bytes": usage.size, "counted": timestamp(usage.counted)}
+        return {**shown, "usage": held}
 
     async def set_destination(
         self,

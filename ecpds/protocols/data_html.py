@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from ecpds.events import timestamp
 from ecpds.http.message import Response
-from ecpds.model import EMPTY, PERMISSIONS, DataFile, Entry, Identity, Page
+from ecpds.model import EMPTY, PERMISSIONS, DataFile, Entry, Identity, Page, Room, Usage
 from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import PREFIX, SAFE, Header
 from ecpds.protocols.data_place import Place
@@ -82,6 +82,8 @@ class Shown:
     after: str | None = None
     limit: int | None = None
     sought: str = ""
+    usage: Usage | None = None
+    room: Room | None = None
 
 
 class HtmlPages:
@@ -128,7 +130,8 @@ class HtmlPages:
             looks=looks,
             commands=commands,
             guide=bool(commands) and identity.options.get("portal.accessGuide") != "false",
-            stats=_stats(shown.page) if whole and identity.options.get("portal.trafficStats") != "false" else "",
+            stats=_stats(shown.page) if whole and tells(identity) else "",
+            usage=_usage(shown),
         )
 
     def card(self, place: Place, entry: Entry, identity: Identity, looks: Looks, commands: Sequence[Command]) -> Response:
@@ -178,6 +181,11 @@ class HtmlPages:
         return ("Content-Security-Policy", f"default-src 'none'; {closed}{ours}")
 
 
+def tells(identity: Identity) -> bool:
+    """Whether pages tell this user what folders and destinations hold."""
+    return identity.options.get("portal.trafficStats") != "false"
+
+
 NOTES = {"footer": "footer", "warning": "warning", "welcome": "welcome", "top": "msgTop", "down": "msgDown"}
 
 
@@ -225,7 +233,19 @@ def human_size(size: int) -> str:
 
 def _stats(page: Page) -> str:
     files = [entry for entry in page.entries if not entry.is_directory]
-    return f"{len(files)} {'file' if len(files) == 1 else 'files'}, {human_size(sum(entry.size for entry in files))}"
+    return _amount(len(files), sum(entry.size for entry in files))
+
+
+def _usage(shown: Shown) -> str:
+    """What the whole destination holds, and how much more it can, in words."""
+    if shown.usage is None:
+        return ""
+    held = f"The whole destination holds {_amount(shown.usage.files, shown.usage.size)}"
+    return f"{held}, and has room for {human_size(shown.room.free)}." if shown.room else f"{held}."
+
+
+def _amount(files: int, size: int) -> str:
+    return f"{files:,} {'file' if files == 1 else 'files'}, {human_size(size)}"
 
 
 def _row(place: Place, entry: Entry) -> Row:

@@ -17,11 +17,12 @@ from zope.interface import implementer
 
 from ecpds.http.message import HttpError, IBody, Request, Response
 from ecpds.interfaces import IByteSink
-from ecpds.model import Entry, Page
+from ecpds.model import Entry, Page, Room, Usage
+from ecpds.portal.namespace import destination_at
 from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import SAFE, SANDBOX
-from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks, Shown
+from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks, Shown, tells
 from ecpds.protocols.data_place import Place
 from ecpds.wire.listings import csv_line, json_entry, text_line
 from ecpds.wire.negotiation import preferred
@@ -225,8 +226,17 @@ class Listings:
     async def _shown(self, files: IFileSystem, place: Place, wish: Asked) -> Shown:
         limit = min(wish.limit or self._most, self._most)
         if not wish.sought:
-            return Shown(await files.list(place.path, wish.after, limit), wish.after, wish.limit)
+            page = await files.list(place.path, wish.after, limit)
+            return Shown(page, wish.after, wish.limit, "", *await figures(files, place.path))
         return Shown(await search(files, place.path, wish, limit), wish.after, wish.limit, wish.sought)
+
+
+async def figures(files: IFileSystem, path: str) -> tuple[Usage | None, Room | None]:
+    """What the destination of `path` holds, and, for who may put files there, what it has room for; as far as it is told."""
+    usage = await files.usage(path) if tells(files.identity) else None
+    if usage is None or not files.identity.may("put", destination_at(files.identity, path)):
+        return usage, None
+    return usage, await files.room(path)
 
 
 async def search(files: IFileSystem, path: str, wish: Asked, limit: int) -> Page:

@@ -671,6 +671,15 @@ class Facts(FileSystemContract):
         self.refuse(NotFound, self.files.room("/private"))
         self.refuse(InvalidName, self.files.room("/demo/../private"))
 
+    def test_usage(self) -> None:
+        self.put("/demo/a", b"12345")
+        self.put("/demo/b/c", b"6")
+        for path in ("/demo", "/demo/b/", "/demo/not/there"):
+            found = self.run_now(self.files.usage(path))
+            self.assertEqual((found.files, found.size), (2, 6), path)
+        self.assertIsNone(self.run_now(self.files.usage("/")))
+        self.refuse(NotFound, self.files.usage("/private"))
+
     def test_digests(self) -> None:
         self.put("/demo/a", b"content")
         for name in ("sha256", "sha1", "md5", "sha512"):

@@ -89,6 +89,14 @@ class MasterContract(Uploading):
         self.refused(NotFound, self.master.room(["none"]))
         self.refused(NotFound, self.master.room([]))
 
+    def test_usage(self) -> None:
+        self.assertEqual(self.now(self.master.usage("other")).files, 0)
+        self.now(self.put("a", 5))
+        self.now(self.put("b/c", 6))
+        found = self.now(self.master.usage("demo"))
+        self.assertEqual((found.files, found.size), (2, 11))
+        self.refused(NotFound, self.master.usage("none"))
+
     def test_interface(self) -> None:
         verifyObject(IMaster, self.master)
 

@@ -32,7 +32,7 @@ from ecpds.errors import (
 )
 from ecpds.events import Transfer, denial_event, transfer_event
 from ecpds.interfaces import IByteSink, IByteSource, IEventSink
-from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Room, Segment
+from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Room, Segment, Usage
 from ecpds.people import NewShare, Share
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
@@ -237,6 +237,14 @@ class MemoryFileSystem:
         self._find(path)
         total = TOTAL if self.tree.space is None else self.tree.space
         return Room(total, total - sum(map(len, self.tree.contents.values())))
+
+    @recorded
+    async def usage(self, path: str) -> Usage | None:
+        found = self._find(path)
+        if not found.segments or self.identity.within or not self.identity.may("dir", found.segments[0]):
+            return None
+        sizes = [file.size for name, file in self.tree.files.items() if name[0] == found.segments[0]]
+        return Usage(len(sizes), sum(sizes), 0.0)
 
     @recorded
     async def open_read(self, path: str) -> IDownload:

@@ -91,7 +91,10 @@ class Destinations(OperatorCase):
                 "created": "2023-11-14T22:13:20.000Z",
             },
         )
-        self.assertEqual(self.now(self.operator.show_destination("demo")), added)
+        shown = self.now(self.operator.show_destination("demo"))
+        usage = shown.pop("usage")
+        self.assertEqual((usage["files"], usage["bytes"], usage["counted"][-1]), (0, 0, "Z"))
+        self.assertEqual(shown, added)
         self.assertEqual(self.collect(self.operator.list_destinations()), [added])
 
     def test_options(self) -> None:

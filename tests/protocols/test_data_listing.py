@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote, urljoin
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -335,6 +336,28 @@ class PageTests(DoorTestCase):
         for number in range(9):
             self.tree.put(f"/demo/{number}", b"")
         self.assertEqual(self.page("/data/demo/?format=html&limit=1000").tags.count("time"), self.listing_page)
+
+    def test_what_the_destination_holds(self) -> None:
+        self.tree.space = 5000
+        self.tree.put("/demo/a", b"x" * 1000)
+        self.tree.put("/demo/b/c", b"x")
+        for path in ("/data/demo/", "/data/demo/b/"):
+            told = next(word for word in self.page(f"{path}?format=html").words if "whole" in word)
+            self.assertEqual(told, "The whole destination holds 2 files, 1001 B, and has room for 3.9 KiB.")
+        for path in ("/data/?format=html", "/data/demo/?format=html&find=a"):
+            self.assertNotIn("whole destination", self.ask("GET", path).text)
+
+    def test_what_the_destination_holds_is_for_who_may_know(self) -> None:
+        self.tree.put("/demo/a", b"x")
+        password, identity = self.portal.users["alice"]
+        for options, permissions, told in (
+            ({}, ("get", "dir"), "The whole destination holds 1 file, 1 B."),
+            ({"portal.trafficStats": "false"}, ("get", "put", "dir"), ""),
+        ):
+            who = evolve(identity, options=options, permissions=permissions)
+            self.portal.users["alice"] = (password, who)
+            words = self.page().words
+            self.assertEqual([word for word in words if "whole destination" in word], [told] if told else [])
 
     def test_empty(self) -> None:
         self.assertIn("There is nothing here.", self.page().words)
