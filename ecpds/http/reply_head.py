@@ -7,20 +7,20 @@ another reply than we do.
 from __future__ import annotations
 
 import re
-
-from attrs import define
+from typing import NamedTuple
 
 from ecpds.errors import InvalidRequest
 from ecpds.http.headers import Headers
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*\r\n")
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_VALUE = r"[\t\x20-\x7e\x80-\xff]*"
+_STATUS = re.compile(rf"HTTP/1\.([01]) ([1-5][0-9]{{2}})(?: {_VALUE})?\r\n")
+_FIELD = re.compile(rf"({_TOKEN}):({_VALUE})\r\n")
+_FIELDS = re.compile(rf"(?:{_TOKEN}:{_VALUE}\r\n)*\r\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-@define(eq=False)
-class ReplyHead:
+class ReplyHead(NamedTuple):
     """`length` is 0 without a body, None when it is chunked or ends with the connection (`until_close`)."""
 
     status: int
@@ -32,28 +32,27 @@ class ReplyHead:
 
 def parse_reply(head: bytes, method: str, most_fields: int) -> ReplyHead:
     """Read a head, from the status line to the empty line. Raises `InvalidRequest` for what is not beyond doubt."""
-    match = _STATUS.match(head)
+    text = head.decode("latin-1")
+    match = _STATUS.match(text)
     if match is None:
         raise InvalidRequest("the server's reply is not HTTP/1.1")
-    status, old = int(match[2]), match[1] == b"0"
-    headers = _fields(head, match.end(), most_fields)
+    status, old = int(match[2]), match[1] == "0"
+    headers = _fields(text, match.end(), most_fields)
     connection = (headers.get("connection") or "").lower()
     keep_alive = "keep-alive" in connection if old else "close" not in connection
     length, until_close = _framing(method, status, headers)
     return ReplyHead(status, headers, length, until_close, keep_alive and not until_close)
 
 
-def _fields(head: bytes, position: int, most: int) -> Headers:
-    headers = Headers()
-    for _ in range(most + 1):
-        if head.startswith(b"\r\n", position):
-            return headers
-        match = _FIELD.match(head, position)
-        if match is None:
-            raise InvalidRequest("a header field of the server's reply is malformed")
-        headers.add(match[1].decode("ascii"), match[2].decode("latin-1"))
-        position = match.end()
-    raise InvalidRequest(f"the server's reply has more than {most} header fields")
+def _fields(text: str, position: int, most: int) -> Headers:
+    # The whole first, then its lines: two searches take a third of the time that one for each line does.
+    whole = _FIELDS.match(text, position)
+    if whole is None:
+        raise InvalidRequest("a header field of the server's reply is malformed")
+    found = _FIELD.findall(text, position, whole.end())
+    if len(found) > most:
+        raise InvalidRequest(f"the server's reply has more than {most} header fields")
+    return Headers((name, value.strip(" \t")) for name, value in found)
 
 
 def _framing(method: str, status: int, headers: Headers) -> tuple[int | None, bool]:

@@ -35,11 +35,14 @@ def many(
     from ecpds.sources.fetch.quick import Quick
 
     gets, settings = Gets(time.monotonic), options.settings
-    quick = Quick(gets, places, folders, time.monotonic, options.at_once, settings.sidecars, told.progress, told.ended)
+    quick = Quick(
+        gets, places, folders, time.monotonic, options.at_once, settings.sidecars, told.progress, told.tell, told.flush
+    )
     try:
         return quick.run(tasks), quick.others
     finally:
         gets.close()
+        told.flush()
 
 
 def large(options: FetchOptions, tasks: Sequence[Task], told: Told, places: Places, folders: Folders) -> set[Task]:

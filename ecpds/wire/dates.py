@@ -32,6 +32,7 @@ def _fixdate(seconds: int) -> str:
     return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
 
 
+@lru_cache(1024)
 def parse_http_date(text: str) -> int | None:
     """Seconds since the epoch; None where `text` is no HTTP date, which recipients ignore (RFC 9110 section 13.1.3)."""
     for form in _FORMS:

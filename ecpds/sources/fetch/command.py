@@ -10,10 +10,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
-from attrs import frozen
 
 from ecpds.errors import Refusal
 from ecpds.sources.fetch.manifest import parse_manifest
@@ -21,11 +20,10 @@ from ecpds.sources.fetch.outcomes import Outcome, Progress, Silent, Task
 from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.fetch.wanted import Right, Wanted
 from ecpds.sources.fetch.wishes import Wish, named
-from ecpds.sources.mechanisms.places import shown
+from ecpds.sources.mechanisms.showing import shown
 
 
-@frozen
-class FetchOptions:
+class FetchOptions(NamedTuple):
     """What was asked for. `repository` is a URL, None for none; `site` a destination's label."""
 
     wishes: Sequence[Wish]
@@ -52,10 +50,18 @@ class Told:
 
     def ended(self, outcome: Outcome) -> None:
         """One line for each file, or one object."""
+        self.tell(outcome)
+        self.flush()
+
+    def flush(self) -> None:
+        """Have whoever reads it read what was told."""
+        sys.stdout.flush()
+
+    def tell(self, outcome: Outcome) -> None:
+        """What `ended` does, for who tells of many, and flushes now and then."""
         self.failed += not outcome.done
         if self._as_json:
             sys.stdout.write(json.dumps(outcome.as_json()) + "\n")
-            sys.stdout.flush()
         elif outcome.done:
             click.echo(f"{outcome.path}  {outcome.size} bytes, {outcome.seconds:.2f} s, sha256 {outcome.sha256}")
         elif not self.has_bars:

@@ -26,7 +26,7 @@ from ecpds.sources.fetch.plain import Mirror, with_sidecars
 from ecpds.sources.fetch.sidecar_forms import ENDINGS, LONGEST, digest_in, sidecar_url
 from ecpds.sources.fetch.team import Left, Team
 from ecpds.sources.fetch.wanted import Right, Wanted
-from ecpds.sources.mechanisms.places import shown
+from ecpds.sources.mechanisms.showing import shown
 from ecpds.sources.mechanisms.told import About, about
 
 Digest = Callable[[str], str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote, urlsplit
 
 from ecpds.errors import InvalidName
@@ -14,6 +15,8 @@ MARK = ".ecpds-part"
 
 STATE = ".ecpds-state"
 """What the note beside one ends with."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 ROOM = len(MARK) + 1
 """Bytes that a name leaves for the mark and a dot."""
@@ -34,7 +37,7 @@ def checked_name(name: str) -> str:
         raise InvalidName("the URL ends with a folder")
     if name in (".", "..") or "/" in name or "\\" in name:
         raise InvalidName(f"{name!r} leads elsewhere")
-    if any(ord(each) < 32 or ord(each) == 127 for each in name):
+    if _CONTROL.search(name):
         raise InvalidName("it has control characters")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST - ROOM - 1:
         raise InvalidName("it is too long")

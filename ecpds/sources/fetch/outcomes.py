@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from attrs import Factory, define, field, frozen
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ecpds.sources.fetch.wanted import Wanted
-from ecpds.sources.mechanisms.places import shown
+from ecpds.sources.mechanisms.showing import shown
 
 if TYPE_CHECKING:
     from ecpds.datasources import Candidate, TransferReport
 
 
-@frozen
-class Attempt:
+class Attempt(NamedTuple):
     """What became of one candidate, in one file. `url` has no secrets."""
 
     url: str
@@ -24,7 +21,6 @@ class Attempt:
     reason: str = ""
 
 
-@define(eq=False)
 class Task:
     """One file to fetch: its URL, where it goes, what is known of it, and where it can be had, in the order to try.
 
@@ -32,13 +28,25 @@ class Task:
     reports carry them. `original` is the candidate whose URL is the one asked for.
     """
 
-    url: str
-    target: Path
-    wanted: Wanted = field(factory=Wanted)
-    candidates: tuple[Candidate, ...] = ()
-    token: str = ""
-    site: str | None = None
-    mirrors: tuple[str, ...] = ()
+    __slots__ = ("candidates", "mirrors", "site", "target", "token", "url", "wanted")
+
+    def __init__(
+        self,
+        url: str,
+        target: Path,
+        wanted: Wanted | None = None,
+        candidates: tuple[Candidate, ...] = (),
+        token: str = "",
+        site: str | None = None,
+        mirrors: tuple[str, ...] = (),
+    ) -> None:
+        self.url = url
+        self.target = target
+        self.wanted = wanted if wanted is not None else Wanted()
+        self.candidates = candidates
+        self.token = token
+        self.site = site
+        self.mirrors = mirrors
 
     @property
     def original(self) -> Candidate:
@@ -46,19 +54,30 @@ class Task:
         return next((each for each in self.candidates if each.url == self.url), self.candidates[-1])
 
 
-@define(eq=False)
 class Outcome:
     """`reason` says why it failed; `reports` are for the repository."""
 
-    url: str
-    path: Path
-    done: bool
-    reason: str = ""
-    sha256: str | None = None
-    size: int = 0
-    seconds: float = 0.0
-    attempts: list[Attempt] = Factory(list)
-    reports: list[TransferReport] = Factory(list)
+    __slots__ = ("attempts", "done", "path", "reason", "reports", "seconds", "sha256", "size", "url")
+
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        done: bool,
+        reason: str = "",
+        sha256: str | None = None,
+        size: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        self.url = url
+        self.path = path
+        self.done = done
+        self.reason = reason
+        self.sha256 = sha256
+        self.size = size
+        self.seconds = seconds
+        self.attempts: list[Attempt] = []
+        self.reports: list[TransferReport] = []
 
     def as_json(self) -> dict[str, Any]:
         """The object that `ecpds fetch --json` prints."""

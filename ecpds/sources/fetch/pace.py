@@ -13,10 +13,9 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
-from attrs import Factory, define
-
-from ecpds.sources.mechanisms.places import parse_url
+from ecpds.errors import InvalidRequest
 
 MEMORY = 8.0
 """Seconds of transfer after which a measurement counts for 1/e."""
@@ -57,21 +56,22 @@ def host_of(candidate: Way) -> str:
 
 @lru_cache(maxsize=1024)
 def _name(mechanism: str, scheme: str, authority: str) -> str:
-    place = parse_url(f"{scheme}://{authority}", (scheme,))
-    return f"{mechanism}:{place.host}:{place.port or scheme}"
+    try:
+        parts = urlsplit(f"{scheme}://{authority}")
+        return f"{mechanism}:{parts.hostname}:{parts.port or scheme}"
+    except ValueError as error:
+        raise InvalidRequest(f"this is no URL: {error}") from error
 
 
-@define(eq=False)
 class Host:
     """What is known of one server."""
 
-    bytes: float = 0.0
-    seconds: float = 0.0
-    connections: int = 0
-    failures: int = 0
-    rests_until: float = 0.0
-    wrong: bool = False
-    asked: int = 0
+    __slots__ = ("asked", "bytes", "connections", "failures", "rests_until", "seconds", "wrong")
+
+    def __init__(self) -> None:
+        self.bytes = self.seconds = self.rests_until = 0.0
+        self.connections = self.failures = self.asked = 0
+        self.wrong = False
 
     @property
     def rate(self) -> float | None:
@@ -85,13 +85,13 @@ class Host:
         self.seconds = self.seconds * kept + seconds
 
 
-@define(eq=False)
 class Paces:
     """All servers of a run. `most` is how many connections one may have at a time."""
 
-    clock: Callable[[], float]
-    most: int = 8
-    hosts: dict[str, Host] = Factory(dict)
+    def __init__(self, clock: Callable[[], float], most: int = 8) -> None:
+        self.clock = clock
+        self.most = most
+        self.hosts: dict[str, Host] = {}
 
     def host(self, candidate: Way) -> Host:
         name = host_of(candidate)

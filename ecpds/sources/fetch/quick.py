@@ -27,7 +27,7 @@ from ecpds.sources.fetch.placing import place
 from ecpds.sources.fetch.plain import Mirror, Places, with_sidecars
 from ecpds.sources.fetch.sidecar_forms import ENDINGS, ENOUGH, LONGEST, Folders, sidecar_url
 from ecpds.sources.fetch.wanted import Right, Wanted
-from ecpds.sources.mechanisms.places import shown
+from ecpds.sources.mechanisms.showing import shown
 from ecpds.sources.mechanisms.told import About, about
 
 MANY = 8
@@ -81,7 +81,7 @@ class Question:
 
 
 class Quick:
-    """`at_once` requests are under way at a time; `ended` is told of each file that is there."""
+    """`at_once` requests are under way at a time; `ended` is told of each file that is there, and `turned` before each wait."""
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class Quick:
         sidecars: bool,
         progress: Progress,
         ended: Callable[[Outcome], None],
+        turned: Callable[[], None],
     ) -> None:
         self._gets = gets
         self._seconds = seconds
@@ -100,6 +101,7 @@ class Quick:
         self._sidecars = sidecars
         self._progress = progress
         self._ended = ended
+        self._turned = turned
         self._paces = Paces(seconds, at_once)
         self._places = places
         self._sidecarred = folders
@@ -120,6 +122,7 @@ class Quick:
             while self._jobs and self._gets.busy < self._at_once:
                 self._begin(self._jobs.popleft())
             if self._open:
+                self._turned()
                 self._gets.wait()
         return [task for task in tasks if task not in self._done]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import NamedTuple
 
 
-@frozen
-class Settings:
+class Settings(NamedTuple):
     """`streams`: connections for one file at a time; `per_source`: of these, to one source. `tries`: how often a source may
     fail in a row. `sync`: whether a file is on the disk before it has its name."""
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from ecpds.sources.fetch.pace import Host
-from ecpds.sources.fetch.spans import UNKNOWN, WORTH, Span, Spans
+from ecpds.sources.fetch.spans import SECONDS, UNKNOWN, WORTH, Span, Spans
 
 BUFFER = 1 << 20
 """Bytes of the buffers of a connection."""
@@ -56,8 +56,18 @@ def following(spans: Spans, sharer: Sharer, alone: bool, sharers: Sharers, now: 
         return sharer.span
     if sharer.dismissed:
         return None
-    others = {span: rate for span, rate in rates(sharers, now).items() if span is not sharer.span}
-    return spans.take(rate, sharer.span.end) or spans.take_over(sharer.pace(now), others)
+    known = rates(sharers, now)
+    found = spans.take(fair(spans, rate, sum(known.values())), sharer.span.end)
+    del known[sharer.span]
+    return spans.take_over(rate, known) if found is None else found
+
+
+def fair(spans: Spans, rate: float | None, together: float) -> float | None:
+    """The rate by which a span is measured, for one of those who fetch at `together`: no more than its part of what is left.
+
+    So all are done at the same time, and nobody has to take over from others, which costs a connection.
+    """
+    return None if rate is None else min(rate, spans.left / SECONDS * rate / max(together, rate))
 
 
 def worth_joining(spans: Spans, front: int, sharers: Sharers, now: float) -> bool:

@@ -27,7 +27,7 @@ from ecpds.sources.fetch.placing import begin_part
 from ecpds.sources.fetch.sharing import SAMPLE, TICK, first, following, settled, worth_joining
 from ecpds.sources.fetch.spans import Spans
 from ecpds.sources.fetch.wanted import Right
-from ecpds.sources.mechanisms.places import shown
+from ecpds.sources.mechanisms.showing import shown
 from ecpds.sources.mechanisms.told import About, told_same
 
 STRETCH = 8 << 20

@@ -7,10 +7,9 @@ not a mirror that has another file. What is said with less right and contradicts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
-
-from attrs import Factory, define, frozen
+from typing import NamedTuple
 
 STRONGEST = ("sha512", "sha256", "sha1", "md5")
 
@@ -25,8 +24,7 @@ class Right(IntEnum):
     SERVER = 4
 
 
-@frozen
-class Claim:
+class Claim(NamedTuple):
     """One digest, and who says so."""
 
     right: Right
@@ -35,8 +33,7 @@ class Claim:
     origin: str
 
 
-@frozen
-class Pieces:
+class Pieces(NamedTuple):
     """Digests of a file's pieces, all of `length` bytes but the last (Metalink)."""
 
     algorithm: str
@@ -44,13 +41,15 @@ class Pieces:
     digests: tuple[str, ...]
 
 
-@define(eq=False)
 class Wanted:
     """What is known of one file. `size` is binding when it comes from the manifest or the repository."""
 
-    size: int | None = None
-    pieces: Pieces | None = None
-    claims: list[Claim] = Factory(list)
+    __slots__ = ("claims", "pieces", "size")
+
+    def __init__(self, size: int | None = None, pieces: Pieces | None = None, claims: Iterable[Claim] = ()) -> None:
+        self.size = size
+        self.pieces = pieces
+        self.claims = list(claims)
 
     def say(self, right: Right, digests: Mapping[str, str], origin: str) -> None:
         """Add what somebody says."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-from attrs import Factory, frozen
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ecpds.errors import InvalidRequest
 from ecpds.sources.fetch.names import name_of
@@ -17,14 +17,16 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-@frozen
-class Wish:
+NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Wish(NamedTuple):
     """One file of a manifest: `urls`, best first; `path` below the output folder (empty: the URL's own name)."""
 
     urls: tuple[str, ...]
     path: str = ""
     size: int | None = None
-    digests: Mapping[str, str] = Factory(dict)
+    digests: Mapping[str, str] = NONE
     pieces: Pieces | None = None
 
 

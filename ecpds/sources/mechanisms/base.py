@@ -16,7 +16,8 @@ from zope.interface import Attribute, Interface
 
 from ecpds.datasources import Candidate
 from ecpds.interfaces import IByteSource
-from ecpds.sources.mechanisms.places import Place, Secret, parse_url, shown
+from ecpds.sources.mechanisms.places import Place, Secret, parse_url
+from ecpds.sources.mechanisms.showing import shown
 from ecpds.sources.mechanisms.told import About
 
 __all__ = (

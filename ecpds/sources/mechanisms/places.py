@@ -1,4 +1,4 @@
-"""URLs taken apart, the secrets in them, and how they may be shown. Pure, and imported at once by whoever only plans."""
+"""URLs taken apart, and the secrets in them. Pure."""
 
 from __future__ import annotations
 
@@ -54,24 +54,3 @@ def parse_url(url: str, schemes: Sequence[str]) -> Place:
         raise InvalidRequest(f"this is no URL of {', '.join(schemes)} with a host")
     password = None if parts.password is None else unquote(parts.password)
     return Place(parts.scheme, host, port, unquote(parts.username or ""), password, parts.path or "/", parts.query)
-
-
-def shown(url: str) -> str:
-    """A URL as it may be shown and reported: without a password, and without the signature of a presigned one."""
-    if "@" not in url and "?" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    netloc = parts.netloc
-    if "@" in netloc:
-        login, _, host = netloc.rpartition("@")
-        netloc = f"{login.partition(':')[0]}@{host}"
-    query = "&".join(part for part in parts.query.split("&") if not _is_secret(part))
-    return parts._replace(netloc=netloc, query=query).geturl()
-
-
-def _is_secret(parameter: str) -> bool:
-    name = parameter.partition("=")[0].lower()
-    return name in ("x-amz-signature", "x-amz-security-token", "signature", "sig", "token", "access_token")

@@ -182,7 +182,7 @@ def _with_md5(about: About) -> About:
     found = _MD5.fullmatch(about.version)
     if found is None or about.digests:
         return about
-    return evolve(about, digests={"md5": found[1]})
+    return about._replace(digests={"md5": found[1]})
 
 
 def _listed(item: Element, bucket: str, prefix: str) -> Listed:

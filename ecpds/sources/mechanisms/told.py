@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-
-from attrs import frozen
+from typing import NamedTuple
 
 from ecpds.http.headers import Headers
 from ecpds.wire.dates import parse_http_date
@@ -20,8 +19,7 @@ WANTED = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Want-Repr-Digest
 RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
-@frozen
-class About:
+class About(NamedTuple):
     """What a server tells of a file; None where it doesn't.
 
     `version` is anything that differs when the content does (an entity tag, or the time and size); `mtime` seconds since

@@ -35,6 +35,7 @@ class QuickCase(SynchronousTestCase):
         self.addCleanup(rmtree, self.folder, True)
         self.gets = MemoryGets()
         self.outcomes: list[Outcome] = []
+        self.turns = 0
 
     def task(self, name: str, *urls: str, **wanted: str) -> Task:
         urls = urls or (f"http://a/d/{name}",)
@@ -43,10 +44,12 @@ class QuickCase(SynchronousTestCase):
         return task
 
     def quick(self, *tasks: Task, at_once: int = 8, sidecars: bool = True) -> list[Task]:
-        clock = Clock()
-        return Quick(self.gets, Places(), Folders(), clock.seconds, at_once, sidecars, Silent(), self.outcomes.append).run(
-            tasks
-        )
+        clock, places, folders = Clock(), Places(), Folders()
+        ended, turned = self.outcomes.append, self.turn
+        return Quick(self.gets, places, folders, clock.seconds, at_once, sidecars, Silent(), ended, turned).run(tasks)
+
+    def turn(self) -> None:
+        self.turns += 1
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self.folder))
