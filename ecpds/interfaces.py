@@ -189,6 +189,8 @@ class IStore(Interface):
     ) -> IWriteHandle:
         """Begin a copy. The file is created exclusively. Raises `NoSpace`, `Unavailable`, `AlreadyExists`.
 
+        `digests` are to be computed, those with `model.IF_SMALL` behind their names of what is small.
+
         `ticket` is the Master's leave (`Placement.ticket`), which only another node's store asks for.
         """
 

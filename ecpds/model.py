@@ -16,6 +16,10 @@ MODES = ("standard", "open", "self-service")
 DIGESTS = ("sha256", "md5", "sha1", "sha512", "crc64nvme", "crc32", "crc32c")
 """The digests a destination can keep. CRC-64/NVME is always kept; the others when the destination asks for them."""
 
+IF_SMALL = "?"
+"""Behind the name of a digest of an allocation: it is wanted of a file that fits into a mover's first buffer. To digest that
+while it is there costs less than to do it afterwards."""
+
 EMPTY: Mapping[str, str] = MappingProxyType({})
 NO_RIGHTS: Mapping[str, frozenset[str]] = MappingProxyType({})
 

@@ -25,7 +25,7 @@ from ecpds.master.destinations import CRC
 from ecpds.master.reader import Reader
 from ecpds.master.shared import Shared
 from ecpds.master.writer import Writer
-from ecpds.model import DataFile, Destination, StoredSegment
+from ecpds.model import IF_SMALL, DataFile, Destination, StoredSegment
 
 LOOK = 60.0
 """Seconds between two looks for what could not be done at once."""
@@ -162,6 +162,15 @@ class Afterwards:
         if found[CRC] != file.digests.get(CRC, found[CRC]):
             raise Corrupt(f"the copy on {mover} is not what came in")
         return found
+
+
+def while_it_comes(destination: Destination, whole: bool) -> tuple[str, ...]:
+    """Which digests a destination wants of a file (`whole`) or a part of one when it comes: those that it keeps, or of a file
+    of which they are computed after the commit those that cost less at once.
+    """
+    if destination.digest_when == "inline":
+        return destination.digests
+    return tuple(name + IF_SMALL for name in destination.digests) if whole else ()
 
 
 def owing(destination: Destination | None, digests: Mapping[str, str]) -> tuple[str, ...]:

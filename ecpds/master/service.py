@@ -24,7 +24,7 @@ from ecpds.keys import Vault
 from ecpds.limits import Limits
 from ecpds.master import changes, destinations, files, multipart, reclaim, tree
 from ecpds.master.accounts import Accounts
-from ecpds.master.afterwards import Afterwards, owing
+from ecpds.master.afterwards import Afterwards, owing, while_it_comes
 from ecpds.master.at_hand import AtHand
 from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
@@ -203,7 +203,7 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
         placements = await self.movers.place(
             destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
         )
-        kept = destination.digests if destination.digest_when == "inline" else ()
+        kept = while_it_comes(destination, request.part is None)
         wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
         names = dict.fromkeys((destinations.CRC, *wanted))
         allocation = Allocation(await self.ids.take(), placements, tuple(names))

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from ecpds.errors import ConnectionLost, Incomplete, Refusal, Stalled, TooLarge, Unavailable
 from ecpds.interfaces import IByteSource, IFloodSource, IThreads, IWriteHandle
 from ecpds.limits import Limits
-from ecpds.model import EMPTY, Receipt
+from ecpds.model import EMPTY, IF_SMALL, Receipt
 from ecpds.mover.digests import check, follower
 from ecpds.mover.pipeline import Pipeline
 from ecpds.mover.staging import Hash, StagedFile
@@ -60,7 +60,9 @@ class WriteHandle:
         self._segment = segment
         self._reserved = reserved
         self._when_ended = ended
-        self._hashes: dict[str, Hash] = {name: follower(name) for name in digests if name != "crc64nvme"}
+        others = [name for name in digests if name.removesuffix(IF_SMALL) != "crc64nvme"]
+        self._hashes: dict[str, Hash] = {name: follower(name) for name in others if not name.endswith(IF_SMALL)}
+        self._if_small = [name.removesuffix(IF_SMALL) for name in others if name.endswith(IF_SMALL)]
         self._file = StagedFile(volume, segment, means.sync)
         self._strand = Strand(means.threads)
         hashing = [(Strand(means.digest_threads), each.update) for each in self._hashes.values()]
@@ -150,6 +152,7 @@ class WriteHandle:
     async def _settle(self) -> None:
         """Until every byte is written, digested and durable, and the name in its folder too."""
         if not self._pipeline.begun:
+            self._hashes = {**{name: follower(name) for name in self._if_small}, **self._hashes}
             await self._write_small(self._pipeline.rest(), list(self._hashes.values()))
         else:
             self._pipeline.flush()

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import Unavailable
-from ecpds.model import ANYTHING, Allocation, AllocationRequest, Destination, Receipt
+from ecpds.model import ANYTHING, IF_SMALL, Allocation, AllocationRequest, Destination, Receipt
 from ecpds.people import NewUser
 from tests.contracts.master import ORIGIN, SHA, Uploading
 
@@ -45,8 +45,12 @@ class AfterwardsContract(Uploading):
     def test_only_what_is_needed_at_once_is_computed_as_the_bytes_come(self) -> None:
         plain = self.now(self.master.allocate(self.request("a")))
         announced = self.now(self.master.allocate(self.request("b", expected={"sha1": "00"}, digests=("crc32",))))
-        self.assertEqual(set(plain.digests), {"crc64nvme"})
-        self.assertEqual(set(announced.digests), {"crc64nvme", "sha1", "crc32"})
+        kept = self.now(self.master.begin_partial(self.request("c")))
+        part = self.now(self.master.allocate(self.request("c", part=(kept, 1))))
+        small = {f"sha256{IF_SMALL}", f"md5{IF_SMALL}"}
+        self.assertEqual(set(plain.digests), {"crc64nvme", *small})
+        self.assertEqual(set(announced.digests), {"crc64nvme", "sha1", "crc32", *small})
+        self.assertEqual(set(part.digests), {"crc64nvme"})
 
     def test_the_others_come_at_once_after_the_commit(self) -> None:
         file = self.now(self.put("a/b")).file

@@ -24,7 +24,7 @@ from ecpds.errors import (
     Unavailable,
 )
 from ecpds.interfaces import IReadHandle, IStore, IWriteHandle
-from ecpds.model import DIGESTS, Copy, Receipt
+from ecpds.model import DIGESTS, IF_SMALL, Copy, Receipt
 from tests.doubles import MemorySink, MemorySource
 
 FILE_SIZE = 4 << 20
@@ -96,6 +96,14 @@ class StoreContract:
 
     def test_the_sum_of_nothing_asked_for_is_kept_all_the_same(self: Any) -> None:
         self.assertEqual(self.put(1, b"123456789", digests=()).digests, {"crc64nvme": "ae8b14860a799888"})
+
+    def test_digests_that_are_wanted_of_small_files(self: Any) -> None:
+        digests = [f"{name}{IF_SMALL}" for name in ("crc64nvme", "sha256", "md5")]
+        small = self.put(1, b"small", digests=("md5", *digests)).digests
+        self.assertEqual(set(small), {"crc64nvme", "sha256", "md5"})
+        self.assertEqual(small["sha256"], hashlib.sha256(b"small").hexdigest())
+        self.assertEqual(set(self.put(2, LARGE, digests=digests).digests), {"crc64nvme"})
+        self.assertEqual(set(self.put(3, LARGE, digests=("sha256", *digests)).digests), {"crc64nvme", "sha256"})
 
     def test_any_pieces(self: Any) -> None:
         for segment, piece in enumerate((1000, 16384, 20000, 1 << 20), 1):
