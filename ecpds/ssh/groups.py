@@ -1,7 +1,8 @@
 """Diffie-Hellman with SHA-2 in the groups of RFC 3526 (RFC 8268), for clients that have no elliptic curves.
 
-Groups 14 and 16 take a few milliseconds; group 18 would hold the reactor for forty, for a client that has proved nothing,
-and every client that has it has group 16 as well.
+They take one, three and fourteen milliseconds of the reactor, for a client that has proved nothing (on a thread too: the
+library keeps the interpreter's lock). So they stand last, where only clients that want nothing quicker come to them, and
+what bounds connections that have not logged in bounds these.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def _arctan_of_inverse(x: int, one: int) -> int:
 
 GROUPS = {
     b"diffie-hellman-group16-sha512": Group(4096, 240904, hashlib.sha512),
+    b"diffie-hellman-group18-sha512": Group(8192, 4743158, hashlib.sha512),
     b"diffie-hellman-group14-sha256": Group(2048, 124476, hashlib.sha256),
 }
 

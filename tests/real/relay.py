@@ -1,4 +1,4 @@
-"""A relay between a client and a server, which breaks one connection when a client has sent so many bytes by it."""
+"""A relay between a client and a server, which breaks one connection when one end has sent so many bytes by it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """Listens on `port`, and connects to `target`. `break_after` bytes of one client it breaks that connection, once."""
+    """Listens on `port`, and connects to `target`.
 
-    def __init__(self, target: int, break_after: int) -> None:
+    `break_after` bytes of one client, or of the server to one, it breaks that connection, once.
+    """
+
+    def __init__(self, target: int, break_after: int, of_server: bool = False) -> None:
         self._target = target
+        self._of_server = of_server
         self._left: int | None = break_after
         self.broken = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -30,7 +34,7 @@ class Relay:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._target))
-            for one, other, counted in ((client, server, True), (server, client, False)):
+            for one, other, counted in ((client, server, not self._of_server), (server, client, self._of_server)):
                 threading.Thread(target=self._pass_on, args=(one, other, counted), daemon=True).start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
@@ -60,9 +64,9 @@ class Relay:
 
 
 @contextmanager
-def relay(target: int, break_after: int) -> Iterator[Relay]:
+def relay(target: int, break_after: int, of_server: bool = False) -> Iterator[Relay]:
     """A relay to a port of this machine, while the context lasts."""
-    made = Relay(target, break_after)
+    made = Relay(target, break_after, of_server)
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     try:

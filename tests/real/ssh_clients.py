@@ -165,19 +165,21 @@ class LftpSftp:
 
 
 class Rclone:
-    """rclone, which checks what it has copied by md5sum or sha1sum."""
+    """rclone, which checks what it has copied by md5sum or sha1sum. It tries `tries` times, at the node's door or at `port`."""
 
     program = "rclone"
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, port: int | None = None, tries: int = 1) -> None:
         self._node = node
+        self._port = port or node.ports["ssh"]
+        self._tries = tries
 
     def __call__(self, *words: str) -> str:
-        options = {"host": "127.0.0.1", "port": str(self._node.ports["ssh"]), "user": LOGIN}
+        options = {"host": "127.0.0.1", "port": str(self._port), "user": LOGIN}
         options["pass"] = run(["rclone", "obscure", PASSWORD]).strip()
         variables = {f"RCLONE_CONFIG_NODE_{name.upper()}": value for name, value in options.items()}
         variables |= {"RCLONE_CONFIG_NODE_TYPE": "sftp", "RCLONE_CONFIG": "/nonexistent/rclone.conf"}
-        return run(["rclone", "--retries", "1", *words], environment=variables)
+        return run(["rclone", "--retries", str(self._tries), *words], environment=variables)
 
     def put(self, source: Path, name: str) -> None:
         self("copyto", str(source), f"node:{remote(name)}")

@@ -16,6 +16,7 @@ from ecpds.ssh.algorithms import KEY_EXCHANGES
 from tests.real.case import RealTestCase, sha256
 from tests.real.clients import ClientFailed, missing, run
 from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options, until
+from tests.real.relay import relay
 from tests.real.ssh_clients import (
     PASSWORD_ONLY,
     UNKNOWN_HOST,
@@ -44,6 +45,7 @@ USUAL = {
     "curve25519-sha256@libssh.org",
     "diffie-hellman-group14-sha256",
     "diffie-hellman-group16-sha512",
+    "diffie-hellman-group18-sha512",
     "ecdh-sha2-nistp256",
     "ecdh-sha2-nistp384",
     "ecdh-sha2-nistp521",
@@ -350,6 +352,22 @@ class SshClients(RealTestCase):
         records = self.node.json_lines("events", "--json", "--type", "INH")
         sent = [record["BytesSent"] for record in records if any(f"{name}-" in json.dumps(record) for name in clients)]
         self.assertLess(sum(sent), len(clients) * (2 * MANY_SIZE + 100), "nothing was sent twice")
+
+    def test_rclone_copies_again_what_broke_off(self) -> None:
+        """It goes on with no part: it tries anew, and what it left is neither seen nor in its way."""
+        self.need("rclone")
+        source, digest = self.random_file(MANY_SIZE)
+        with relay(self.node.ports["ssh"], MANY_SIZE // 2) as broken:
+            Rclone(self.node, broken.port, tries=3)("copyto", str(source), f"node:{remote('broken-put')}")
+            self.assertEqual(broken.broken, 1)
+        self.assertEqual(self.node.json("file", "show", remote("broken-put"))["digests"]["sha256"], digest)
+        target = self.folder / "broken-get"
+        with relay(self.node.ports["ssh"], MANY_SIZE // 2, of_server=True) as broken:
+            Rclone(self.node, broken.port, tries=3)("copyto", f"node:{remote('broken-put')}", str(target))
+            self.assertEqual(broken.broken, 1)
+        self.assertEqual(sha256(target), digest)
+        self.assertEqual(Rclone(self.node).list().splitlines().count("broken-put"), 1)
+        until(lambda: self.node.json("status")["uploads"] == 0, "the end of what broke off")
 
     def break_off(self, name: str, content: bytes) -> None:
         """Put some of a file, and lose the connection before the handle is closed."""
