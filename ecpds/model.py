@@ -200,12 +200,13 @@ class MultipartUpload:
 
 @frozen
 class UploadPart:
-    """A part that is stored: its segment is a part of no file yet."""
+    """A part that is stored: its segment is a part of no file yet. `created` is None for one of before that was written down."""
 
     number: int
     segment: int
     size: int
     digests: Mapping[str, str] = EMPTY
+    created: float | None = None
 
 
 @frozen

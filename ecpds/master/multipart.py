@@ -45,7 +45,13 @@ MOST_PARTS = 10_000
 EXPIRED_AT_A_TIME = 100
 """Uploads that are given up in one transaction."""
 
-_PART_COLUMNS = (upload_part.c.number, upload_part.c.segment, upload_part.c.size, upload_part.c.digests)
+_PART_COLUMNS = (
+    upload_part.c.number,
+    upload_part.c.segment,
+    upload_part.c.size,
+    upload_part.c.digests,
+    upload_part.c.created,
+)
 
 _ADD = Statement(insert_into(upload))
 _REMOVE = Statement(delete(upload).where(upload.c.id == value("upload")))
@@ -210,8 +216,15 @@ def add_part(session: Session, destination: int, path: str, part: tuple[int, int
     if old is not None:
         session.run(_REMOVE_PART, upload=id_, number=number)
         _drop(session, [old[1]])
-    digests = files.packed(file.digests)
-    session.run(_ADD_PART, upload=id_, number=number, segment=stored.id, size=file.size, digests=digests)
+    session.run(
+        _ADD_PART,
+        upload=id_,
+        number=number,
+        segment=stored.id,
+        size=file.size,
+        digests=files.packed(file.digests),
+        created=file.created,
+    )
     return Entry(path, file.mtime, file)
 
 
@@ -311,4 +324,4 @@ def _upload(row: Any) -> MultipartUpload:
 
 
 def _part(row: Any) -> UploadPart:
-    return UploadPart(row[0], row[1], row[2], files.unpacked(row[3]))
+    return UploadPart(row[0], row[1], row[2], files.unpacked(row[3]), row[4])

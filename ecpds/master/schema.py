@@ -239,6 +239,7 @@ upload_part = Table(
     Column("segment", Number, ForeignKey("segment.id"), nullable=False, index=True),
     Column("size", Number, nullable=False),
     Column("digests", Json, nullable=False),
+    Column("created", Double),
     sqlite_with_rowid=False,
 )
 

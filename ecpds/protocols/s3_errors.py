@@ -14,14 +14,17 @@ Header = tuple[str, str]
 
 
 class S3Error(Exception):
-    """An answer of S3's own: its code, its status, one sentence, and headers that it needs."""
+    """An answer of S3's own: its code, its status, one sentence, headers that it needs, and what else is to be said."""
 
-    def __init__(self, code: str, status: int, sentence: str, headers: Sequence[Header] = ()) -> None:
+    def __init__(
+        self, code: str, status: int, sentence: str, headers: Sequence[Header] = (), detail: str | None = None
+    ) -> None:
         super().__init__(f"{code}: {sentence}")
         self.code = code
         self.status = status
         self.sentence = sentence
         self.headers = tuple(headers)
+        self.detail = detail
 
 
 TABLE: dict[type[Refusal], tuple[str, int]] = {
@@ -33,7 +36,7 @@ TABLE: dict[type[Refusal], tuple[str, int]] = {
     errors.IsADirectory: ("OperationAborted", 409),
     errors.NotADirectory: ("OperationAborted", 409),
     errors.DirectoryNotEmpty: ("OperationAborted", 409),
-    errors.InvalidName: ("InvalidObjectName", 400),
+    errors.InvalidName: ("InvalidURI", 400),
     errors.InvalidRequest: ("InvalidRequest", 400),
     errors.PreconditionFailed: ("PreconditionFailed", 412),
     errors.DigestMismatch: ("BadDigest", 400),
@@ -61,6 +64,9 @@ SIGNATURE_STATUS = {
 }
 """Of the codes of `SignatureError`; every other one is 403."""
 
+NO_URI = "Couldn't parse the specified URI."
+"""What S3 says of a key that it doesn't take ("Error responses", InvalidURI); why stands behind it, as the detail."""
+
 HTTP_CODES = {400: "InvalidURI", 404: "NoSuchKey", 405: "MethodNotAllowed", 501: "NotImplemented"}
 
 
@@ -87,6 +93,8 @@ def as_s3(error: Exception) -> S3Error:
         return S3Error(HTTP_CODES.get(error.status, "InvalidRequest"), error.status, error.text, error.headers)
     assert isinstance(error, Refusal)
     code, status = TABLE[type(error)]
+    if isinstance(error, errors.InvalidName):
+        return S3Error(code, status, NO_URI, detail=error.sentence)
     return S3Error(code, status, error.sentence)
 
 
@@ -96,7 +104,13 @@ def error_response(error: S3Error, resource: str, request_id: str) -> Response:
         return Response(304, list(error.headers))
     body = s3xml.document(
         "Error",
-        [("Code", error.code), ("Message", error.sentence), ("Resource", resource), ("RequestId", request_id)],
+        [
+            ("Code", error.code),
+            ("Message", error.sentence),
+            ("Detail", error.detail),
+            ("Resource", resource),
+            ("RequestId", request_id),
+        ],
         namespace="",
     )
     return Response(error.status, [s3xml.TYPE, *error.headers], body)

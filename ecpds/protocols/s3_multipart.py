@@ -163,8 +163,12 @@ async def list_parts(call: Call) -> Response:
     nodes: list[Node] = []
     for part in parts:
         digest = part.digests.get(algorithm)
-        check: list[Node] = [_checksum_node(algorithm, digest)] if digest else []
-        nodes.append(("Part", [("PartNumber", part.number), ("ETag", _part_etag(part)), ("Size", part.size), *check]))
+        told: list[Node] = [("PartNumber", part.number), ("ETag", _part_etag(part)), ("Size", part.size)]
+        if part.created is not None:
+            told.append(("LastModified", s3xml.timestamp(part.created)))
+        if digest:
+            told.append(_checksum_node(algorithm, digest))
+        nodes.append(("Part", told))
     more = len(found) > most
     return xml_response(
         "ListPartsResult",

@@ -193,6 +193,7 @@ class Boto3(S3TestCase):
             )
             parts.append({"PartNumber": number, "ETag": done["ETag"], "ChecksumSHA256": done["ChecksumSHA256"]})
         listed = client.list_parts(**where, UploadId=upload)
+        self.assertTrue(all("LastModified" in part for part in listed["Parts"]))
         self.assertEqual([part["Size"] for part in listed["Parts"]], sizes)
         uploads = client.list_multipart_uploads(Bucket=DESTINATION, Prefix="mp/")["Uploads"]
         self.assertEqual([(each["Key"], each["UploadId"]) for each in uploads], [("mp/parts", upload)])
@@ -288,7 +289,7 @@ class Boto3(S3TestCase):
                 lambda key=key: client.get_object(Bucket=DESTINATION, Key=key),
                 lambda key=key: client.create_multipart_upload(Bucket=DESTINATION, Key=key),
             ):
-                self.assertEqual(self.refused(verb), ("InvalidObjectName", 400), key)
+                self.assertEqual(self.refused(verb), ("InvalidURI", 400), key)
         below = self.refused(lambda: client.put_object(Bucket=DESTINATION, Key="plain/below", Body=b"x"))
         self.assertEqual(below, ("OperationAborted", 409))
 

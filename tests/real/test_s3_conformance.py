@@ -37,6 +37,13 @@ class Buckets(Conformance):
         self.assertEqual(self.refused(self.alt.put_object, Bucket=mine, Key="k", Body=b"")[1], 403)
         self.assertEqual(self.refused(self.alt.list_objects, Bucket="never-made"), ("NoSuchBucket", 404))
 
+    def test_a_key_that_can_be_no_path(self) -> None:
+        with self.assertRaises(ClientError) as caught:
+            self.main.get_object(Bucket=self.bucket(), Key="\xae\x8a-")
+        error = caught.exception.response["Error"]
+        self.assertEqual((error["Code"], error["Message"]), ("InvalidURI", "Couldn't parse the specified URI."))
+        self.assertIn("a control character", error["Detail"])
+
     def test_what_is_gone_is_gone(self) -> None:
         name = self.bucket()
         self.main.delete_bucket(Bucket=name)
