@@ -200,7 +200,7 @@ class MultipartUpload:
 
 @frozen
 class UploadPart:
-    """A part that is stored: its segment is a part of no file yet. `created` is None for one of before that was written down."""
+    """A part that is stored: its segment is a part of no file yet. `created` is None where that was not written down."""
 
     number: int
     segment: int
