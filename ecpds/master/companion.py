@@ -102,11 +102,11 @@ def main(url: str, synced: str, schema: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     lines: deque[str] = deque(maxlen=LINES)
     _keeping(lines)
-    with socket.socket(fileno=SOCKET) as end, end.makefile("rb") as asked, end.makefile("wb") as answered:
-        try:
+    try:
+        with socket.socket(fileno=SOCKET) as end, end.makefile("rb") as asked, end.makefile("wb") as answered:
             serve(joined(url, synced, schema), asked, answered, lines)
-        except (CatalogueError, EOFError, ConnectionError) as error:
-            sys.exit(f"the catalogue's companion: {error}")
+    except (CatalogueError, EOFError, ConnectionError) as error:
+        sys.exit(f"the catalogue's companion: {error}")
 
 
 if __name__ == "__main__":

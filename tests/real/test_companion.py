@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import psutil
+from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.master.companion_link import SOCKET, command, environment
+from ecpds.master.sqlite import SqliteEngine
 from tests.real.case import RealTestCase
 from tests.real.clients import authorization, https, path_of
-from tests.real.harness import Node, until
+from tests.real.harness import PATIENCE, Node, until
 from tests.real.small_files import content
 
 KILLS = 3
@@ -117,3 +124,27 @@ class Companions(RealTestCase):
             end()
             self.node.start()
             self.assertFalse(lives(found), "a Master starts when the companion of the last one has ended")
+
+
+class LeftBehind(SynchronousTestCase):
+    def test_a_master_that_has_gone_before_the_answer_is_a_line_and_no_traceback(self) -> None:
+        engine = SqliteEngine(Path(self.mktemp()).resolve(), sync=False)
+        engine.open()
+        self.addCleanup(engine.close)
+        words = engine.companion
+        assert words is not None
+        ours, its = socket.socketpair()
+        ours.close()
+        with its:
+            moved = f"import os, sys; os.dup2({its.fileno()}, {SOCKET}); os.execv(sys.executable, sys.argv[1:])"
+            ended = subprocess.run(
+                [sys.executable, "-c", moved, *command(words)],
+                env=environment(),
+                pass_fds=[its.fileno()],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        self.assertEqual(ended.returncode, 1)
+        self.assertRegex(ended.stderr, r"\Athe catalogue's companion: [^\n]*Broken pipe[^\n]*\n\Z")
