@@ -39,6 +39,8 @@ COLUMNS = ("server", "what", "rate", *(f"/{peer}" for peer in PEERS), "CPU", *(f
 MB, GIB = 1e6, 1 << 30
 CONNECTIONS = (1, 16, 128)
 ENTRIES = 1_000_000
+AGAIN = 3
+"""How often what was put and got is got again: by then it is in every server's memory."""
 
 GOALS = (
     Goal("TLS get", OURS, NGINX, 0.95),
@@ -107,6 +109,8 @@ def works(source: Path, options: Options) -> list[Work[Server]]:
         # What is put in a round is what is got in the next work, by the same names.
         found.append(Work(f"small put x{number}", "files/s", count, 1e6 / count, small("PUT", number, count)))
         found.append(Work(f"small get x{number}", "files/s", count, 1e6 / count, small("GET", number, count)))
+        again = AGAIN * count
+        found.append(Work(f"small again x{number}", "files/s", again, 1e6 / again, small("GET", number, count, AGAIN)))
     return [work for work in found if any(word in work.name for word in options.only)]
 
 
@@ -130,9 +134,9 @@ def run_curl(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def small(method: str, connections: int, count: int) -> Callable[[Server, str], None]:
+def small(method: str, connections: int, count: int, times: int = 1) -> Callable[[Server, str], None]:
     def do(server: Server, name: str) -> None:
-        requests = [request(server.plain, method, f"small-{number}") for number in range(count)]
+        requests = [request(server.plain, method, f"small-{number}") for number in range(count)] * times
         http_client.run(server.plain.port, connections, requests)
 
     return do

@@ -71,6 +71,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 }
 """The fields of each family, in the order in which they are shown."""
 
+ISO_LENGTH = 24
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})Z", re.ASCII)
 
 _NO_TRANSFER: Mapping[str, Any] = dict.fromkeys(INH_FIELDS, NONE)
@@ -145,22 +146,29 @@ class Event:
 
     def as_line(self) -> str:
         """The ancestor's form, without a line end; times are in its form too, `yyyy-MM-dd HH:mm:ss.SSS`."""
-        return ";".join([self.type, *(f"{name}={_in_line(value)}" for name, value in self.fields.items())])
+        texts = [NONE if value is NONE else _text(value) for value in self.fields.values()]
+        if not _is_plain("".join(texts)):
+            texts = [text if _is_plain(text) else "".join(map(_escaped, text)) for text in texts]
+        return ";".join([self.type, *(f"{name}={text}" for name, text in zip(self.fields, texts, strict=True))])
 
 
-def _in_line(value: Any) -> str:
+def _text(value: Any) -> str:
+    """A value as the ancestor's line has it, but for what must be escaped."""
     if value is None or isinstance(value, bool):
         return NONE if value is None else str(value).lower()
     text = str(value)
-    found = _ISO.fullmatch(text)
-    if found:
+    if len(text) == ISO_LENGTH and (found := _ISO.fullmatch(text)):
         return f"{found[1]} {found[2]}"
-    if text.isprintable() and "%" not in text and ";" not in text:
-        return text
-    return "".join(each if each.isprintable() and each not in "%;" else _escaped(each) for each in text)
+    return text
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and "%" not in text and ";" not in text
 
 
 def _escaped(character: str) -> str:
+    if _is_plain(character):
+        return character
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 

@@ -68,8 +68,8 @@ class Link(Protocol):
 
     def handshake(self) -> Need | None: ...
 
-    def receive(self, view: memoryview) -> int | Need:
-        """Up to `len(view)` bytes; 0 is the end."""
+    def receive(self, view: memoryview, once: bool = False) -> int | Need:
+        """Up to `len(view)` bytes; 0 is the end. `once`: what one read gives is enough, as the socket tells of any more."""
 
     def send(self, data: bytes | memoryview) -> int | Need:
         """How many bytes were taken. After a `Need`, repeat with the same bytes."""
@@ -99,7 +99,7 @@ class PlainLink:
     def handshake(self) -> None:
         return None
 
-    def receive(self, view: memoryview) -> int | Need:
+    def receive(self, view: memoryview, once: bool = False) -> int | Need:
         try:
             return self._socket.recv_into(view)
         except BlockingIOError:
@@ -179,7 +179,7 @@ class TlsLink:
             self._uncork()  # the handshake ends with a word of ours
         return None
 
-    def receive(self, view: memoryview) -> int | Need:
+    def receive(self, view: memoryview, once: bool = False) -> int | Need:
         """Record after record until `view` is full or the socket is empty: each SSL_read gives one record at most."""
         if isinstance(self._end, ConnectionLost):
             raise self._end
@@ -193,6 +193,8 @@ class TlsLink:
                 if result <= 0:
                     return self._stopped(result, done)
                 done += result
+                if once:
+                    break
         return done
 
     def send(self, data: bytes | memoryview) -> int | Need:

@@ -34,7 +34,7 @@ class PromptChannel(Channel):
                 activity.attempt = None
 
     def receive(self, view: memoryview) -> int:
-        count = self._live.receive(view)
+        count = self._live.receive(view, once=True)
         return 0 if isinstance(count, Need) else count
 
     def send(self, data: bytes) -> int:
