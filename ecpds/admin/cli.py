@@ -40,6 +40,7 @@ SUBJECTS = {
     "policy": "Policies: destinations, permissions and options for many users.",
     "share": "Links by which others get at a file or a folder.",
     "source": "Data sources: from where, and how, a file is fetched fastest.",
+    "transfer": "Transfers that are under way.",
     "user": "Users, their passwords, SSH keys and S3 access keys.",
 }
 """What `--help` says of the words that verbs begin with."""

@@ -73,10 +73,13 @@ async def answered(handle: Handler, path: str, body: bytes) -> tuple[int, bytes]
     return response.status, bytes(kept.data)
 
 
-def passing_on(operate: Operate) -> Handler:
-    """A handler that asks the Master."""
+def passing_on(operate: Operate, here: Handler) -> Handler:
+    """A handler that asks the Master; what is the node's own to say is asked `here`."""
+    local = {f"{PREFIX}{'/'.join(verb.words)}" for verb in VERBS if verb.local}
 
     async def handle(request: Request) -> Response:
+        if request.path in local:
+            return await here(request)
         try:
             status, data = await operate(request.path, await read_all(request.body, request.length))
         except Refusal as refusal:
@@ -87,10 +90,14 @@ def passing_on(operate: Operate) -> Handler:
     return handle
 
 
-def operator_elsewhere(operate: Operate) -> Any:
-    """The operator's façade at a node that is no Master: each method of a verb asks the Master, and raises its refusal."""
+def operator_elsewhere(operate: Operate, here: Any) -> Any:
+    """The operator's façade at a node that is no Master: each method of a verb asks the Master, and raises its refusal.
+
+    `here` has the methods of local verbs.
+    """
     names: Any = _MethodNames()
-    return SimpleNamespace(**{str(verb.method(names)): _asking(operate, verb) for verb in VERBS})
+    methods = {str(verb.method(names)): verb.method(here) if verb.local else _asking(operate, verb) for verb in VERBS}
+    return SimpleNamespace(**methods)
 
 
 class _MethodNames:

@@ -48,7 +48,8 @@ class Verb:
 
     `columns` are what a table for people shows of each; none means everything. A list that grows has an argument `after`,
     and `follows` is the field of an object that it takes: such a list can be followed. `most` is how
-    many bytes its arguments may have.
+    many bytes its arguments may have. A `local` verb is answered by the node that is asked, whatever its roles; the others by
+    the Master.
     """
 
     words: tuple[str, ...]
@@ -59,6 +60,7 @@ class Verb:
     columns: tuple[str, ...] = ()
     follows: str = ""
     most: int = ARGUMENTS
+    local: bool = False
 
     @property
     def name(self) -> str:

@@ -258,6 +258,14 @@ VERBS = (
         many=True,
         columns=("Type", "TimeStamp", "UserId", "Action", "DestinationName", "FileName", "BytesSent", "Status", "Message"),
     ),
+    Verb(
+        ("transfer", "list"),
+        "List the transfers that are under way at this node, the oldest first.",
+        lambda operator: operator.list_transfers,
+        many=True,
+        columns=("started", "user", "action", "path", "sent", "size", "protocol", "address", "mover"),
+        local=True,
+    ),
     Verb(("mover", "list"), "List the data movers and their volumes.", lambda operator: operator.list_movers, many=True),
     Verb(
         ("mover", "drain"),

@@ -66,7 +66,9 @@ def fleet_secret(config: Config, make: bool) -> bytes:
             raise ConfigError(f"[cluster] secret_file {path} is open to others than its owner; allowed: mode 0600")
         text = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"[cluster] secret_file {path} can't be read; allowed: a copy of the Master's") from error
+        raise ConfigError(
+            f"[cluster] secret_file {path} can't be read; `ecpds cluster join` makes it, or copy the Master's"
+        ) from error
     if not SECRET.fullmatch(text):
         raise ConfigError(f"[cluster] secret_file {path}: allowed: one line of 32 to 512 characters, as a Master makes it")
     return text.encode("ascii")

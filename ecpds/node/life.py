@@ -21,6 +21,7 @@ from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal
 from ecpds.config import Config
 from ecpds.events import timestamp
+from ecpds.http.message import Handler
 from ecpds.master.operations import Operations
 from ecpds.model import Destination
 from ecpds.mover.digests import follower
@@ -32,6 +33,7 @@ from ecpds.people import NewUser
 from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.operator import Operator
+from ecpds.portal.operator_transfers import TransfersOperator
 from ecpds.portal.portal import Portal
 from ecpds.portal.records import Tee
 from ecpds.portal.sinks import NodeRecords
@@ -52,7 +54,9 @@ class Node:
         self.portal = CountedPortal(Portal(self.backing), means.metrics.logged_in)
         self.acquiring = Acquiring(means, storage, self.portal, self._sink()) if storage.member is None else None
         self.operator = self._make_operator()
-        admin = Api(self.operator).handle if storage.member is None else passing_on(storage.member.admin.operate)
+        admin: Handler = Api(self.operator).handle
+        if storage.member is not None:
+            admin = passing_on(storage.member.admin.operate, admin)
         watch = Watch(means.metrics, self._questions())
         self.doors = Doors(means, self.portal, self.operator, admin, watch, {"node": self}, storage.repository)
 
@@ -60,11 +64,12 @@ class Node:
         """The operator's façade; of a node that is no Master, one that asks the Master."""
         storage = self.storage
         if storage.member is not None:
-            return operator_elsewhere(storage.member.admin.operate)
+            return operator_elsewhere(storage.member.admin.operate, TransfersOperator(self.backing.running))
         master = storage.master
         acquirer = self.acquiring.acquirer if self.acquiring is not None else None
         operations = Operations(master)
-        return Operator(operations, master, storage.controls, self.reactor, self._facts, storage.repository, acquirer)
+        repository, running = storage.repository, self.backing.running
+        return Operator(operations, master, storage.controls, self.reactor, self._facts, repository, acquirer, running)
 
     def _backing(self) -> Backing:
         means = self.means

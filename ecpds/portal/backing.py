@@ -13,7 +13,7 @@ from ecpds.interfaces import IEventSink, IStore
 from ecpds.limits import Limits
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.portal.digesting import Digesting
-from ecpds.portal.journal import Journal
+from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.kept import KeptSegments
 from ecpds.portal.namespace import Namespaces
 
@@ -35,6 +35,7 @@ class Backing:
     limits: Limits
     digesting: Digesting
     names: Namespaces = Factory(Namespaces)
+    running: set[TransferRecord] = Factory(set)
     kept: KeptSegments = Factory(lambda self: KeptSegments(self.limits.kept_bytes, self.limits.kept_file), takes_self=True)
     at_hand: IAtHand | None = Factory(lambda self: IAtHand(self.master, None), takes_self=True)
 

@@ -70,7 +70,7 @@ class FileSystem(Returning, Figures):
     def __init__(self, backing: Backing, identity: Identity, origin: Origin) -> None:
         self.identity = identity
         self.origin = origin
-        self.journal = Journal(backing.sink, backing.now, identity, origin)
+        self.journal = Journal(backing.sink, backing.now, identity, origin, backing.running)
         self._backing = backing
         self._master = backing.master
         self._names = backing.names.of(identity)

@@ -24,11 +24,23 @@ def spoken(failure: BaseException) -> str:
 class Journal:
     """Writes the records of one login."""
 
-    def __init__(self, sink: IEventSink, now: Callable[[], float], identity: Identity, origin: Origin) -> None:
+    def __init__(
+        self, sink: IEventSink, now: Callable[[], float], identity: Identity, origin: Origin, running: set[TransferRecord]
+    ) -> None:
+        """`running` is the set that transfers under way are in."""
         self._sink = sink
         self.now = now
+        self.running = running
         self._identity = identity
         self._origin = origin
+
+    @property
+    def login(self) -> str:
+        return self._identity.login
+
+    @property
+    def origin(self) -> Origin:
+        return self._origin
 
     def denied(self, action: str, path: str, refusal: Refusal) -> None:
         """The DEA record of a refusal after login; it says what was asked for."""
@@ -76,8 +88,14 @@ class TransferRecord:
         self.started = journal.now()
         self.sent = 0
         self.ended = False
+        journal.running.add(self)
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
 
     def end(self, failure: BaseException | None = None) -> None:
         if not self.ended:
             self.ended = True
+            self._journal.running.discard(self)
             self._journal.transferred(self, failure)

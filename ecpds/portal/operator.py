@@ -6,7 +6,7 @@ life times seconds. Paths are those that users see: `/DESTINATION/PATH`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from typing import Any
 
 from attrs import asdict
@@ -20,9 +20,11 @@ from ecpds.events import FAMILIES, moment, timestamp
 from ecpds.interfaces import IMoverControl
 from ecpds.master_interfaces import IMaster, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
+from ecpds.portal.journal import TransferRecord
 from ecpds.portal.operator_acquisitions import AcquisitionsOperator
 from ecpds.portal.operator_shares import SharesOperator
 from ecpds.portal.operator_sources import SourcesOperator
+from ecpds.portal.operator_transfers import TransfersOperator
 from ecpds.portal.operator_users import Object, UsersOperator, plain
 from ecpds.portal.paths import CanonicalPath, canonical
 
@@ -30,10 +32,11 @@ PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
 
 
-class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOperator):
+class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOperator, TransfersOperator):
     """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn.
 
-    `repository` is None on a node that keeps no data sources, `acquirer` on one that acquires nothing.
+    `repository` is None on a node that keeps no data sources, `acquirer` on one that acquires nothing. `running` are
+    the transfers under way at the node.
     """
 
     def __init__(
@@ -45,10 +48,12 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         facts: Callable[[], Mapping[str, Any]],
         repository: IRepository | None = None,
         acquirer: IAcquirer | None = None,
+        running: Set[TransferRecord] = frozenset(),
     ) -> None:
         UsersOperator.__init__(self, operations)
         SourcesOperator.__init__(self, repository)
         AcquisitionsOperator.__init__(self, operations, acquirer)
+        TransfersOperator.__init__(self, running)
         self._master = master
         self._movers = movers
         self._clock = clock

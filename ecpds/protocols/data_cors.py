@@ -15,10 +15,14 @@ from ecpds.portal.namespace import destination_at
 from ecpds.protocols.data_headers import Header
 from ecpds.protocols.data_place import place_of
 
-EXPOSED = "ETag, Content-Range, Content-Disposition, Repr-Digest, Content-Digest, Digest, Location"
+EXPOSED = (
+    "ETag, Content-Range, Content-Disposition, Repr-Digest, Content-Digest, Digest, Location, "
+    "Tus-Resumable, Upload-Expires, Upload-Length, Upload-Offset"
+)
 ACCEPTED = (
     "Authorization, Content-Type, Range, If-Match, If-None-Match, If-Range, If-Modified-Since, If-Unmodified-Since, "
-    "Content-Digest, Repr-Digest, Want-Repr-Digest, Destination, Overwrite"
+    "Content-Digest, Repr-Digest, Want-Repr-Digest, Depth, Destination, Overwrite, "
+    "Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 
 PREFLIGHT_LIFE = 600

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import json
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admin.api import Api
-from ecpds.admin.forward import ANSWER, answered, operator_elsewhere, refusal_that_says
+from ecpds.admin.forward import ANSWER, answered, operator_elsewhere, passing_on, refusal_that_says
 from ecpds.admin.verb import ARGUMENTS
 from ecpds.admin.verbs import VERBS
 from ecpds.errors import AlreadyExists, NotFound, Refusal, TooLarge
@@ -17,11 +18,18 @@ from ecpds.http.replies import STATUS
 from tests.portal.house import House
 
 
+class Here:
+    """What the node says by itself."""
+
+    async def list_transfers(self) -> AsyncIterator[dict[str, Any]]:
+        yield {"user": "ann"}
+
+
 class Elsewhere(SynchronousTestCase):
     def setUp(self) -> None:
         self.house = House(self)
         self.asked: list[str] = []
-        self.operator = operator_elsewhere(self.operate)
+        self.operator = operator_elsewhere(self.operate, Here())
 
     async def operate(self, path: str, body: bytes) -> tuple[int, bytes]:
         self.asked.append(path)
@@ -58,6 +66,18 @@ class Elsewhere(SynchronousTestCase):
             self.wait(self.operator.add_destination(name=f"d{number}", options={"incoming.metadata": "x" * 4000}))
         listing = self.failureResultOf(ensureDeferred(self.listed()), TooLarge).value
         self.assertIn("ask at the Master", listing.sentence)
+
+    def test_what_is_the_node_s_own_is_asked_here(self) -> None:
+        async def said() -> list[Any]:
+            return [each async for each in self.operator.list_transfers()]
+
+        self.assertEqual(self.wait(said()), [{"user": "ann"}])
+        handle = passing_on(self.operate, Api(self.operator).handle)
+        status, body = self.wait(answered(handle, "/api/v1/transfer/list", b"{}"))
+        self.assertEqual((status, json.loads(body)), (200, {"user": "ann"}))
+        self.assertEqual(self.asked, [])
+        self.wait(answered(handle, "/api/v1/user/list", b"{}"))
+        self.assertEqual(self.asked, ["/api/v1/user/list"])
 
     async def listed(self) -> list[Any]:
         return [each async for each in self.operator.list_destinations()]

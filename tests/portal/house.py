@@ -72,7 +72,8 @@ class House:
         self.backing = Backing(self.master, self.stores, self.sink, self.clock.seconds, self.limits, digesting)
         self.portal = Portal(self.backing)
         facts: dict[str, Any] = {"node": NODE}
-        self.operator = Operator(self.operations, self.master, {NODE: self.control}, self.clock, lambda: facts)
+        running = self.backing.running
+        self.operator = Operator(self.operations, self.master, {NODE: self.control}, self.clock, lambda: facts, running=running)
         test.addCleanup(engine.close)
         test.addCleanup(lambda: self.now(self.master.stop()))
 

@@ -88,7 +88,7 @@ class Readers(SynchronousTestCase):
         )
 
     def record(self) -> TransferRecord:
-        journal = Journal(self.records, lambda: 0.0, make_identity(), ORIGIN)
+        journal = Journal(self.records, lambda: 0.0, make_identity(), ORIGIN, set())
         return TransferRecord(journal, "download", canonical("/demo/a"), 1, len(CONTENT), Copy("a", 0))
 
     def send(self, reader: SegmentReader, offset: int = 0, length: int = len(CONTENT)) -> Deferred[None]:

@@ -215,6 +215,33 @@ class Node(OperatorCase):
         self.assertEqual(len(self.collect(self.operator.list_events("DEA", limit=2))), 2)
         self.assertEqual(self.collect(self.operator.list_events("INH")), [])
 
+    def test_transfers_are_there_while_they_run(self) -> None:
+        self.house.add_destination("demo")
+        files = self.house.files_of(self.house.add_user("ann", ("demo",)))
+        self.assertEqual(self.collect(self.operator.list_transfers()), [])
+        upload = self.now(files.open_write("/demo/a"))
+        self.now(upload.receive(MemorySource(b"12345")))
+        [shown] = self.collect(self.operator.list_transfers())
+        told = {key: shown[key] for key in ("action", "path", "sent", "size", "protocol", "address", "mover")}
+        self.assertEqual(
+            told,
+            {
+                "action": "upload",
+                "path": "/demo/a",
+                "sent": 5,
+                "size": None,
+                "protocol": ORIGIN.protocol,
+                "address": ORIGIN.address,
+                "mover": NODE,
+            },
+        )
+        self.now(upload.commit())
+        download = self.now(files.open_read("/demo/a"))
+        [shown] = self.collect(self.operator.list_transfers())
+        self.assertEqual((shown["action"], shown["sent"], shown["size"]), ("download", 0, 5))
+        download.close()
+        self.assertEqual(self.collect(self.operator.list_transfers()), [])
+
     def test_a_type_that_no_record_has_is_refused(self) -> None:
         for wanted in ("inh", "", "HTTP"):
             asked = ensureDeferred(anext(self.operator.list_events(wanted)))

@@ -47,6 +47,15 @@ class CorsTests(DoorTestCase):
             seen = self.ask("GET", target, {"Origin": SITE})
             self.assertEqual((seen.status, seen.headers.get("access-control-allow-origin")), (status, SITE))
 
+    def test_a_page_may_bring_a_file_in_pieces(self) -> None:
+        asked = self.ask("OPTIONS", "/data/demo/new", {"Origin": SITE, "Access-Control-Request-Method": "PATCH"}, login=None)
+        accepted = (asked.headers.get("access-control-allow-headers") or "").split(", ")
+        self.assertLessEqual(
+            {"Tus-Resumable", "Upload-Length", "Upload-Offset", "Upload-Metadata", "Upload-Checksum"}, {*accepted}
+        )
+        exposed = (self.get(SITE).headers.get("access-control-expose-headers") or "").split(", ")
+        self.assertLessEqual({"Location", "Tus-Resumable", "Upload-Expires", "Upload-Length", "Upload-Offset"}, {*exposed})
+
     def test_by_the_destination(self) -> None:
         self.tree.put("/other/f", b"abc")
         password, alice = self.portal.users["alice"]
