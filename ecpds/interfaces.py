@@ -158,6 +158,12 @@ class IWriteHandle(Interface):
     async def receive(source: IByteSource, limit: int | None = None) -> int:
         """As `IUpload.receive`."""
 
+    async def settle() -> None:
+        """Nothing more comes: have what came written, digested and synced, as far as that can be done before `finish`.
+
+        For who has a last look whether it is wanted: nobody is told of it yet. Raises as `receive` does.
+        """
+
     async def finish(length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         """Everything written and synced, and the Master told (`IMaster.stored`): the bytes are the Master's from then on.
 

@@ -34,6 +34,12 @@ class IUpload(Interface):
         Raises what the source raises, `NoSpace`, `TooLarge`.
         """
 
+    async def settle() -> None:
+        """Nothing more comes: do before `commit`, or `keep`, what can be done without anybody hearing of it.
+
+        For who has a last look whether the file is wanted. Raises as `receive` does.
+        """
+
     async def commit(expected: Mapping[str, str] = EMPTY) -> Entry:
         """Sync, check, publish: returns when the name exists for everyone. `expected` are digests that came after the bytes.
 

@@ -82,7 +82,7 @@ class NodeService(Service):
         except (CatalogueError, Refusal) as error:
             give_up(str(error))
         except OSError as error:
-            give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            give_up(_said(error))
         reactor.callWhenRunning(self._running, reactor)
 
     def _running(self, reactor: Any) -> None:
@@ -106,7 +106,10 @@ class NodeService(Service):
             reactor.stop()
 
     def _failed(self, failure: Any, reactor: Any) -> None:
-        self.log.failure("the node could not start", failure)
+        if failure.check(OSError, Refusal):
+            self.log.critical("the node could not start: {reason}", reason=_said(failure.value))
+        else:
+            self.log.failure("the node could not start", failure)
         # twistd would end with 0, whatever happened.
         reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
         reactor.stop()
@@ -114,6 +117,11 @@ class NodeService(Service):
     def stopService(self) -> Deferred[None] | None:
         super().stopService()  # type: ignore[no-untyped-call]
         return ensureDeferred(self._node.stop()) if self._node is not None else None
+
+
+def _said(error: Exception) -> str:
+    """What keeps a node from starting, with the file that it happened to, where there is one."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 def give_up(reason: str) -> NoReturn:

@@ -63,6 +63,9 @@ class MemoryWriteHandle:
                 raise TooLarge
         return came
 
+    async def settle(self) -> None:
+        self._refuse_over()
+
     async def finish(self, length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         self._refuse_over()
         if length is not None and length != len(self._data):

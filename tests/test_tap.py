@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
+from twisted.internet.testing import MemoryReactor
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.admin.demo import Demo, demo_text
 from ecpds.config import Cluster, Config, ConfigError, Node
+from ecpds.errors import Unavailable
 from ecpds.ports import Ports
-from ecpds.tap import Options, checked, makeService
+from ecpds.tap import NodeService, Options, checked, makeService
 
 
 class CommandLine(SynchronousTestCase):
@@ -38,6 +43,31 @@ class CommandLine(SynchronousTestCase):
         options.parseOptions(["-c", str(file)])
         line = str(self.assertRaises(SystemExit, makeService, options))
         self.assertTrue(line.startswith(f"ecpds: {file}: [node] roles: "), line)
+
+
+class NotStarting(SynchronousTestCase):
+    """What happens between the opening of the doors and `ports.json`."""
+
+    def said(self, error: Exception) -> str:
+        reactor = MemoryReactor()
+        with capturedLogs() as events:
+            NodeService(Config(), False, Path("x.toml"))._failed(Failure(error), reactor)
+        self.assertTrue(reactor.hasStopped)
+        (event,) = events
+        self.assertEqual(len(self.flushLoggedErrors()), 1 if "log_failure" in event else 0)
+        return f"{formatEvent(event)}{' and a traceback' if 'log_failure' in event else ''}"
+
+    def test_a_full_disk_is_a_line(self) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        self.assertEqual(self.said(full), "the node could not start: [Errno 28] No space left on device")
+        full.filename = "/home/ports.json.new"
+        self.assertEqual(self.said(full), "the node could not start: /home/ports.json.new: No space left on device")
+
+    def test_so_is_a_refusal(self) -> None:
+        self.assertIn("could not start: The portal can't do that just now", self.said(Unavailable()))
+
+    def test_a_fault_of_ours_is_traced(self) -> None:
+        self.assertEqual(self.said(ZeroDivisionError()), "the node could not start and a traceback")
 
 
 class WhatThisReleaseCan(SynchronousTestCase):

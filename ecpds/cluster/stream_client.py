@@ -163,6 +163,10 @@ class RemoteWriteHandle:
             came += count
         return came
 
+    async def settle(self) -> None:
+        """Everything was handed on; the mover syncs when it has heard that this was all."""
+        self._refuse_over()
+
     async def finish(self, length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         self._refuse_over()
         if length is not None and length != self._total:

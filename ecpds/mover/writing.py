@@ -70,10 +70,12 @@ class WriteHandle:
         self._total = 0
         self._receiving = False
         self._finishing = False
+        self._settled = False
         self._over = False
 
     async def receive(self, source: IByteSource, limit: int | None = None) -> int:
         self._refuse_busy()
+        self._refuse_settled()
         self._receiving = True
         came = 0
         try:
@@ -87,6 +89,14 @@ class WriteHandle:
             if self._over:
                 self._pipeline.drop()
         return came
+
+    async def settle(self) -> None:
+        self._refuse_busy()
+        self._finishing = True
+        try:
+            await self._settle()
+        finally:
+            self._finishing = False
 
     async def finish(self, length: int | None = None, expected: Mapping[str, str] = EMPTY) -> Receipt:
         self._refuse_busy()
@@ -151,6 +161,8 @@ class WriteHandle:
 
     async def _settle(self) -> None:
         """Until every byte is written, digested and durable, and the name in its folder too."""
+        if self._settled:
+            return
         if not self._pipeline.begun:
             self._hashes = {**{name: follower(name) for name in self._if_small}, **self._hashes}
             await self._write_small(self._pipeline.rest(), list(self._hashes.values()))
@@ -162,6 +174,7 @@ class WriteHandle:
         self._pipeline.drop()
         if self._means.sync:
             await self._sync_name()
+        self._settled = True
 
     async def _write_small(self, data: memoryview, hashes: list[Hash]) -> None:
         """At most one buffer of the smallest class: less to write and digest than the hop to a thread would cost."""
@@ -202,6 +215,10 @@ class WriteHandle:
         self._refuse_over()
         if self._receiving or self._finishing:
             raise RuntimeError("an upload does one thing at a time")
+
+    def _refuse_settled(self) -> None:
+        if self._settled:
+            raise RuntimeError("nothing comes after the end of an upload")
 
     def _refuse_over(self) -> None:
         if self._over:

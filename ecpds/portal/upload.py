@@ -91,6 +91,10 @@ class Upload:
         self._received += count
         return count
 
+    async def settle(self) -> None:
+        self._check_open()
+        await self._handle.settle()
+
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()
         self._committing = True

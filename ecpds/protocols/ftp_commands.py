@@ -194,12 +194,14 @@ async def set_structure(pi: Interpreter, argument: str) -> Reply:
 
 
 async def allocate(pi: Interpreter, argument: str) -> Reply:
-    """ALLO (RFC 959 section 4.1.3): nothing is set aside, but what is too large is said before it is sent."""
+    """ALLO (RFC 959 section 4.1.3): nothing is set aside, but what is too large is said before it is sent, and an upload of
+    fewer bytes looks as if it were cut."""
     words = argument.split()
     if not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 19:
         return reply(501, "ALLO takes a size in bytes.")
     if 0 < pi.door.limits.file_size < int(words[0]):
         raise TooLarge
+    pi.session.allocated = int(words[0])
     return reply(200, "There is no need to; go on.")
 
 

@@ -37,7 +37,7 @@ GRACE = 0.25
 A client that gives up may close its data connection properly first and end, or say ABOR, a little later.
 """
 
-GRACE_SHARE = 25
+GRACE_SHARE = 100
 """The grace is the upload's own time divided by this."""
 
 SHORTEST = 0.001
@@ -45,6 +45,24 @@ SHORTEST = 0.001
 
 QUICK = 0.002
 """An upload of fewer seconds has no grace: it came in one piece from nearby, and a millisecond would be half of its time."""
+
+
+BLOCK = 4096
+"""Clients write in blocks of this size or a multiple of it, and the last one is shorter, mostly."""
+
+AT_A_BLOCK = 0.01
+"""Seconds for an upload that may have been cut between two blocks, however quick it was."""
+
+
+def grace(took: float, count: int, short: bool) -> float:
+    """Seconds for an upload of `count` bytes that took so many; `short`: ALLO had asked room for more.
+
+    A write of a few kilobytes is not cut where its process is killed: what is quick and ends with a part of a block is whole.
+    """
+    if short:
+        return GRACE
+    least = 0.0 if count % BLOCK else AT_A_BLOCK
+    return max(least, 0.0 if took < QUICK else min(max(took / GRACE_SHARE, SHORTEST), GRACE))
 
 
 @frozen
@@ -249,17 +267,17 @@ class Interpreter:
             peer=self.ends.peer,
         )
 
-    async def heard_out(self, data: DataConnection, since: float) -> None:
+    async def heard_out(self, data: DataConnection, ended: float, grace: float) -> None:
         """Make sure that the client is there and wants what it sent to be kept. Raises `ConnectionLost`.
 
         The end of a data connection looks the same whether its file was complete or its client died. But who died, or
-        says ABOR, does so on the control connection as well. Where that is not silent it is read once more: the second
-        turn comes after one whole look at all sockets. An upload that began at `since` and was not quick can bear to wait
-        a little more for it. With commands unread, what stands behind them can't be known.
+        says ABOR, does so on the control connection as well, within `grace` seconds of when the data `ended`. Where that is
+        not silent it is read once more: the second turn comes after one whole look at all sockets. With commands unread,
+        what stands behind them can't be known.
         """
-        took = self.door.clock.seconds() - since
-        if took >= QUICK:
-            await self.door.turn(min(max(took / GRACE_SHARE, SHORTEST), GRACE))
+        left = ended + grace - self.door.clock.seconds()
+        if left > 0:
+            await self.door.turn(min(left, GRACE))
         if not self._wire.silent:
             await self.door.turn()
             await self.door.turn()

@@ -172,7 +172,8 @@ class State(Enum):
 
 @define
 class Session:
-    """The state of one session. `directory` is absolute and resolved; `restart` and `span` (first, length) are in bytes.
+    """The state of one session. `directory` is absolute and resolved; `restart`, `span` (first, length) and `allocated`
+    are in bytes.
 
     `secure` says whether the control connection uses TLS, `protected` whether its data connections shall.
     """
@@ -183,6 +184,7 @@ class Session:
     type: str = "A"
     restart: int = 0
     span: tuple[int, int] | None = None
+    allocated: int = 0
     digest: str = "sha256"
     renaming: str | None = None
     copying: str | None = None
@@ -227,6 +229,11 @@ class Session:
         """The offset that REST set, for the one transfer that follows it."""
         offset, self.restart = self.restart, 0
         return offset
+
+    def take_allocated(self) -> int:
+        """How much room ALLO asked for, for the one transfer that follows it."""
+        allocated, self.allocated = self.allocated, 0
+        return allocated
 
     def take_span(self) -> tuple[int, int] | None:
         """The bytes that RANG chose, for the one command that follows it."""

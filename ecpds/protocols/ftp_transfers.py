@@ -15,7 +15,7 @@ from ecpds.model import Condition, Entry
 from ecpds.portal_interfaces import IUpload
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection
-from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter
+from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter, grace
 from ecpds.protocols.ftp_listings import Listing, any_listing, directory_listing, without_options
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
 from ecpds.wire.listings import mlsd_facts, time_value, unix_line
@@ -55,7 +55,7 @@ async def store(pi: Interpreter, argument: str) -> Reply:
     offset = pi.session.take_restart()
     path = pi.session.resolve_file(argument)
     opening = partial(_resume, pi, path, offset) if offset else partial(pi.files.open_write, path)
-    return await _receive(pi, path, opening, "Waiting for the bytes.")
+    return await _receive(pi, path, opening, "Waiting for the bytes.", offset)
 
 
 async def append(pi: Interpreter, argument: str) -> Reply:
@@ -64,7 +64,7 @@ async def append(pi: Interpreter, argument: str) -> Reply:
     path = pi.session.resolve_file(argument)
     kept = await pi.files.kept(path)
     opening = partial(_resume, pi, path, kept) if kept else _new(pi, path)
-    return await _receive(pi, path, opening, "Waiting for the bytes.")
+    return await _receive(pi, path, opening, "Waiting for the bytes.", kept)
 
 
 async def _resume(pi: Interpreter, path: str, offset: int) -> IUpload:
@@ -88,16 +88,22 @@ def _new(pi: Interpreter, path: str) -> Opening:
     return partial(pi.files.open_write, path, condition=Condition(absent=True))
 
 
-async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: str) -> Reply:
-    """Store what comes. What came before the connection broke off is kept, privately, to be gone on with."""
+async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: str, offset: int = 0) -> Reply:
+    """Store what comes, behind `offset` bytes. What came before the connection broke off is kept, to be gone on with.
+
+    The last look whether the client is there comes as late as it can: the bytes are on disk, and nobody has heard of them.
+    """
+    allocated = pi.session.take_allocated()
     with pi.transferring(f"Receiving {path}") as data:
         upload = await opening()
         try:
             channel = await pi.connect(data, announcement)
             began = pi.door.clock.seconds()
             count = await upload.receive(channel)
+            ended = pi.door.clock.seconds()
             await data.finish_received()
-            await pi.heard_out(data, began)
+            await upload.settle()
+            await pi.heard_out(data, ended, 0.0 if channel.secure else grace(ended - began, count, offset + count < allocated))
             await upload.commit()
         except (ConnectionLost, Stalled) as failure:
             await upload.keep(failure)

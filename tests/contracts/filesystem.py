@@ -534,6 +534,16 @@ class Keeping(FileSystemContract):
         self.assertEqual(self.run_now(self.files.kept("/demo/d/a")), 0)
         self.assertEqual([record["Status"] for record in self.sink.of("INH")[:2]], ["failed", "done"])
 
+    def test_what_was_settled_is_kept(self) -> None:
+        upload = self.run_now(self.files.open_write("/demo/a"))
+        self.run_now(upload.receive(MemorySource(b"hello ")))
+        self.run_now(upload.settle())
+        self.absent("/demo/a")
+        self.run_now(upload.keep(ConnectionLost()))
+        self.absent("/demo/a")
+        self.resume("/demo/a", 6, b"world")
+        self.assertEqual(self.get("/demo/a"), b"hello world")
+
     def test_nobody_sees_it(self) -> None:
         self.begin("/demo/a", b"half")
         self.refuse(NotFound, self.files.stat("/demo/a"))

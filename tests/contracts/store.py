@@ -167,6 +167,26 @@ class StoreContract:
         self.now(handle.finish())
         self.assertEqual(len(self.receipts), 1)
 
+    def test_what_is_settled_is_told_to_nobody(self: Any) -> None:
+        for segment, data in enumerate((b"", b"little", LARGE), 1):
+            handle = self.now(self.store.write(segment, 0, ("sha256",)))
+            self.now(handle.receive(MemorySource(data)))
+            self.now(handle.settle())
+            self.now(handle.settle())
+            self.assertEqual(len(self.receipts), segment - 1)
+            receipt = self.now(handle.finish(len(data)))
+            self.assertEqual(receipt.digests["sha256"], hashlib.sha256(data).hexdigest())
+            self.assertEqual(self.get(segment, len(data)), data)
+
+    def test_what_is_settled_may_be_given_up(self: Any) -> None:
+        handle = self.now(self.store.write(1, 0, ()))
+        self.now(handle.receive(MemorySource(LARGE)))
+        self.now(handle.settle())
+        self.now(handle.abort())
+        self.refused(Incomplete, handle.settle())
+        self.assertFalse(self.is_there(1))
+        self.assertEqual(self.receipts, [])
+
     def test_abort(self: Any) -> None:
         for size in (0, 5, len(LARGE)):
             handle = self.now(self.store.write(1, 0, ("sha256",)))

@@ -57,7 +57,8 @@ class MemoryTree:
     """What is stored: entries and contents, shared by everybody who logs in.
 
     A test may change how it behaves: `space` is how many bytes fit, `broken` a refusal that everything raises, `hold` a
-    Deferred that a commit waits for, `hold_kept` one that the question what is kept waits for, `now` the time.
+    Deferred that a commit waits for, `hold_kept` and `hold_settled` ones that the question what is kept and the end of an
+    upload's bytes wait for, `now` the time.
     """
 
     def __init__(self, destinations: tuple[str, ...] = (), digests: tuple[str, ...] = ("sha256", "md5")) -> None:
@@ -66,6 +67,7 @@ class MemoryTree:
         self.broken: Refusal | None = None
         self.hold: Deferred[None] | None = None
         self.hold_kept: Deferred[None] | None = None
+        self.hold_settled: Deferred[None] | None = None
         self.digests = digests
         self.directories: dict[tuple[str, ...], bool] = {(name,): False for name in destinations}
         """Every directory, and whether it is implicit."""
@@ -513,6 +515,12 @@ class MemoryUpload(Recorder):
             self.data += view[:count]
             came += count
         return came
+
+    async def settle(self) -> None:
+        if self._ended:
+            raise Incomplete
+        if self._tree.hold_settled is not None:
+            await self._tree.hold_settled
 
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._expected.update(expected)

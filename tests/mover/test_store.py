@@ -131,6 +131,22 @@ class LocalStoreTests(StoreContract, LocalCase):
             self.now(handle.finish())
             self.assertEqual(steps, ["file", "folder", "told"])
 
+    def test_what_is_settled_is_synced(self) -> None:
+        """A last look at who sent it comes after what takes long."""
+        steps: list[str] = []
+        self.patch(os, "fdatasync", lambda fd: steps.append("fdatasync"))
+        self.patch(strands, "sync_folder", lambda folder: steps.append("folder"))
+        store = self.make_local(lambda receipt: self.note(steps))
+        handle = self.successResultOf(Deferred.fromCoroutine(store.write(1, 0, ())))
+        self.successResultOf(Deferred.fromCoroutine(handle.receive(MemorySource(b"x"))))
+        self.successResultOf(Deferred.fromCoroutine(handle.settle()))
+        self.assertEqual("fdatasync" in steps, self.sync)
+        self.assertNotIn("told", steps)
+        before = len(steps)
+        self.failureResultOf(Deferred.fromCoroutine(handle.receive(MemorySource(b"x"))), RuntimeError)
+        self.successResultOf(Deferred.fromCoroutine(handle.finish()))
+        self.assertEqual(steps[before:], ["told"])
+
     async def note(self, steps: list[str]) -> None:
         steps.append("told")
 

@@ -116,6 +116,7 @@ class VerbWalk(FtpTestCase):
                 self.assertEqual(said, ["211"])
             else:
                 self.assertEqual(said, [], verb.name)
+                channel.feed(b"x")
                 channel.feed_end()
                 client.turn()
                 self.assertEqual(codes(client.heard())[0], "226", verb.name)
@@ -547,6 +548,7 @@ class Talking(FtpTestCase):
     def test_status_waits_for_its_turn_and_for_a_client_that_reads(self) -> None:
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a", "NOOP", "STAT")), ["150"])
+        channel.feed(b"x")
         channel.feed_end()
         self.client.turn()
         self.assertEqual(codes(self.client.heard()), ["226", "200", "211"])

@@ -38,6 +38,7 @@ class Negotiation(FtpTestCase):
         channel = client.passive()
         client.say("STOR /demo/a")
         client.write(b"NOOP\r\nAUTH TLS\r\nUSER alice\r\nPASS secret\r\nNOOP\r\n" + b"x" * 5000)
+        channel.feed(b"x")
         channel.feed_end()
         client.turn()
         self.assertEqual(codes(client.heard()), ["426", "200", "234"])  # what a full queue hides may be ABOR

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace, NotFound, Stalled
 from ecpds.protocols.ftp_data import SOON
+from ecpds.protocols.ftp_interpreter import AT_A_BLOCK, BLOCK
 from ecpds.timeouts import BUCKET
 from tests.doubles import MemoryChannel
 from tests.protocols.ftp_support import FtpTestCase, codes
@@ -136,7 +137,9 @@ class Storing(FtpTestCase):
         self.assertEqual(codes(self.client.heard()), ["226"])
 
     def test_an_empty_file(self) -> None:
-        self.assertEqual(codes(self.client.upload("STOR /demo/empty", b"")), ["150", "226"])
+        self.assertEqual(codes(self.client.upload("STOR /demo/empty", b"")), ["150"])
+        self.house.clock.advance(AT_A_BLOCK)
+        self.assertEqual(codes(self.client.heard()), ["226"])
         self.assertEqual(self.house.tree.read("/demo/empty"), b"")
 
     def test_a_reset_publishes_nothing(self) -> None:
@@ -174,6 +177,7 @@ class Storing(FtpTestCase):
 
     def test_a_client_whose_control_connection_is_silent_waits_for_no_turn(self) -> None:
         channel, _ = self.begin_over_a_socket()
+        channel.feed(b"x")
         channel.feed_end()
         self.assertEqual(codes(self.client.heard()), ["226"])
 
@@ -181,16 +185,88 @@ class Storing(FtpTestCase):
         for took, published in ((0.003, False), (0.001, True)):
             channel, _ = self.begin_over_a_socket()
             self.house.clock.advance(took)
+            channel.feed(b"x")
             channel.feed_end()
             self.house.clock.advance(0.0009)
             self.client.lose()
             self.client.turn()
             self.assertEqual(("demo", "a") in self.house.tree.files, published)
 
+    def test_the_last_look_comes_when_all_is_on_disk(self) -> None:
+        """A quick upload waits for nothing; but what ends while its bytes are written, digested and synced is seen."""
+        for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close(), lambda sock: None):
+            channel, there = self.begin_over_a_socket()
+            self.house.tree.hold_settled = Deferred()
+            channel.feed(b"hel")
+            channel.feed_end()
+            end(there)
+            self.assertEqual(self.client.heard(), [])
+            self.house.tree.hold_settled.callback(None)
+            if self.client.heard():
+                self.assertEqual(self.house.tree.read("/demo/a"), b"hel")
+            else:
+                self.client.lose()
+                self.client.turn()
+                self.absent("/demo/a")
+                self.assertEqual([bytes(kept.data) for kept in self.house.tree.partials.values()], [b"hel"])
+
+    def test_the_time_that_the_disk_takes_is_grace_too(self) -> None:
+        for disk, wait in ((0.0, 0.25), (0.2, 0.05), (0.3, 0.0)):
+            channel, _ = self.begin_over_a_socket()
+            self.house.clock.advance(30)
+            self.house.tree.hold_settled = Deferred()
+            channel.feed_end()
+            self.house.clock.advance(disk)
+            self.house.tree.hold_settled.callback(None)
+            if wait:
+                self.house.clock.advance(wait - 0.001)
+                self.assertEqual(self.client.heard(), [])
+                self.house.clock.advance(0.002)
+            self.assertEqual(codes(self.client.heard()), ["226"])
+
+    def test_an_upload_of_fewer_bytes_than_allo_said_is_watched_longer(self) -> None:
+        for said, later, published in ((3, 0.0, True), (2, 0.0, True), (4, 0.24, False), (4, 0.26, True)):
+            self.client = self.house.log_in()
+            self.client.say(f"ALLO {said}")
+            channel = self.begin()
+            channel.feed(b"hel")
+            channel.feed_end()
+            self.house.clock.advance(later)
+            if not published:
+                self.client.lose()
+            self.client.turn()
+            self.assertEqual(("demo", "a") in self.house.tree.files, published, (said, later))
+            self.house.tree.files.pop(("demo", "a"), None)
+
+    def test_what_ends_with_a_block_may_have_been_cut_there(self) -> None:
+        for size, waits in ((0, True), (BLOCK, True), (3 * BLOCK, True), (1, False), (1024, False), (BLOCK + 1, False)):
+            for later, published in ((AT_A_BLOCK * 0.9, not waits), (AT_A_BLOCK * 1.1, True)):
+                channel, _ = self.begin_over_a_socket()
+                channel.feed(bytes(size))
+                channel.feed_end()
+                self.house.clock.advance(later)
+                self.client.lose()
+                self.client.turn()
+                self.assertEqual(("demo", "a") in self.house.tree.files, published, (size, later))
+                self.house.tree.files.pop(("demo", "a"), None)
+
+    def test_allo_is_for_one_upload(self) -> None:
+        self.client.say("ALLO 9")
+        for waits in (True, False):
+            channel = self.begin()
+            channel.feed(b"hel")
+            channel.feed_end()
+            self.client.turn()
+            self.assertEqual(codes(self.client.heard()), [] if waits else ["226"])
+            self.house.clock.advance(0.3)
+            self.client.turn()
+            self.client.heard()
+
     def test_what_lies_unread_on_the_control_connection_is_heard_first(self) -> None:
         for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close()):
             channel, there = self.begin_over_a_socket()
             end(there)
+            channel.feed(b"x")
             channel.feed_end()
             self.assertEqual(self.client.heard(), [])
             self.client.lose()
@@ -219,6 +295,7 @@ class Storing(FtpTestCase):
     def test_a_clock_that_is_set_back_does_no_harm(self) -> None:
         channel = self.begin()
         self.house.clock.rightNow -= 3600
+        channel.feed(b"x")
         channel.feed_end()
         self.client.turn()
         self.assertEqual(codes(self.client.heard()), ["226"])
@@ -227,6 +304,7 @@ class Storing(FtpTestCase):
         channel = self.begin()
         self.client.write(b"NOOP\r\n" * 1000)
         self.assertEqual(self.client.transport.producerState, "paused")
+        channel.feed(b"x")
         channel.feed_end()
         self.client.turn(200)
         self.assertEqual(codes(self.client.heard()), ["426"] + ["200"] * 1000)
