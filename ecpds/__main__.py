@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,8 @@ from ecpds.admin.root import root
 
 if TYPE_CHECKING:
     from ecpds.config import Config
+    from ecpds.sources.fetch.command import FetchOptions, Told
+    from ecpds.sources.fetch.outcomes import Task
 
 
 def configuration() -> Config:
@@ -124,11 +126,27 @@ def nearby() -> str | None:
     return f"http://127.0.0.1:{port}/repository" if port else None
 
 
+def into(options: FetchOptions, tasks: Sequence[Task], told: Told) -> None:
+    """Have the node that `-c` names fetch files into its portal."""
+    from ecpds.admin.client import Failed
+    from ecpds.sources.fetch.into import Refused, into_portal
+
+    client = node(click.get_current_context().find_root().params["config"])
+
+    def ask(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return next(iter(client.ask("acquire/fetch", arguments)))
+        except Failed as error:
+            raise Refused(str(error)) from error
+
+    into_portal(tasks, options.user or "", ask, options.at_once, told.ended)
+
+
 def fetch() -> click.Command:
     from ecpds.node.quickly import quickly, work
     from ecpds.sources.fetch.command import fetch_command
 
-    return fetch_command(quickly, work, nearby)
+    return fetch_command(quickly, work, into, nearby)
 
 
 def probe() -> click.Command:

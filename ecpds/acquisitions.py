@@ -43,6 +43,22 @@ class Plan:
 
 
 @frozen
+class Order:
+    """One file that is to be fetched now, from `url` or one of its `mirrors`, to `path` of the portal, as `user` sees and may
+    do it. `size` (bytes) and `digests` (hexadecimal, by algorithm) are what it must be, where that is known; `site` is the
+    label of where data is going to, for the repository.
+    """
+
+    url: str
+    path: str
+    user: str
+    mirrors: tuple[str, ...] = ()
+    size: int | None = None
+    digests: Mapping[str, str] = EMPTY
+    site: str | None = None
+
+
+@frozen
 class Standing:
     """How a plan stands: when it is visited next, when it was last, how often in a row that failed, and what it came to."""
 
@@ -116,3 +132,6 @@ class IAcquirer(Interface):
 
     async def files(name: str) -> Sequence[Acquired]:
         """Raises `NotFound`."""
+
+    async def fetch(order: Order) -> Mapping[str, Any]:
+        """Fetch one file; what became of it, as `ecpds fetch --json` says it. Raises `InvalidRequest`, `InvalidName`."""

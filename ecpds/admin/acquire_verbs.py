@@ -57,6 +57,20 @@ ACQUIRE_VERBS = (
         lambda operator: operator.run_acquisition,
         (_NAME,),
     ),
+    Verb(
+        ("acquire", "fetch"),
+        "Fetch one file now, and put it into the portal; say what became of it.",
+        lambda operator: operator.acquire_file,
+        (
+            named("url", "the file, of ftp, ftps, http, https, sftp, s3 or ecpds"),
+            Argument("path", TEXT, "its path in the portal, /DESTINATION/NAME; needed"),
+            Argument("user", TEXT, "the user who puts it there; needed"),
+            Argument("mirrors", WORDS, "other URLs of the same file", flag="mirror"),
+            Argument("size", NUMBER, "how many bytes it must have"),
+            Argument("digests", PAIRS, "what it must be, such as sha256=…", flag="digest"),
+            Argument("destination", TEXT, "the label of where data is going to, for the repository"),
+        ),
+    ),
     Verb(("acquire", "enable"), "Visit a folder again.", lambda operator: operator.enable_acquisition, (_NAME,)),
     Verb(("acquire", "disable"), "Visit a folder no more.", lambda operator: operator.disable_acquisition, (_NAME,)),
 )

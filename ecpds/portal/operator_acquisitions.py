@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict, evolve
 
-from ecpds.acquisitions import Acquired, IAcquirer, Plan, Standing
+from ecpds.acquisitions import Acquired, IAcquirer, Order, Plan, Standing
 from ecpds.errors import InvalidRequest, NotSupported
 from ecpds.events import timestamp
 from ecpds.master_interfaces import IOperations
@@ -80,6 +80,22 @@ class AcquisitionsOperator:
     async def run_acquisition(self, name: str) -> Object:
         tally: Mapping[str, Any] = await self._acquirer.run(name)
         return {"name": name, **tally}
+
+    async def acquire_file(
+        self,
+        url: str,
+        path: str = "",
+        user: str = "",
+        mirrors: Sequence[str] = (),
+        size: int | None = None,
+        digests: Mapping[str, str] = EMPTY,
+        destination: str | None = None,
+    ) -> Object:
+        """As in `Order`; `destination` is its site. What became of the file. Raises `NotFound` for a user who isn't there."""
+        if not path or not user:
+            raise InvalidRequest("the path that the file goes to, and the user who puts it there, must be named")
+        await self._users.user(user)
+        return dict(await self._acquirer.fetch(Order(url, path, user, tuple(mirrors), size, digests, destination)))
 
     async def list_acquired(self, name: str) -> AsyncIterator[Object]:
         files: Sequence[Acquired] = await self._acquirer.files(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -72,4 +73,45 @@ class AcquiringForReal(TestCase):
         self.add(node)
         refused = node.try_ecpds("acquire", "run", "gfs")
         self.assertEqual(refused.returncode, 1)
+        self.assertEqual(node.json_lines("file", "ls", f"/{DESTINATION}/", "--json"), [])
+
+    def test_a_fetch_straight_into_the_portal(self) -> None:
+        """By the command, which asks the node; what the node may not reach is refused, and never seen."""
+        content = bytes(range(256)) * 12_000
+        (self.remote / "a.grib").write_bytes(content)
+        (self.remote / "empty").write_bytes(b"")
+        url = f"http://127.0.0.1:{self.port}"
+        manifest = self.folder / "manifest"
+        digest = hashlib.sha256(content).hexdigest()
+        wrong = "0" * 64
+        manifest.write_text(f"url,name,sha256\n{url}/a.grib,in/a.grib,{digest}\n{url}/a.grib,in/wrong.grib,{wrong}\n")
+        words = ("fetch", "--json", "--to", f"portal:/{DESTINATION}/new", "--user", LOGIN)
+        node = self.start(True)
+        done = node.try_ecpds(*words, "-f", str(manifest), f"{url}/empty", f"{url}/missing")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        said = {each["path"]: each for each in map(json.loads, done.stdout.splitlines())}
+        folder = f"/{DESTINATION}/new"
+        self.assertEqual(
+            {path: each["status"] for path, each in said.items()},
+            {
+                f"{folder}/in/a.grib": "done",
+                f"{folder}/in/wrong.grib": "failed",
+                f"{folder}/empty": "done",
+                f"{folder}/missing": "failed",
+            },
+        )
+        shown = node.json("file", "show", f"{folder}/in/a.grib", "--json")
+        self.assertEqual((shown["size"], shown["digests"]["sha256"]), (len(content), digest))
+        self.assertEqual(node.json("file", "show", f"{folder}/empty", "--json")["size"], 0)
+        listed = [each["path"] for each in node.json_lines("file", "ls", f"{folder}/in/", "--json")]
+        self.assertEqual(listed, [f"{folder}/in/a.grib"])
+        self.assertEqual(node.try_ecpds(*words[:-2], f"{url}/empty").returncode, 2, "nobody puts it there")
+
+    def test_a_fetch_into_the_portal_leads_to_the_world_only(self) -> None:
+        (self.remote / "a").write_bytes(b"secret")
+        node = self.start(False)
+        words = ("fetch", "--json", "--to", f"portal:/{DESTINATION}", "--user", LOGIN)
+        refused = node.try_ecpds(*words, f"http://127.0.0.1:{self.port}/a")
+        self.assertEqual((refused.returncode, json.loads(refused.stdout)["status"]), (1, "failed"))
+        self.assertIn("private network", json.loads(refused.stdout)["reason"])
         self.assertEqual(node.json_lines("file", "ls", f"/{DESTINATION}/", "--json"), [])

@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, evolve
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ecpds.acquisitions import Acquired, IAcquirer, IAcquisitionStore, Plan, Standing
+from ecpds.acquisitions import Acquired, IAcquirer, IAcquisitionStore, Order, Plan, Standing
 from ecpds.errors import NotFound, Refusal, Unavailable
+from ecpds.sources.acquire.orders import carry_out
 from ecpds.sources.acquire.rules import check_plan, pause
 from ecpds.sources.acquire.visit import Around, Tally, Visit
+from ecpds.sources.fetch.outcomes import Outcome
 
 SOON = 1.0
 """Seconds from now to the first look at the schedule, and between two at least."""
@@ -36,6 +38,7 @@ class Acquirer:
         self._clock = clock
         self._plans: dict[str, tuple[Plan, Standing]] = {}
         self._visits: dict[str, Deferred[Any]] = {}
+        self._orders: set[Deferred[Outcome]] = set()
         self._call: IDelayedCall | None = None
         self._serving = False
 
@@ -51,6 +54,9 @@ class Acquirer:
         self._schedule()
         for name in list(self._visits):
             await self._end(name)
+        for order in list(self._orders):
+            order.cancel()
+        await DeferredList(list(self._orders), consumeErrors=True)
 
     # What operators ask
 
@@ -97,6 +103,19 @@ class Acquirer:
         self.plan(name)
         found: Sequence[Acquired] = await self._store.files(name)
         return found
+
+    async def fetch(self, order: Order) -> Mapping[str, Any]:
+        if not self._serving:
+            raise Unavailable("the node is ending")
+        running = Deferred.fromCoroutine(carry_out(self._around, order))
+        self._orders.add(running)
+        try:
+            outcome = await running
+        except CancelledError as cancelled:
+            raise Unavailable("the node is ending") from cancelled
+        finally:
+            self._orders.discard(running)
+        return outcome.as_json()
 
     # The schedule
 

@@ -16,7 +16,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ecpds.acquisitions import Plan
+from ecpds.acquisitions import Order, Plan
 from ecpds.datasource_interfaces import IRepository
 from ecpds.datasources import Candidate, Question, Resolution, TransferReport
 from ecpds.errors import NotSupported, Refusal
@@ -25,6 +25,7 @@ from ecpds.sources.fetch.names import name_of
 from ecpds.sources.fetch.outcomes import Outcome, Task
 from ecpds.sources.fetch.parts import Tools
 from ecpds.sources.fetch.run import NoRepository, Run, plain_candidate
+from ecpds.sources.fetch.wanted import Right, Wanted
 from ecpds.sources.mechanisms.base import ILister, Listed
 
 
@@ -39,6 +40,9 @@ class Remote(Protocol):
 
     async def fetch(self, plan: Plan, url: str) -> Outcome:
         """Fetch a file; `Outcome.path` is where it is until `drop`, if it is done."""
+
+    async def bring(self, order: Order) -> Outcome:
+        """The same for a file that was ordered."""
 
     async def drop(self, outcome: Outcome) -> None:
         """Remove a fetched file."""
@@ -103,14 +107,26 @@ class Fetcher:
         return evolve(listed, size=about.size, mtime=about.mtime, version=about.version)
 
     async def fetch(self, plan: Plan, url: str) -> Outcome:
-        own = hashlib.sha256(f"{plan.name} {url}".encode("utf-8", "surrogateescape")).hexdigest()
-        task = Task(url, self._folder / own / name_of(url))
+        task = Task(url, self._place(f"{plan.name} {url}") / name_of(url))
         # Options say how this very server is to be asked; the repository knows nothing of them.
         if plan.options:
             task.candidates = (self._candidate(plan, url),)
-        asked = None if plan.options else self._repository
-        run = Run(self._tools, asked or NoRepository(), 1)
-        await run.plan([task], None)
+        return await self._run(task, None if plan.options else self._repository)
+
+    async def bring(self, order: Order) -> Outcome:
+        wanted = Wanted(order.size)
+        wanted.say(Right.MANIFEST, order.digests, "the order")
+        target = self._place(f"{order.path} {order.url}") / order.path.rpartition("/")[2]
+        task = Task(order.url, target, wanted, site=order.site, mirrors=(order.url, *order.mirrors))
+        return await self._run(task, self._repository)
+
+    def _place(self, what: str) -> Path:
+        """The folder in which a file waits, this time and the next."""
+        return self._folder / hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()
+
+    async def _run(self, task: Task, repository: OwnRepository | None) -> Outcome:
+        run = Run(self._tools, repository or NoRepository(), 1)
+        await run.plan([task], task.site)
         outcomes: list[Outcome] = []
         await run.fetch([task], outcomes.append)
         return outcomes[0]

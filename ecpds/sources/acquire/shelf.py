@@ -10,7 +10,6 @@ from typing import Protocol
 
 from zope.interface import implementer
 
-from ecpds.acquisitions import Plan
 from ecpds.errors import Unavailable
 from ecpds.interfaces import IByteSource, IThreads
 from ecpds.model import Entry, Identity, Origin
@@ -25,8 +24,8 @@ PROTOCOL = "acquire"
 class Shelf(Protocol):
     """Where files are put."""
 
-    async def put(self, plan: Plan, path: str, outcome: Outcome) -> Entry:
-        """Publish a fetched file at `path`. Raises as `IFileSystem.open_write` and `IUpload.commit` do."""
+    async def put(self, login: str, path: str, outcome: Outcome) -> Entry:
+        """Publish a fetched file at `path`, as that user. Raises as `IFileSystem.open_write` and `IUpload.commit` do."""
 
 
 @implementer(IByteSource)
@@ -48,7 +47,7 @@ class FileSource:
 
 
 class PortalShelf:
-    """Pushes as the plan's user; `user_id` gives the id of a login, and raises `NotFound`."""
+    """Pushes as a user; `user_id` gives the id of a login, and raises `NotFound`."""
 
     def __init__(self, portal: IPortal, user_id: Callable[[str], Awaitable[int]], threads: IThreads, node: str) -> None:
         self._portal = portal
@@ -56,9 +55,9 @@ class PortalShelf:
         self._threads = threads
         self._node = node
 
-    async def put(self, plan: Plan, path: str, outcome: Outcome) -> Entry:
+    async def put(self, login: str, path: str, outcome: Outcome) -> Entry:
         # The user has only a number here; what it may do is asked for each time.
-        user = Identity(await self._user_id(plan.user), plan.user, frozenset(), ())
+        user = Identity(await self._user_id(login), login, frozenset(), ())
         files = await self._portal.resume(user, Origin(PROTOCOL, "", self._node))
         expected = {"sha256": outcome.sha256} if outcome.sha256 else {}
         upload = await files.open_write(path, outcome.size, expected=expected)

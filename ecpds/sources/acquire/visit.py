@@ -7,7 +7,6 @@ replaces the same file. What failed is written down with the time at which it is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
 from attrs import define, frozen
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
@@ -15,11 +14,11 @@ from twisted.logger import Logger
 
 from ecpds.acquisitions import Acquired, IAcquisitionStore, Plan
 from ecpds.errors import Refusal, Unavailable
-from ecpds.events import family_event, timestamp
 from ecpds.interfaces import IEventSink
 from ecpds.limits import Limits
 from ecpds.sources.acquire import rules
 from ecpds.sources.acquire.fetcher import Remote
+from ecpds.sources.acquire.records import retrieval
 from ecpds.sources.acquire.shelf import Shelf
 from ecpds.sources.mechanisms.base import Listed, shown
 
@@ -144,30 +143,14 @@ class Visit:
         if not outcome.done:
             raise Unavailable(outcome.reason)
         try:
-            entry = await around.shelf.put(plan, path, outcome)
+            entry = await around.shelf.put(plan.user, path, outcome)
         finally:
             await around.remote.drop(outcome)
         return Acquired(listed.url, mark, path, around.now(), entry.size, outcome.sha256 or "")
 
     def _record(self, file: Acquired, started: float) -> None:
         """The RET record of a file that was fetched, or was not."""
-        now, plan = self._around.now(), self._plan
-        parts = urlsplit(file.url)
-        destination, _, inside = file.path.lstrip("/").partition("/")
-        known = {
-            "Monitored": False,
-            "DestinationName": destination,
-            "FileName": inside,
-            "FileSize": file.size if not file.reason else None,
-            "Identity": plan.name,
-            "StartTime": timestamp(started),
-            "Duration": round((now - started) * 1000),
-            "TransferProtocol": parts.scheme,
-            "RemoteHost": parts.hostname,
-            "MoverName": self._around.node,
-            "UserId": plan.user,
-            "RequestAddress": shown(file.url),
-            "Status": "failed" if file.reason else "done",
-            "Message": file.reason or None,
-        }
-        self._around.sink.record(family_event("RET", now, known))
+        around, plan = self._around, self._plan
+        around.sink.record(
+            retrieval(around.now(), started, file.url, file.path, file.size, file.reason, plan.user, around.node, plan.name)
+        )

@@ -22,9 +22,13 @@ from ecpds.sources.fetch.wanted import Right, Wanted
 from ecpds.sources.fetch.wishes import Wish, named
 from ecpds.sources.mechanisms.showing import shown
 
+PORTAL = "portal:"
+"""What `--to` begins with."""
+
 
 class FetchOptions(NamedTuple):
-    """What was asked for. `repository` is a URL, None for none; `site` a destination's label."""
+    """What was asked for. `repository` is a URL, None for none; `site` a destination's label; `user` who puts files into the
+    portal."""
 
     wishes: Sequence[Wish]
     output: Path
@@ -37,6 +41,7 @@ class FetchOptions(NamedTuple):
     insecure: bool
     authorities: str | None
     private: bool
+    user: str | None = None
 
 
 class Told:
@@ -75,7 +80,11 @@ Work = Callable[[FetchOptions, Sequence[Task], Told], int]
 """Fetches the others (or says how it would), in a reactor of its own; the exit status."""
 
 
-def fetch_command(quickly: Quickly, work: Work, nearby: Callable[[], str | None]) -> click.Command:
+Into = Callable[[FetchOptions, Sequence[Task], Told], None]
+"""Has the node that is configured here fetch files, to where they go in the portal."""
+
+
+def fetch_command(quickly: Quickly, work: Work, into: Into, nearby: Callable[[], str | None]) -> click.Command:
     """The command. `nearby` gives the repository of the node that is configured here, if one is running."""
 
     @click.command("fetch")
@@ -83,6 +92,8 @@ def fetch_command(quickly: Quickly, work: Work, nearby: Callable[[], str | None]
     @click.option("-f", "--file", "manifest", type=click.File("r", encoding="utf-8"), help="a manifest: URLs, CSV or Metalink")
     @click.option("-r", "--repository", metavar="URL", help="who is asked where a file is had fastest; `none` for nobody")
     @click.option("-o", "--output-dir", metavar="DIR", default=".", type=click.Path(file_okay=False, path_type=Path))
+    @click.option("--to", metavar="portal:/DESTINATION/FOLDER", help="have the node fetch, straight into the portal")
+    @click.option("--user", metavar="LOGIN", help="with --to: the user who puts the files there")
     @click.option("-d", "--destination", metavar="LABEL", help="where the data is going to, as the repository calls it")
     @click.option("-n", "--dry-run", is_flag=True, help="say from where each file would be fetched, and fetch nothing")
     @click.option("--json", "as_json", is_flag=True, help="an object a line and file")
@@ -101,10 +112,11 @@ def fetch_command(quickly: Quickly, work: Work, nearby: Callable[[], str | None]
             wishes += read_manifest(manifest)
         if not wishes:
             raise click.UsageError("Name a URL, or a manifest with -f.")
-        base = repository if repository is not None else nearby()
+        folder = portal_option(given["to"], given["user"], repository, given["dry_run"])
+        base = repository if repository is not None or folder is not None else nearby()
         options = FetchOptions(
             wishes,
-            given["output_dir"],
+            folder or given["output_dir"],
             None if base == "none" else base,
             given["destination"],
             given["dry_run"],
@@ -114,20 +126,40 @@ def fetch_command(quickly: Quickly, work: Work, nearby: Callable[[], str | None]
             given["insecure"],
             given["cacert"],
             given["allow_private"],
+            given["user"],
         )
-        raise SystemExit(run(options, quickly, work))
+        raise SystemExit(run(options, quickly, work, into if folder is not None else None))
 
     return fetch
 
 
-def run(options: FetchOptions, quickly: Quickly, work: Work) -> int:
-    """Fetch all; the exit status."""
+def portal_option(to: str | None, user: str | None, repository: str | None, dry: bool) -> Path | None:
+    """The folder of the portal that files go to, if they do. Raises `UsageError`."""
+    if to is None:
+        if user is not None:
+            raise click.UsageError("--user says who puts files into the portal, with --to portal:/DESTINATION/FOLDER.")
+        return None
+    if user is None:
+        raise click.UsageError("--to needs --user, who puts the files there.")
+    if repository is not None or dry:
+        raise click.UsageError("With --to the node fetches, as its own repository says: no --repository, no --dry-run.")
+    path = to.removeprefix(PORTAL)
+    if path == to or not path.startswith("/") or not path.strip("/"):
+        raise click.UsageError(f"{to!r} is no folder of the portal, such as portal:/DESTINATION/FOLDER.")
+    return Path("/" + path.strip("/"))
+
+
+def run(options: FetchOptions, quickly: Quickly, work: Work, into: Into | None = None) -> int:
+    """Fetch all; the exit status. With `into` the node does it."""
     tasks, refused = tasks_of(options)
     told = Told(options, len(tasks))
     for outcome in refused:
         told.ended(outcome)
     told.progress.start()
     try:
+        if into is not None:
+            into(options, tasks, told)
+            return 1 if told.failed else 0
         left = tasks if options.dry or options.repository is not None else quickly(options, tasks, told)
         status = work(options, left, told) if left else 0
     finally:
