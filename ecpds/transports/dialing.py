@@ -26,8 +26,7 @@ class Connector:
         reactor.addWriter(self)
 
     def doWrite(self) -> None:
-        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._end(ConnectionLost(os.strerror(error)) if error else None)
+        self._end(self._refused())
 
     def expire(self) -> None:
         self._end(Stalled("the connection was not taken in time"))
@@ -51,7 +50,12 @@ class Connector:
         return "Connector"
 
     def connectionLost(self, reason: Failure) -> None:
-        self._end(ConnectionLost())
+        self._end(self._refused() or ConnectionLost())
+
+    def _refused(self) -> ConnectionLost | None:
+        """What the kernel says became of it; it says so once. epoll calls a refusal a lost connection."""
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return ConnectionLost(os.strerror(error)) if error else None
 
 
 async def connected(around: Surroundings, address: str, peer: str, port: int, timeout: float) -> socket.socket:
