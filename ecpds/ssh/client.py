@@ -19,6 +19,7 @@ from twisted.conch.ssh.common import getNS
 from twisted.conch.ssh.connection import SSHConnection
 from twisted.conch.ssh.keys import BadKeyError, EncryptedKeyError, Key
 from twisted.conch.ssh.transport import (
+    DISCONNECT_HOST_KEY_NOT_VERIFIABLE,
     DISCONNECT_MAC_ERROR,
     DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE,
     DISCONNECT_PROTOCOL_ERROR,
@@ -212,6 +213,8 @@ class SshClient(SSHClientTransport):
             return
         if reason == DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE:
             self._refusal = LoginFailed(f"{self._host} takes none of our keys, and no password")
+        if reason == DISCONNECT_HOST_KEY_NOT_VERIFIABLE:
+            desc = b"the host key is not known here"  # conch would tell the server our traceback
         super().sendDisconnect(reason, desc)  # type: ignore[no-untyped-call]
         self._ended = True
 
