@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ecpds.http.head import PLAIN_LINE, Head
-from ecpds.http.inbox import Inbox
+from ecpds.http.inbox import SMALL, Inbox
 from ecpds.http.message import AtOnce, Ready, Request
 from ecpds.interfaces import IPromptChannel
 
@@ -50,8 +50,9 @@ class Lane:
 
     def remember(self, head: Head, request: Request) -> None:
         """A request was answered the long way; the next may have the same fields."""
-        self._like = request if head.is_plain and request.memory is not None else None
-        self._fields = head.fields
+        short = head.is_plain and request.memory is not None and len(head.fields) < SMALL
+        self._like = request if short else None
+        self._fields = head.fields if short else b""
 
     async def wait(self, patience: float, stall: float) -> None:
         """Until something is there that goes the long way, `patience` seconds at most; `stall` for an answer to leave."""

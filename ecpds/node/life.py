@@ -80,6 +80,8 @@ class Node:
             self.reactor.seconds,
             self.config.limits,
             Digesting(means.digest_threads, follower),
+            # In a fleet the Master is asked for leave to read elsewhere; what is at hand here needs none.
+            at_hand=self.storage.master if self.storage.member is None else None,
         )
 
     def _sink(self) -> Tee:

@@ -20,7 +20,7 @@ class LaneTests(SynchronousTestCase):
         self.short: list[str] = []
         self.ended: list[BaseException | None] = []
         self.willing = True
-        self.bench = Bench(self.handle, header_bytes=4096)
+        self.bench = Bench(self.handle, header_bytes=8192)
         self.bench.server.at_once = self.at_once
 
     async def handle(self, request: Request) -> Response:
@@ -129,6 +129,14 @@ class LaneTests(SynchronousTestCase):
                 if not client.channel.closed:
                     self.say(client, "GET /a HTTP/1.1", f"{FIELDS}{field}\r\n")
             self.assertEqual(self.short, [], field)
+
+    def test_fields_that_are_long_are_not_remembered(self) -> None:
+        client = self.bench.connect()
+        fields = f"{FIELDS}X-Long: {'a' * 3900}\r\n"
+        for size in (3900, 4096):
+            for _ in range(2):
+                self.say(client, "GET /a HTTP/1.1", fields.replace("a" * 3900, "a" * size))
+        self.assertEqual(self.ways(client), ["long", "short", "long", "long"])
 
     def test_who_remembers_nothing_is_asked_as_always(self) -> None:
         client = self.bench.connect()
