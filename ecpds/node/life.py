@@ -6,6 +6,7 @@ new, those inside come to their end, then what is queued is committed and writte
 
 from __future__ import annotations
 
+import gc
 import secrets
 import sys
 import time
@@ -130,6 +131,8 @@ class Node:
         if self.acquiring is not None:
             await self.acquiring.acquirer.start()
         self.means.lag.start()
+        # What is there now stays to the end: the collector need not look through it again and again.
+        gc.freeze()
         self.means.ports.write()
         self.log.info("ready: {ports}", ports=self.means.ports.numbers)
         swept = ensureDeferred(self.storage.sweep())

@@ -88,7 +88,7 @@ def checksum_headers(file: DataFile) -> list[Header]:
 
 def modified(file: DataFile) -> float:
     """Never later than now, whatever time its owner gave it."""
-    return min(file.mtime, file.created)
+    return file.mtime if file.mtime < file.created else file.created
 
 
 @frozen

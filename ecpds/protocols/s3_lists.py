@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from urllib.parse import quote
 
 from ecpds.http.message import Response
@@ -177,7 +178,7 @@ def _keys(call: Call, page: KeyPage, element: str, owned: bool, first: str = "")
 
     Straight as text: a page has a thousand keys, and a node for each of their fields costs three times as much.
     """
-    name = _encoding(call)
+    name, is_plain = _encoding(call), "encoding-type" not in call.query
     last = s3xml.written([owner(call)]) if owned else ""
     found = []
     for entry in page.entries:
@@ -185,7 +186,8 @@ def _keys(call: Call, page: KeyPage, element: str, owned: bool, first: str = "")
         time = s3xml.timestamp(s3_headers.modified(file) if file else entry.mtime)
         tag = s3_headers.etag(file) if file else f'"{EMPTY_MD5}"'
         found.append(
-            f"<{element}>{first}<Key>{s3xml.escaped(name(entry.path))}</Key><LastModified>{time}</LastModified>"
+            f"<{element}>{first}<Key>{s3xml.escaped(entry.path) if is_plain else name(entry.path)}</Key>"
+            f"<LastModified>{time}</LastModified>"
             f"<ETag>{tag}</ETag><Size>{entry.size}</Size><StorageClass>STANDARD</StorageClass>"
             f"{_checksum(file) if file else ''}{last}</{element}>"
         )
@@ -195,8 +197,11 @@ def _keys(call: Call, page: KeyPage, element: str, owned: bool, first: str = "")
 def _checksum(file: DataFile) -> str:
     """Which checksum of a file may be asked for, as XML."""
     kind = s3_headers.checksum_kind(file)
-    if kind is None:
-        return ""
+    return "" if kind is None else _algorithm(kind)
+
+
+@lru_cache
+def _algorithm(kind: tuple[str, str]) -> str:
     return f"<ChecksumAlgorithm>{kind[0].upper()}</ChecksumAlgorithm><ChecksumType>{kind[1]}</ChecksumType>"
 
 
