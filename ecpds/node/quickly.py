@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ecpds.http.gets import Gets
 from ecpds.sources.fetch.command import FetchOptions, Told
@@ -47,14 +48,23 @@ def many(
 
 def large(options: FetchOptions, tasks: Sequence[Task], told: Told, places: Places, folders: Folders) -> set[Task]:
     """A few files, or large ones, by threads; those that are there."""
+    import signal
+
     from ecpds.sources.fetch.common import Common
     from ecpds.sources.fetch.lanes import Lanes
 
     common = Common(time.monotonic, options.settings, places, folders, told.progress, options.at_once)
+    before = signal.signal(signal.SIGTERM, terminated)
     try:
         return Lanes(common, told.ended).run(tasks, options.at_once)
     finally:
+        signal.signal(signal.SIGTERM, before)
         common.close()
+
+
+def terminated(number: int, frame: object) -> NoReturn:
+    """What is here is noted before the program ends, as after an interrupt from the keyboard."""
+    raise SystemExit(128 + number)
 
 
 def work(options: FetchOptions, tasks: Sequence[Task], told: Told) -> int:

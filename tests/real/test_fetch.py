@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 import pytest
 from twisted.trial.unittest import TestCase
 
-from tests.real.harness import LOGIN, PASSWORD, Node, environment
+from tests.real.harness import LOGIN, PASSWORD, Node, environment, until
 from tests.real.mirrors import Site, free_port, nginx, sshd, vsftpd
 
 MIB = 1 << 20
@@ -235,6 +236,21 @@ class FetchingFromRealServers(TestCase):
         self.assert_whole("large")
         self.assertLess(answer["seconds"], 5.0, f"it did not go on ({time.monotonic() - began:.1f} s)")
         self.assertEqual([path.name for path in self.out.iterdir()], ["large"])
+
+    def test_a_fetch_that_is_asked_to_end_notes_what_is_here(self) -> None:
+        """However short it ran: within the first seconds nothing is noted otherwise."""
+        url = f"{self.urls['s0']}/large"
+        command = [sys.executable, "-m", "ecpds", "fetch", "-r", "none", "-o", str(self.out), url]
+        part = self.out / ".large.ecpds-part"
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with subprocess.Popen(command, cwd="/", env=environment(), stderr=subprocess.DEVNULL) as running:
+                until(lambda: part.exists() and part.stat().st_size > 2 * MIB, "bytes")
+                running.send_signal(number)
+            self.assertNotEqual(running.returncode, 0)
+            self.assertGreater(self.noted(), MIB)
+            self.assertFalse((self.out / "large").exists(), "half a file was seen")
+            for path in self.out.iterdir():
+                path.unlink()
 
     def test_s3(self) -> None:
         repository = Site(free_port(), self.folder / "answers")

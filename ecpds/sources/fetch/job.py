@@ -53,6 +53,9 @@ class Job:
         self._progress = progress
         self._explore = explore
         self._sources = [Source(each) for each in task.candidates if each.mechanism in tools.mechanisms]
+        for source in self._sources:
+            source.bytes = task.came.get(source.candidate.url, 0)
+            source.tried = source.bytes > 0
         self._stage = Stage(tools.threads, task.target, tools.settings.sync)
         self._swarm = Swarm(tools, task, self._stage, self._sources, progress)
         self._kept: Kept | None = None
@@ -208,17 +211,21 @@ class Job:
         source.proven = True
 
     async def _begin(self, source: Source, size: int | None) -> None:
-        """The size is known: go on with what an earlier run has left, if it is of this very file."""
+        """The size is known: go on with what is here already, if it is of this very file. Raises as `Swarm.prove` does."""
         self._progress.began(self._task, size)
         kept, self._kept = self._kept, None
         done: list[tuple[int, int]] = []
-        if kept is not None and size is not None and self._same(kept, source, size):
+        same = kept is not None and self._same(kept, source, size)
+        if kept is not None and (same or (self._task.came and kept.size == size)):
             await self._stage.resume(kept)
             done, self._resumed = self._stage.done, True
             self._progress.moved(self._task, sum(end - begin for begin, end in done))
         self._swarm.spans = Spans(UNKNOWN if size is None else size, done)
+        if done and not same and self._stage.front:
+            # What is here is of this run, but of another source: this one shows that it has the same bytes.
+            await self._swarm.prove(source)
 
-    def _same(self, kept: Kept, source: Source, size: int) -> bool:
+    def _same(self, kept: Kept, source: Source, size: int | None) -> bool:
         about = source.about
         if kept.size != size or about is None:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,10 +26,11 @@ class Task:
     """One file to fetch: its URL, where it goes, what is known of it, and where it can be had, in the order to try.
 
     `mirrors` are the URLs that its manifest gives, which a run makes candidates of. `token` and `site` are the resolution's;
-    reports carry them. `original` is the candidate whose URL is the one asked for.
+    reports carry them. `came` are bytes of what is here, by URL, where this run has begun with the file by another way.
+    `original` is the candidate whose URL is the one asked for.
     """
 
-    __slots__ = ("candidates", "mirrors", "site", "target", "token", "url", "wanted")
+    __slots__ = ("came", "candidates", "mirrors", "site", "target", "token", "url", "wanted")
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Task:
         self.token = token
         self.site = site
         self.mirrors = mirrors
+        self.came: Mapping[str, int] = {}
 
     @property
     def original(self) -> Candidate:

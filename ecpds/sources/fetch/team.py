@@ -148,6 +148,7 @@ class Team:
     def _leave_part(self) -> None:
         if sum(end - begin for begin, end in self._done) >= KEEP and not self.worthless:
             self._note()
+            self._task.came = {each.mirror.url: each.bytes for each in self._members if each.bytes}
             return
         os.unlink(self._part)
         with suppress(FileNotFoundError):

@@ -6,6 +6,9 @@ import hashlib
 from random import Random
 
 from ecpds.errors import ConnectionLost, NotFound, Unavailable
+from ecpds.sources.fetch.names import part_name, state_name
+from ecpds.sources.fetch.notes import Kept, write_note
+from ecpds.sources.fetch.outcomes import Task
 from ecpds.sources.fetch.wanted import Pieces, Right
 from tests.sources.fetch.support import MIB, FetchCase
 
@@ -257,3 +260,35 @@ class Resuming(FetchCase):
         self.assertTrue(self.fetch(self.task("f", "a")).done)
         self.assertEqual((self.folder / "f").read_bytes(), other)
         self.assertEqual(served.opened[0], (0, None))
+
+
+class GoingOn(FetchCase):
+    """What another way of this very run has left: of other sources, perhaps, than those that still answer."""
+
+    def left(self, content: bytes, size: int = len(LARGE)) -> Task:
+        """A file of which the first bytes are here, of `a`, which has gone."""
+        task = self.task("f", "a", "b")
+        task.came = {"http://a/f": len(content)}
+        (self.folder / part_name("f")).write_bytes(content)
+        write_note(self.folder / state_name("f"), Kept(size, {"http://a/f": '"a"'}, {}, ((0, len(content)),)))
+        return task
+
+    def test_another_source_with_the_same_bytes_goes_on(self) -> None:
+        served = self.servers.serve("http://b/f", LARGE, version='"b"')
+        outcome = self.fetch(self.left(LARGE[: 5 * MIB]))
+        self.assertEqual((outcome.done, outcome.sha256), (True, sha256(LARGE)))
+        self.assertEqual([begin for begin, _ in served.opened if begin == 0], [0], "it was fetched again")
+        self.assertEqual(self.left_over(), ["f"])
+        self.assertEqual([each.url for each in outcome.attempts], ["http://a/f", "http://b/f"])
+
+    def test_one_with_other_bytes_is_not_mixed_in(self) -> None:
+        self.servers.serve("http://b/f", WRONG, version='"b"')
+        outcome = self.fetch(self.left(LARGE[: 5 * MIB]))
+        self.assertFalse(outcome.done)
+        self.assertIn("other bytes", outcome.reason)
+        self.assertFalse((self.folder / "f").exists())
+
+    def test_of_another_size_it_begins_anew(self) -> None:
+        self.servers.serve("http://b/f", LARGE, version='"b"')
+        outcome = self.fetch(self.left(LARGE[: 5 * MIB], len(LARGE) + 1))
+        self.assertEqual((outcome.done, outcome.sha256), (True, sha256(LARGE)))
