@@ -151,9 +151,12 @@ def _first_of_each_path(
 def _write(session: Session, placed: Sequence[tuple[Publication, int, int | None]]) -> None:
     """Record the files, and point a name in a directory at each; the third of each is the file that it replaces."""
     files.add(session, [publication.file for publication, _, _ in placed])
-    names = [(parent, tree.split(each.path)[1], each.file.id) for each, parent, replaced in placed if replaced is None]
-    files.name(session, names)
-    again = [(parent, tree.split(each.path)[1], each.file.id) for each, parent, replaced in placed if replaced is not None]
-    files.point(session, again)
-    files.drop(session, [(replaced, each.due) for each, _, replaced in placed if replaced is not None])
-    owed.owe(session, [(each.file.id, each.owed) for each, _, _ in placed if each.owed])
+    named = [(each, (parent, tree.split(each.path)[1], each.file.id), replaced) for each, parent, replaced in placed]
+    files.name(session, [name for _, name, replaced in named if replaced is None])
+    again = [(name, replaced, each.due) for each, name, replaced in named if replaced is not None]
+    if again:
+        files.point(session, [name for name, _, _ in again])
+        files.drop(session, [(replaced, due) for _, replaced, due in again])
+    owing = [(each.file.id, each.owed) for each, _, _ in placed if each.owed]
+    if owing:
+        owed.owe(session, owing)

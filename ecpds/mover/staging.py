@@ -8,11 +8,13 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from awscrt.checksums import crc64nvme
 
 from ecpds.errors import AlreadyExists, Incomplete, NoSpace, Refusal, TooLarge, Unavailable
+from ecpds.folders import sync_folder
 from ecpds.mover.volumes import Volume
 
 LOOK_EVERY = 64 * 1024 * 1024
@@ -66,12 +68,17 @@ class StagedFile:
         except OSError as error:
             raise self._refusal(error) from error
 
-    def write_all(self, data: memoryview, hashes: list[Hash]) -> None:
-        """A whole small file at once: content, digests, sync, close."""
+    def write_all(self, data: memoryview, hashes: list[Hash], name_too: bool = False) -> None:
+        """A whole small file at once: content, digests, sync, close; with `name_too` also the sync of its folder."""
         self.write(data)
         for each in hashes:
             each.update(data)
         self.close()
+        if name_too:
+            try:
+                sync_folder(Path(self.folder))
+            except OSError as error:
+                raise self._volume.unsynced(error) from error
 
     def close(self) -> None:
         """Nothing more comes. With sync, the bytes are durable on return; the name is the folder's."""

@@ -45,7 +45,7 @@ class LocalStore:
         self.volumes = tuple(Volume(index, root, sync, limits.free_space, clock) for index, root in enumerate(volumes))
         self._writing: set[int] = set()
         self._limits = limits
-        self._means = Means(name, stored, threads, digest_threads, pool, limits, sync, FolderSyncs(threads))
+        self._means = Means(name, stored, threads, digest_threads, pool, limits, sync, FolderSyncs(threads), self._is_one_alone)
         for volume in self.volumes:
             volume.prepare()
 
@@ -54,6 +54,9 @@ class LocalStore:
         if not 0 <= index < len(self.volumes):
             raise Unavailable(f"mover {self.name} has no volume {index}")
         return self.volumes[index]
+
+    def _is_one_alone(self) -> bool:
+        return len(self._writing) <= 1
 
     def is_writing(self, segment: int) -> bool:
         """Whether an upload of it is under way here, up to and with the Master's answer."""

@@ -145,6 +145,11 @@ class Volume:
             )
         self.failed = error.strerror or type(error).__name__
 
+    def unsynced(self, error: OSError) -> Unavailable:
+        """What is said when a sync failed: what is on the disk isn't known any more, and so the volume has failed."""
+        self.fail(error)
+        return Unavailable(f"volume {self.index} can't be synced: {error.strerror}")
+
     def remove(self, segment: int) -> None:
         """Unlink a segment; one that is not there is no error."""
         with suppress(FileNotFoundError):

@@ -44,6 +44,8 @@ class Means:
     limits: Limits
     sync: bool
     folders: FolderSyncs
+    is_one_alone: Callable[[], bool]
+    """Whether no more than one upload is under way: then nobody shares the sync of a folder."""
 
 
 @implementer(IWriteHandle)
@@ -163,23 +165,24 @@ class WriteHandle:
         """Until every byte is written, digested and durable, and the name in its folder too."""
         if self._settled:
             return
+        name_too = self._means.sync and not self._pipeline.begun and self._means.is_one_alone()
         if not self._pipeline.begun:
             self._hashes = {**{name: follower(name) for name in self._if_small}, **self._hashes}
-            await self._write_small(self._pipeline.rest(), list(self._hashes.values()))
+            await self._write_small(self._pipeline.rest(), list(self._hashes.values()), name_too)
         else:
             self._pipeline.flush()
             await self._pipeline.drain()
             self._refuse_over()
             await self._strand.put(self._file.close)
         self._pipeline.drop()
-        if self._means.sync:
+        if self._means.sync and not name_too:
             await self._sync_name()
         self._settled = True
 
-    async def _write_small(self, data: memoryview, hashes: list[Hash]) -> None:
+    async def _write_small(self, data: memoryview, hashes: list[Hash], name_too: bool) -> None:
         """At most one buffer of the smallest class: less to write and digest than the hop to a thread would cost."""
         if self._volume.waits:
-            await self._strand.put(self._file.write_all, data, hashes)
+            await self._strand.put(self._file.write_all, data, hashes, name_too)
         else:
             self._file.write_all(data, hashes)
 
@@ -187,8 +190,7 @@ class WriteHandle:
         try:
             await self._means.folders.sync(Path(self._file.folder))
         except OSError as error:
-            self._volume.fail(error)
-            raise Unavailable(f"volume {self._volume.index} can't be synced: {error.strerror}") from error
+            raise self._volume.unsynced(error) from error
 
     async def _tell(self, receipt: Receipt) -> None:
         """Tell the Master. What it refuses for good is unlinked; where it may have heard, the bytes stay."""

@@ -123,6 +123,7 @@ class LocalStoreTests(StoreContract, LocalCase):
             steps: list[str] = []
             self.patch(staging.os, "fdatasync", lambda fd, steps=steps: steps.append("file"))
             self.patch(self.store._means.folders, "_sync", lambda folder, steps=steps: steps.append("folder"))
+            self.patch(staging, "sync_folder", lambda folder, steps=steps: steps.append("folder"))
             self.patch(self, "refusal", None)
             handle = self.now(self.store.write(size, 0, ()))
             handle._means = evolve(handle._means, stored=lambda receipt, steps=steps: self.note(steps))
@@ -164,10 +165,15 @@ class LocalStoreTests(StoreContract, LocalCase):
                 raise OSError(errno.EIO, "Input/output error")
 
         self.patch(self.store._means.folders, "_sync", fail)
-        self.refused(Unavailable, self.write_whole(1, b"x"))
-        self.assertEqual(self.files(), [])
-        self.assertEqual(self.receipts, [])
-        self.refused(Unavailable, self.store.write(2, 0, ()))
+        self.patch(staging, "sync_folder", fail)
+        for others in (0, 1):
+            self.store.volumes[0].failed = None
+            for number in range(others):
+                self.now(self.store.write(5 + number, 1, ()))
+            self.refused(Unavailable, self.write_whole(1, b"x"))
+            self.assertEqual(self.files(), [])
+            self.assertEqual(self.receipts, [])
+            self.refused(Unavailable, self.store.write(2, 0, ()))
         self.put(2, b"x", 1)
 
     def break_write(self, number: int, after: int = 0) -> None:
@@ -287,7 +293,10 @@ class LocalStoreTests(StoreContract, LocalCase):
 
         self.store = self.make_local(self.stored, Counting())
         self.put(1, b"small", digests=("sha256", "md5"))
-        self.assertEqual(len(hops), 2, "the file, the folder")
+        self.assertEqual(len(hops), 1, "the file and its name in the folder")
+        self.now(self.store.write(2, 0, ()))
+        self.put(3, b"small", digests=("sha256", "md5"))
+        self.assertEqual(len(hops), 3, "the file; the folder, whose sync others may share")
 
 
 class UnsyncedTests(LocalStoreTests):
