@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Thread
+from threading import Condition, Thread
 
 from ecpds.sources.fetch.common import Common
 from ecpds.sources.fetch.file import File
@@ -27,27 +27,31 @@ class Lanes:
         self._waiting: deque[Task] = deque()
         self._running: list[File] = []
         self._done: set[Task] = set()
-        self._begun = self._left = 0
+        self._over = Condition(common.lock)
+        self._open = self._begun = self._left = 0
         self._trouble: BaseException | None = None
 
     def run(self, tasks: Sequence[Task], at_once: int) -> set[Task]:
         """Fetch what can be had this way; what is there then. When it is interrupted, what is here of a file is noted."""
         self._waiting.extend(tasks)
-        count = min(at_once, LANES, len(tasks))
-        threads = [Thread(target=self._lane, name="lane", daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
+        self._open = min(at_once, LANES, len(tasks))
+        for _ in range(self._open):
+            Thread(target=self._lane, name="lane", daemon=True).start()
         try:
-            for thread in threads:
-                thread.join()
+            self._wait()
         except BaseException:
             self.stop()
-            for thread in threads:
-                thread.join()
+            self._wait()
             raise
         if self._trouble is not None:
             raise self._trouble
         return self._done
+
+    def _wait(self) -> None:
+        # Not by `join`: one that is interrupted takes its thread for ended (Python's bug 45274 and what mended it).
+        with self._over:
+            while self._open:
+                self._over.wait()
 
     def _lane(self) -> None:
         try:
@@ -58,6 +62,10 @@ class Lanes:
         except BaseException as error:
             self._trouble = error
             self.stop()
+        finally:
+            with self._over:
+                self._open -= 1
+                self._over.notify_all()
 
     def _next(self) -> File | None:
         with self._common.lock:
