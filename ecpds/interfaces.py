@@ -89,8 +89,12 @@ class IChannel(IByteSource, IByteSink):
         """Wait until there may be something to read, or the end: for who expects nothing yet, and so tries in vain. Raises as
         `read_into` does."""
 
-    async def finish() -> None:
-        """Say that nothing more will be written (TLS close_notify, then FIN), wait until that is with the kernel, close."""
+    async def finish(linger: bool = True) -> None:
+        """Say that nothing more will be written (TLS close_notify, then FIN), wait until that is with the kernel, close.
+
+        `linger`: the peer may still be sending, and is read to its end for a while, so that no reset overtakes our bytes.
+        Who knows that it sends nothing says False; that is heeded where there is no TLS, and nothing has come.
+        """
 
     def abort() -> None:
         """Close at once; the peer sees a reset. Whoever waits gets `ConnectionLost`. May be called at any time, repeatedly."""

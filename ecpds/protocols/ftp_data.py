@@ -102,10 +102,10 @@ class DataConnection:
         return self._channel
 
     async def finish(self) -> None:
-        """Close the channel as one whose transfer is complete. Raises `ConnectionLost`."""
+        """Close the channel as one whose transfer is complete; it goes one way. Raises `ConnectionLost`."""
         if self._aborted or self._channel is None:
             raise ConnectionLost
-        await self._channel.finish()
+        await self._channel.finish(linger=False)
         self._finished = True
 
     async def finish_received(self) -> None:

@@ -6,7 +6,7 @@ its share (`turns`) before it lets the reactor turn to the others.
 
 Ending: `finish` says the end (close_notify under TLS), then sends FIN, and goes on reading and discarding for a short while:
 a socket closed with unread bytes sends RST, and the peer's kernel may then throw away what it had received from us. Where a
-plain peer was read to its end nothing is unread, so that is closed at once.
+plain peer was read to its end, or is known to send nothing, nothing is unread, so that is closed at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ecpds.interfaces import IBasin, IChannel, IFloodSource, IRelaySink, ITimeou
 from ecpds.limits import Limits
 from ecpds.transports.activity import Activity, Use
 from ecpds.transports.buffers import KIB, BufferPool
-from ecpds.transports.farewell import Farewell, State, end_by_reset
+from ecpds.transports.farewell import Farewell, State, end_by_reset, unread
 from ecpds.transports.floods import Flood
 from ecpds.transports.links import Link, Need
 from ecpds.transports.pages import Pages
@@ -167,14 +167,15 @@ class Channel:
         with Use(self.abort, self._reading, writing=False):
             return await Flood(stretches, basin, length).run(lambda: self._lend() if self._may_be_lent(self._writing) else None)
 
-    async def finish(self) -> None:
+    async def finish(self, linger: bool = True) -> None:
         if self._state is State.LINGERING:
             return
-        await self.handshake()
+        if self._needs_more:
+            await self.handshake()
         with Use(self.abort, self._writing, writing=True) as activity:
             while (need := self._live.say_end()) is not None:
                 await self._wait(activity, need)
-            if self._read_out and not self.secure:
+            if not self.secure and (self._read_out or not (linger or self._reading.busy or unread(self._socket))):
                 self._close()
             else:
                 self._linger()

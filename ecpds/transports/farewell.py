@@ -36,6 +36,14 @@ def end_by_reset(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
+def unread(sock: socket.socket) -> bool:
+    """Whether something has come that nobody has read."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False  # Nothing came, or it was reset.
+
+
 class Farewell:
     """`close` is called once: with True where the peer went on too long."""
 

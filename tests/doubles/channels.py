@@ -210,7 +210,7 @@ class MemoryChannel:
         if self.closed:
             raise ConnectionLost
 
-    async def finish(self) -> None:
+    async def finish(self, linger: bool = True) -> None:
         if self.aborted or self._ended is not None:
             raise ConnectionLost
         self.finished = True

@@ -170,8 +170,8 @@ class End(SynchronousTestCase):
         slow: Deferred[None] = Deferred()
 
         class Slow(MemoryChannel):
-            async def finish(self) -> None:
-                await super().finish()
+            async def finish(self, linger: bool = True) -> None:
+                await super().finish(linger)
                 await slow
 
         bench = Bench()

@@ -350,6 +350,25 @@ class Both:
         self.assertIn(here, self.gone)
         self.assertNotIn(here, self.reactor.removeAll())
 
+    def test_who_sends_nothing_need_not_be_lingered_for(self: Any) -> None:
+        """It has all that was written all the same, and then the end."""
+        here, there = self.channels()
+        self.finish(here.write(b"content"))
+        self.finish(here.finish(linger=False))
+        self.assertEqual(here in self.gone, not self.tls)
+        self.assertEqual(here in self.reactor.removeAll(), self.tls)
+        self.assertEqual(self.finish(self.read_all(there)), b"content")
+
+    def test_who_has_sent_something_after_all_is_lingered_for(self: Any) -> None:
+        here, there = self.channels()
+        self.finish(there.write(b"unexpected"))
+        self.finish(here.write(b"content"))
+        self.finish(here.finish(linger=False))
+        self.assertNotIn(here, self.gone)
+        self.assertEqual(self.finish(self.read_all(there)), b"content")
+        self.finish(there.finish())
+        self.reactor.until(lambda: here in self.gone)
+
     def test_lingering_is_bounded_in_time(self: Any) -> None:
         here, _ = self.channels()
         self.finish(here.finish())
