@@ -290,7 +290,7 @@ def _check(options: Mapping[str, str], known: Mapping[str, Option]) -> None:
     for name, text in options.items():
         option = known.get(name)
         if option is None:
-            raise InvalidRequest(f"option {name[:100]!a} is not known; docs/options.md lists those that are")
+            raise InvalidRequest(f"option {name[:100]!a} is not known; `ecpds option list` shows those that are")
         if len(text) > TEXT_LENGTH or _UNPRINTABLE.search(text) or not option.type.fits(text):
             raise InvalidRequest(f"option {name} = {text[:100]!a}; allowed: {option.type.allowed}")
 

@@ -163,13 +163,15 @@ class Placer:
         """A volume for each copy, no two on one mover. Raises `NoSpace`; `NotFound` for a group that there is not."""
         name = self._group(wanted)
         group = self._groups.get(name)
+        if group is None:
+            raise NoSpace(f"no mover that is here is of the transfer group {name!a}")
         chosen: list[Placement] = []
-        while group is not None and len(chosen) < wanted.copies:
+        while len(chosen) < wanted.copies:
             place = self._place_in(name, group, wanted, chosen)
             if place is None:
                 break
             chosen.append(place)
-        if group is None or len(chosen) < wanted.copies:
+        if len(chosen) < wanted.copies:
             raise NoSpace(f"of {wanted.copies} copies, {len(chosen)} can be stored" if chosen else "")
         group.turns += 1
         for each in chosen:

@@ -92,7 +92,8 @@ class Placing(SynchronousTestCase):
         self.assertEqual(self.placed(movers, 5, group="fast"), {"b": 5})
         self.assertEqual(self.placed(movers, 5, group="fast", explicit="default"), {"a": 5})
         self.assertRaises(NotFound, self.placed, movers, explicit="none")
-        self.assertRaises(NoSpace, self.placed, movers, group="none")
+        refused = self.assertRaises(NoSpace, self.placed, movers, group="none")
+        self.assertEqual(refused.detail, "no mover that is here is of the transfer group 'none'")
 
     def test_one_group_of_another_name_is_the_default(self) -> None:
         self.assertEqual(self.placed([mover("a", group="only")]), {"a": 1})
