@@ -47,6 +47,9 @@ EDITS_SOURCES = "repository.edit"
 SSH_NEEDS_BOTH = "portal.sshNeedsBoth"
 """The option of users who log in over SSH with a key and a password."""
 
+MOST_SESSIONS, MOST_SESSIONS_BY_TIME = "portal.maxConnections", "portal.maxConnectionsSchedule"
+"""The options that say how many sessions of FTP and SSH a user may have at a time."""
+
 ALLOW_ORIGIN = "portal.corsAllowOrigin"
 ORIGIN_OF_DESTINATION = "https.corsAllowOrigin"
 """The options of users and of destinations that let pages of other sites read answers of the HTTPS door."""
@@ -202,8 +205,8 @@ USER_OPTIONS = (
     Option(MAKES_BUCKETS, BOOLEAN, "whether S3's CreateBucket and DeleteBucket make and remove destinations", True),
     Option(EDITS_SOURCES, BOOLEAN, "whether the user may change data sources, and see reports of single transfers", True),
     Option(SSH_NEEDS_BOTH, BOOLEAN, "whether SSH asks for a key and for the password, not for one of them", True),
-    Option("portal.maxConnections", NUMBER, "FTP sessions at a time; `0`: any number", True),
-    Option("portal.maxConnectionsSchedule", SCHEDULE, "connections at a time, by the time of day"),
+    Option(MOST_SESSIONS, NUMBER, "sessions of FTP and SSH at a time on a node; `0`: any number", True),
+    Option(MOST_SESSIONS_BY_TIME, SCHEDULE, "the same by the time of day, where a span holds it; `0`: none then", True),
     Option("portal.maxUploadBytes", SIZE, "bytes that may be put in one `portal.uploadPeriod`"),
     Option("portal.uploadPeriod", PERIOD, "over which uploads are counted"),
     Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched in one `portal.downloadPeriod`"),

@@ -34,6 +34,7 @@ from ecpds.protocols.ftp_tls import Credentials
 from ecpds.protocols.repository import RepositoryDoor
 from ecpds.protocols.repository_fetch import ConfigurationFetcher
 from ecpds.protocols.s3 import S3Door
+from ecpds.protocols.sessions import UserSessions
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.ssh_door import SshDoor
 from ecpds.ssh.trust import Trust
@@ -70,6 +71,7 @@ class Doors:
         self._node = config.node.name
         self._repository = repository
         self._balancers = Balancers(config.node.balancers)
+        self._users = UserSessions(means.reactor.seconds)
         self._http_servers: list[Server] = []
         self._factory_servers: list[FactoryServer] = []
         self._local: Server | None = None
@@ -140,6 +142,7 @@ class Doors:
             self._admission(),
             self._node,
             means.threads,
+            self._users,
             credentials=Credentials(*door_certificate(config, utc_now()), SystemRandom(), config.ftp.client_certificates)
             if secured
             else None,
@@ -154,7 +157,9 @@ class Doors:
         )
         trust = Trust(authorities, revoked, means.threads, means.reactor.seconds)
         keys = ssh_host_keys(config)
-        return SshDoor(keys, self._portal, self._node, trust, ways, means.timeouts, means.reactor, self._admission())
+        return SshDoor(
+            keys, self._portal, self._node, trust, ways, means.timeouts, means.reactor, self._admission(), self._users
+        )
 
     def _make_manhole(self, operator: Any, console: dict[str, Any]) -> Manhole:
         means, config = self._means, self._means.config

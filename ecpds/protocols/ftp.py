@@ -37,6 +37,7 @@ from ecpds.protocols.ftp_interpreter import Door, Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, State, is_http, parse
 from ecpds.protocols.ftp_tls import ControlTls, Credentials
+from ecpds.protocols.sessions import UserSessions
 
 BURST = 16
 """Commands of one client that are obeyed before the reactor sees to the others."""
@@ -323,8 +324,8 @@ def _socket_of(transport: Any) -> socket.socket:
 class FtpFactory(Factory["FtpProtocol"]):
     """The FTP door. `name` is what records call its protocol.
 
-    `admission` counts its connections, `clock` is the reactor, `threads` read what is copied; data connections come from
-    `listeners`. Without `credentials` there is no TLS.
+    `admission` counts its connections, `users` the sessions of each user. `clock` is the reactor; `threads` read what is
+    copied; data connections come from `listeners`. Without `credentials` there is no TLS.
     """
 
     noisy = False
@@ -340,13 +341,14 @@ class FtpFactory(Factory["FtpProtocol"]):
         admission: Admission,
         node: str,
         threads: IThreads,
+        users: UserSessions,
         name: str = "ftp",
         credentials: Credentials | None = None,
     ) -> None:
         self.admission = admission
         self.sessions: set[FtpProtocol] = set()
         self.draining = False
-        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name, credentials, threads)
+        self._door = Door(portal, listeners, limits, options, timeouts, clock, node, name, credentials, threads, users)
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> FtpProtocol:

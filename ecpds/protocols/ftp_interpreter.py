@@ -7,7 +7,6 @@ closes the data connection, and whoever waits for bytes fails.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -30,6 +29,7 @@ from ecpds.protocols.ftp_data import DataConnection, DataPort, Ends
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
 from ecpds.protocols.ftp_session import VERBS, Command, Session, Verb
 from ecpds.protocols.ftp_tls import Credentials
+from ecpds.protocols.sessions import UserSessions
 
 GRACE = 0.25
 """How long after the end of an upload's data the loss of its control connection still counts, at most; in seconds.
@@ -79,7 +79,7 @@ class Door:
     name: str
     credentials: Credentials | None
     threads: IThreads
-    users: Counter[str] = field(factory=Counter)
+    users: UserSessions
     serial: Iterator[int] = field(factory=lambda: count(1))
 
     async def turn(self, seconds: float = 0.0) -> None:
@@ -149,13 +149,13 @@ class Interpreter:
         return self._files
 
     def enter(self, files: IFileSystem) -> None:
-        """Raises `TooManyConnections` when the user has as many sessions at this door as it may."""
+        """Raises `TooManyConnections` when the user has as many sessions as it may."""
         self._leave()
-        login, most = files.identity.login, int(files.identity.options.get("portal.maxConnections", "0"))
-        if 0 < most <= self.door.users[login]:
-            self.refused(f"{login} has {most} sessions already")
-            raise TooManyConnections
-        self.door.users[login] += 1
+        try:
+            self.door.users.enter(files.identity)
+        except TooManyConnections as refusal:
+            self.refused(refusal.reason)
+            raise
         self._files = files
         self.session.log_in()
 
@@ -166,10 +166,8 @@ class Interpreter:
 
     def _leave(self) -> None:
         if self._files is not None:
-            login, self._files = self._files.identity.login, None
-            self.door.users[login] -= 1
-            if not self.door.users[login]:
-                del self.door.users[login]
+            files, self._files = self._files, None
+            self.door.users.leave(files.identity)
 
     @property
     def client_key(self) -> bytes | None:

@@ -8,12 +8,13 @@ from typing import Any
 from attrs import frozen
 
 from ecpds.admission import Admission
-from ecpds.errors import Refusal
+from ecpds.errors import Refusal, TooManyConnections
 from ecpds.interfaces import ITimeouts
 from ecpds.keys import HostKey
 from ecpds.model import Origin
 from ecpds.options import SSH_NEEDS_BOTH
 from ecpds.portal_interfaces import IFileSystem, IPortal
+from ecpds.protocols.sessions import UserSessions
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.ssh_commands import run_command
 from ecpds.ssh.authorized import shown
@@ -83,7 +84,7 @@ class PortalGate:
 
 
 class SshDoor:
-    """`server` is the factory to listen with; `clock` is the reactor."""
+    """`server` is the factory to listen with; `clock` is the reactor. `users` counts the sessions of each user."""
 
     def __init__(
         self,
@@ -95,8 +96,11 @@ class SshDoor:
         timeouts: ITimeouts,
         clock: Any,
         admission: Admission,
+        users: UserSessions,
     ) -> None:
+        self._portal = portal
         self._means = means
+        self._users = users
         limits, gate = means.limits, PortalGate(portal, node, trust)
         self.server = SshServer(host_keys, gate, self._open_channel, limits, timeouts, clock, admission, limits.idle)
 
@@ -104,8 +108,21 @@ class SshDoor:
         return StreamChannel(visitor, self._serve, self._means.pool, self._means.limits.ssh_window, window, packet)
 
     def _serve(self, visitor: Visitor, asked: Asked, stream: Stream) -> Coroutine[Any, Any, int] | None:
-        if asked.kind == "exec":
-            return run_command(visitor.files, stream, asked.text, self._means)
-        if asked.text == "sftp":
-            return SftpSession(visitor.files, stream, self._means).run()
-        return None
+        if asked.kind != "exec" and asked.text != "sftp":
+            return None
+        files = visitor.files
+        try:
+            self._users.check(files.identity)
+        except TooManyConnections as refusal:
+            self._portal.refused(files.identity.login, refusal.reason, files.origin)
+            return None
+        return self._session(files, asked, stream)
+
+    async def _session(self, files: IFileSystem, asked: Asked, stream: Stream) -> int:
+        self._users.enter(files.identity)
+        try:
+            if asked.kind == "exec":
+                return await run_command(files, stream, asked.text, self._means)
+            return await SftpSession(files, stream, self._means).run()
+        finally:
+            self._users.leave(files.identity)

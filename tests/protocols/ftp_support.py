@@ -26,6 +26,7 @@ from ecpds.limits import Limits
 from ecpds.model import PERMISSIONS
 from ecpds.protocols.ftp import FtpFactory, FtpProtocol
 from ecpds.protocols.ftp_tls import ControlTls, Credentials
+from ecpds.protocols.sessions import UserSessions
 from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from tests.doubles import MemoryChannel, MemoryListeners, MemoryPortal, make_identity
@@ -77,6 +78,7 @@ class House:
             self.admission,
             "node-1",
             InlineThreads(),
+            UserSessions(self.clock.seconds),
             credentials=credentials() if tls else None,
         )
         self.clients: list[Client] = []

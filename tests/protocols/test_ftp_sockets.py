@@ -20,6 +20,7 @@ from ecpds.config import Ftp
 from ecpds.limits import Limits
 from ecpds.protocols.ftp import FtpFactory
 from ecpds.protocols.ftp_tls import Credentials
+from ecpds.protocols.sessions import UserSessions
 from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from ecpds.transports.buffers import BufferPool
@@ -46,6 +47,7 @@ def socket_factory(options: Ftp, credentials: Credentials | None = None) -> tupl
         Admission(0, 0),
         "node-1",
         InlineThreads(),
+        UserSessions(reactor.seconds),
         credentials=credentials,
     )
     return factory, portal
