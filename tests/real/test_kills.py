@@ -6,7 +6,9 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from tests.real.case import RealTestCase
 from tests.real.changes import Changers, fetch_all, stored
 from tests.real.clients import authorization, ftp, https, path_of
-from tests.real.harness import Node, Options, until
+from tests.real.harness import Node, Options, node, until
 from tests.real.kills import Writers, identify
 
 SEED = int(os.environ.get("ECPDS_TEST_SEED", "20261121"))
@@ -96,3 +98,18 @@ class HundredKills(Kills):
     @pytest.mark.long
     def test_a_hundred_kills(self) -> None:
         self.survive(100)
+
+
+class KillsInMemory(Kills):
+    """Where nothing is synced and commits are made on the reactor's thread: what dies is the process, not the kernel."""
+
+    options: ClassVar[Options] = {**Kills.options, "mover": {"sync": False}}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls._stack = ExitStack()
+        cls.node = cls._stack.enter_context(node(cls.options, Path("/dev/shm")))
+
+    @pytest.mark.long
+    def test_ten_kills_in_memory(self) -> None:
+        self.survive(10)
