@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from threading import Thread
 
-from ecpds.errors import Refusal
+from ecpds.errors import ConnectionLost, Refusal, Stalled, Unavailable
 from ecpds.http.pulls import Pull
 from ecpds.sources.fetch.common import Common
 from ecpds.sources.fetch.member import Member
@@ -89,9 +89,10 @@ class File:
         pull = common.take(member.mirror.server)
         try:
             head = pull.get(member.mirror.target)
-        except Refusal:
+        except Refusal as refusal:
             self._give_back(member, pull)
-            common.places.unable.add(member.mirror.server)
+            if isinstance(refusal, (ConnectionLost, Stalled, Unavailable)):
+                common.places.unable.add(member.mirror.server)
             raise
         told = about(head.status, head.headers)
         coding = head.headers.get("content-encoding", "identity")
@@ -158,7 +159,7 @@ class File:
         if asking is not None:
             asking.join()
         if self._side_trouble is not None:
-            raise Left
+            raise self._side_trouble
         wanted = Wanted(claims=list(self.task.wanted.claims))
         wanted.say(Right.SIDECAR, self._claims, "")
         for member in self._members:
