@@ -225,6 +225,8 @@ class Interpreter:
         """The data connection for one transfer; unless it was finished, it is reset at the end, whatever that is."""
         if not self.data.offered:
             raise EarlyReply(replies.ABORTED)  # What was offered when the command came is closed by ABOR, or by the end.
+        if not self.data.offered:
+            raise EarlyReply(replies.ABORTED)  # What was offered when the command came is closed by ABOR, or by the end.
         data = self.data.take()
         self.transfer = Transfer(description, data)
         try:
