@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.request
+from base64 import b64encode
+from http.client import HTTPSConnection
 from io import BytesIO
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.real.case import RealTestCase
 from tests.real.clients import ftp
-from tests.real.harness import Options
+from tests.real.harness import LOGIN, PASSWORD, Options
 
 
 class Watched(RealTestCase):
@@ -47,6 +51,27 @@ class Watched(RealTestCase):
         self.assertGreater(during["ecpds_volume_free_bytes", "0"], 0)
         self.assertEqual(during["ecpds_buffers_lent_bytes",], 0)
         self.assertEqual(during["ecpds_records_dropped", "history"], 0)
+
+    def test_gets_from_memory_are_seen(self) -> None:
+        with ftp(self.node) as client:
+            client.storbinary("STOR again", BytesIO(b"x" * 1000))
+        before = self.samples()
+        login = {"Authorization": "Basic " + b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()}
+        context = ssl._create_unverified_context()
+        connection = HTTPSConnection("127.0.0.1", self.node.ports["https"], timeout=30, context=context)
+        for _ in range(3):
+            connection.request("GET", urlsplit(self.node.url("https", "again")).path, headers=login)
+            self.assertEqual(connection.getresponse().read(), b"x" * 1000)
+        connection.close()
+        after = self.samples()
+        for name, more in (
+            (("ecpds_answered_at_once", "https"), 2),
+            (("ecpds_small_reads", "memory"), 2),
+            (("ecpds_logins_total", "accepted", "https"), 3),
+            (("ecpds_transfers_total", "download", "https", "done"), 3),
+        ):
+            self.assertEqual(after[name] - before.get(name, 0.0), more, name)
+        self.assertGreaterEqual(after["ecpds_kept_bytes",], 1000)
 
     def test_it_lives_and_is_ready(self) -> None:
         self.assertEqual(self.ask("/healthz"), (200, "alive\n"))
