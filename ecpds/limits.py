@@ -13,7 +13,7 @@ class Limits:
 
     ticket_life: float = positive(60.0)
     """How long a ticket to read or write can be used; replaced bytes are kept at least so long."""
-    login_time: float = positive(60.0)
+    login_time: float = positive(120.0)
     """From connecting to being logged in."""
     idle: float = positive(600.0)
     """A control connection without a command."""
