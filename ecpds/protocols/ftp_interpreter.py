@@ -37,21 +37,17 @@ GRACE = 0.25
 A client that gives up may close its data connection properly first and end, or say ABOR, a little later.
 """
 
-GRACE_SHARE = 100
+GRACE_SHARE = 25
 """The grace is the upload's own time divided by this."""
 
-SHORTEST = 0.001
-"""The least grace in seconds: the reactor does not sleep shorter."""
+LEAST = 0.02
+"""The least grace in seconds, where there is any: on a busy machine a killed client waits for a processor between its ends."""
 
 QUICK = 0.002
-"""An upload of fewer seconds has no grace: it came in one piece from nearby, and a millisecond would be half of its time."""
-
+"""An upload of fewer seconds may have no grace: it came from nearby, and the grace would be most of its time."""
 
 BLOCK = 4096
 """Clients write in blocks of this size or a multiple of it, and the last one is shorter, mostly."""
-
-AT_A_BLOCK = 0.01
-"""Seconds for an upload that may have been cut between two blocks, however quick it was."""
 
 
 def grace(took: float, count: int, short: bool) -> float:
@@ -61,8 +57,7 @@ def grace(took: float, count: int, short: bool) -> float:
     """
     if short:
         return GRACE
-    least = 0.0 if count % BLOCK else AT_A_BLOCK
-    return max(least, 0.0 if took < QUICK else min(max(took / GRACE_SHARE, SHORTEST), GRACE))
+    return 0.0 if took < QUICK and count % BLOCK else min(max(took / GRACE_SHARE, LEAST), GRACE)
 
 
 @frozen

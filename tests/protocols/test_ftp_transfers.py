@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace, NotFound, Stalled
 from ecpds.protocols.ftp_data import SOON
-from ecpds.protocols.ftp_interpreter import AT_A_BLOCK, BLOCK
+from ecpds.protocols.ftp_interpreter import BLOCK, LEAST
 from ecpds.timeouts import BUCKET
 from tests.doubles import MemoryChannel
 from tests.protocols.ftp_support import FtpTestCase, codes
@@ -138,7 +138,7 @@ class Storing(FtpTestCase):
 
     def test_an_empty_file(self) -> None:
         self.assertEqual(codes(self.client.upload("STOR /demo/empty", b"")), ["150"])
-        self.house.clock.advance(AT_A_BLOCK)
+        self.house.clock.advance(LEAST)
         self.assertEqual(codes(self.client.heard()), ["226"])
         self.assertEqual(self.house.tree.read("/demo/empty"), b"")
 
@@ -181,13 +181,13 @@ class Storing(FtpTestCase):
         channel.feed_end()
         self.assertEqual(codes(self.client.heard()), ["226"])
 
-    def test_after_an_upload_that_was_not_quick_a_death_has_a_millisecond(self) -> None:
+    def test_after_an_upload_that_was_not_quick_a_death_may_be_noticed_soon_after(self) -> None:
         for took, published in ((0.003, False), (0.001, True)):
             channel, _ = self.begin_over_a_socket()
             self.house.clock.advance(took)
             channel.feed(b"x")
             channel.feed_end()
-            self.house.clock.advance(0.0009)
+            self.house.clock.advance(LEAST * 0.9)
             self.client.lose()
             self.client.turn()
             self.assertEqual(("demo", "a") in self.house.tree.files, published)
@@ -240,7 +240,7 @@ class Storing(FtpTestCase):
 
     def test_what_ends_with_a_block_may_have_been_cut_there(self) -> None:
         for size, waits in ((0, True), (BLOCK, True), (3 * BLOCK, True), (1, False), (1024, False), (BLOCK + 1, False)):
-            for later, published in ((AT_A_BLOCK * 0.9, not waits), (AT_A_BLOCK * 1.1, True)):
+            for later, published in ((LEAST * 0.9, not waits), (LEAST * 1.1, True)):
                 channel, _ = self.begin_over_a_socket()
                 channel.feed(bytes(size))
                 channel.feed_end()
