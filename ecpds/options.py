@@ -240,7 +240,7 @@ USER_OPTIONS = (
 
 DESTINATION_OPTIONS = (
     Option("incoming.rootdir", SEGMENT, "what users see as the destination's name", True),
-    Option("incoming.lifetime", PERIOD, "how long files are kept (`--lifetime` sets what counts)"),
+    Option("incoming.lifetime", PERIOD, "how long files are kept"),
     Option("incoming.delay", PERIOD, "after which files are seen"),
     Option("incoming.standby", BOOLEAN, "whether files wait to be released"),
     Option("incoming.priority", NUMBER, "of transfers, 0 to 99"),
