@@ -44,6 +44,11 @@ class Ends:
     peer: str
 
     @property
+    def is_here(self) -> bool:
+        """Whether the client is on this machine."""
+        return self.local == self.peer
+
+    @property
     def is_ipv6(self) -> bool:
         """What the client speaks."""
         return ":" in self.peer

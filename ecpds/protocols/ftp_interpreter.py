@@ -40,24 +40,32 @@ A client that gives up may close its data connection properly first and end, or 
 GRACE_SHARE = 25
 """The grace is the upload's own time divided by this."""
 
-LEAST = 0.02
-"""The least grace in seconds, where there is any: on a busy machine a killed client waits for a processor between its ends."""
+LEAST = 0.002
+"""The least grace in seconds, where there is any."""
+
+LEAST_HERE = 0.02
+"""The same for a client on this machine: where that is busy, a killed client waits for a processor between its ends."""
 
 QUICK = 0.002
-"""An upload of fewer seconds may have no grace: it came from nearby, and the grace would be most of its time."""
+"""An upload of fewer seconds may have no grace, which would be most of its time."""
 
 BLOCK = 4096
 """Clients write in blocks of this size or a multiple of it, and the last one is shorter, mostly."""
 
+LITTLE = 4 * BLOCK
+"""A write of so few bytes is not cut where its process is killed."""
 
-def grace(took: float, count: int, short: bool) -> float:
-    """Seconds for an upload of `count` bytes that took so many; `short`: ALLO had asked room for more.
 
-    A write of a few kilobytes is not cut where its process is killed: what is quick and ends with a part of a block is whole.
+def grace(took: float, count: int, short: bool, here: bool) -> float:
+    """Seconds for an upload of `count` bytes. `short`: ALLO had asked room for more; `here`: it came from this machine.
+
+    What is quick and little, and ends with a part of a block, is whole.
     """
     if short:
         return GRACE
-    return 0.0 if took < QUICK and count % BLOCK else min(max(took / GRACE_SHARE, LEAST), GRACE)
+    if took < QUICK and count < LITTLE and count % BLOCK:
+        return 0.0
+    return min(max(took / GRACE_SHARE, LEAST_HERE if here else LEAST), GRACE)
 
 
 @frozen

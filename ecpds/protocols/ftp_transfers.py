@@ -103,7 +103,9 @@ async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: s
             ended = pi.door.clock.seconds()
             await data.finish_received()
             await upload.settle()
-            await pi.heard_out(data, ended, 0.0 if channel.secure else grace(ended - began, count, offset + count < allocated))
+            short = offset + count < allocated
+            doubt = 0.0 if channel.secure else grace(ended - began, count, short, pi.ends.is_here)
+            await pi.heard_out(data, ended, doubt)
             await upload.commit()
         except (ConnectionLost, Stalled) as failure:
             await upload.keep(failure)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace, NotFound, Stalled
 from ecpds.protocols.ftp_data import SOON
-from ecpds.protocols.ftp_interpreter import BLOCK, LEAST
+from ecpds.protocols.ftp_interpreter import BLOCK, GRACE, LEAST, LEAST_HERE, LITTLE, grace
 from ecpds.timeouts import BUCKET
 from tests.doubles import MemoryChannel
 from tests.protocols.ftp_support import FtpTestCase, codes
@@ -249,6 +249,21 @@ class Storing(FtpTestCase):
                 self.client.turn()
                 self.assertEqual(("demo", "a") in self.house.tree.files, published, (size, later))
                 self.house.tree.files.pop(("demo", "a"), None)
+
+    def test_how_long_a_death_may_take(self) -> None:
+        for took, count, short, here, seconds in (
+            (0.0, 1023, False, True, 0.0),
+            (0.0, 1023, False, False, 0.0),
+            (0.0, LITTLE + 1, False, False, LEAST),
+            (0.0, LITTLE + 1, False, True, LEAST_HERE),
+            (0.0, 0, False, True, LEAST_HERE),
+            (0.003, 1023, False, False, LEAST),
+            (0.003, 1023, False, True, LEAST_HERE),
+            (2.5, 1023, False, True, 0.1),
+            (60.0, 1023, False, False, GRACE),
+            (0.0, 1023, True, False, GRACE),
+        ):
+            self.assertEqual(grace(took, count, short, here), seconds, (took, count, short, here))
 
     def test_allo_is_for_one_upload(self) -> None:
         self.client.say("ALLO 9")
