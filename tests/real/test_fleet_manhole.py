@@ -26,7 +26,7 @@ SESSION = (
     ('set_destination("charts", lifetime="30d")', r"2592000"),
     ("destinations()", rf"{DESTINATION}[^\n]*\n.*charts"),
     ('destination("charts")', r"charts"),
-    ('destination("nowhere")', r"^There is no such file or directory"),
+    ('destination("nowhere")', r"^That is not there: destination 'nowhere'"),
     ('add_policy("readers", permission=["get"])', r"readers"),
     ("policies()", r"readers"),
     ('policy("readers")', r"readers"),
@@ -69,7 +69,7 @@ SESSION = (
 )
 """What is typed, and what is then shown; that every verb is asked in the same way, tests/admin/test_forward.py tests."""
 
-REFUSALS = tuple(kind().sentence[:-1] for kind in STATUS)
+REFUSALS = tuple(text for kind in STATUS for text in (kind().sentence[:-1], kind.of_no_path) if text)
 
 
 class Elsewhere(SynchronousTestCase):
