@@ -16,6 +16,9 @@ class Refusal(Exception):
     of_no_path: ClassVar[str] = ""
     """What stands before a detail that is no path, where the class's own sentence speaks of files."""
 
+    in_brackets: ClassVar[bool] = False
+    """Whether a detail stands in brackets, as OpenECPDS has it where it says a sentence that clients may know."""
+
     def __init__(self, detail: str = "", reason: str = "") -> None:
         """`detail` is for the user; `reason` is what only the record says, such as that a user does not exist."""
         super().__init__(detail)
@@ -28,6 +31,8 @@ class Refusal(Exception):
         text = cleandoc(type(self).__doc__ or "").replace("\n", " ")
         if not self.detail:
             return text
+        if self.in_brackets:
+            return f"{text[:-1]} ({self.detail})"
         before = text[:-1] if self.detail.startswith("/") else self.of_no_path or text[:-1]
         return f"{before}: {self.detail}"
 
@@ -103,8 +108,16 @@ class NoSpace(Refusal):
     """There is no room left to store this."""
 
 
-class QuotaExceeded(Refusal):
-    """Your quota is used up."""
+class UploadQuotaExceeded(Refusal):
+    """Upload quota exceeded."""
+
+    in_brackets = True
+
+
+class DownloadQuotaExceeded(Refusal):
+    """Download quota exceeded."""
+
+    in_brackets = True
 
 
 class TooManyConnections(Refusal):

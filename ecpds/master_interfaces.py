@@ -25,6 +25,7 @@ from ecpds.model import (
     Origin,
     Page,
     Partial,
+    QuotaUse,
     Receipt,
     RecordFilter,
     Room,
@@ -118,6 +119,9 @@ class IMaster(Interface):
         Raises `NotPermitted`, `NotFound` where there is no such destination.
         """
 
+    async def may_download(user: int, destination: str) -> None:
+        """Asked before a file is opened of which `Identity.metered` says that it counts. Raises `DownloadQuotaExceeded`."""
+
     async def create_upload(request: AllocationRequest) -> int:
         """Begin a file that comes in parts; they are allocated with `AllocationRequest.part`. Raises as `allocate` does."""
 
@@ -141,7 +145,10 @@ class IMaster(Interface):
         """Raises `NotFound`."""
 
     async def allocate(request: AllocationRequest) -> Allocation:
-        """Leave to store a file. Raises `NotPermitted`, `PreconditionFailed`, `IsADirectory`, `NotADirectory`, `NoSpace`."""
+        """Leave to store a file.
+
+        Raises `NotPermitted`, `PreconditionFailed`, `IsADirectory`, `NotADirectory`, `NoSpace`, `UploadQuotaExceeded`.
+        """
 
     async def stored(receipt: Receipt) -> None:
         """A target mover holds a copy. The commit begins when every copy's receipt is there."""
@@ -250,6 +257,9 @@ class IOperations(Interface):
     async def users() -> Sequence[UserRecord]: ...
 
     async def user(login: str) -> UserRecord: ...
+
+    async def quotas(login: str | None, destination: str | None) -> Sequence[QuotaUse]:
+        """How far those of a user are used, or of a destination. Raises `NotFound`."""
 
     async def add_key(login: str, key: str) -> UserRecord:
         """Add an SSH public key, as one line of OpenSSH's form. Raises `AlreadyExists`, `InvalidRequest`."""

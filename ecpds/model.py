@@ -63,6 +63,7 @@ class Identity:
     number of the share link that it came by, and `within` is all that it sees then: the real path of a file, or of a folder,
     which ends in a slash. `sites` are the web sites whose pages may read what is in a destination: destination -> site.
     Who `visits` has no right of its own there, but those of everybody, of every user, and what was granted to it alone.
+    `metered` are the destinations from which what it fetches counts for a quota: the Master is asked before.
     """
 
     user_id: int
@@ -79,6 +80,7 @@ class Identity:
     within: str = ""
     sites: Mapping[str, str] = EMPTY
     visits: bool = False
+    metered: frozenset[str] = frozenset()
 
     def may(self, permission: str, destination: str | None = None) -> bool:
         """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""
@@ -342,6 +344,16 @@ class Usage:
     files: int
     size: int
     counted: float
+
+
+@frozen
+class QuotaUse:
+    """How far a quota is used: `used` of `most` bytes within the last `period` seconds. `of` is `upload` or `download`."""
+
+    of: str
+    used: int
+    most: int
+    period: int
 
 
 @frozen

@@ -19,6 +19,7 @@ import re2
 from attrs import frozen
 
 from ecpds.errors import InvalidRequest
+from ecpds.events import UNITS
 from ecpds.grants import MOST, RIGHTS
 from ecpds.model import PERMISSIONS
 from ecpds.people import LOGIN
@@ -49,6 +50,12 @@ SSH_NEEDS_BOTH = "portal.sshNeedsBoth"
 
 MOST_SESSIONS, MOST_SESSIONS_BY_TIME = "portal.maxConnections", "portal.maxConnectionsSchedule"
 """The options that say how many sessions of FTP and SSH a user may have at a time."""
+
+MOST_FETCHED, MOST_FETCHED_OF_DESTINATION = "portal.maxDownloadBytes", "incoming.maxDownloadBytes"
+"""The options that make the Master be asked before a file is fetched."""
+
+QUOTA_PERIOD = 86400
+"""Seconds that a quota is for where no period is set."""
 
 ALLOW_ORIGIN = "portal.corsAllowOrigin"
 ORIGIN_OF_DESTINATION = "https.corsAllowOrigin"
@@ -151,6 +158,43 @@ def registered(options: Mapping[str, str], name: str) -> Mapping[str, str]:
     return dict(pair for rule in header_rules(text) if rule.fits(name) for pair in rule.fields)
 
 
+_QUOTAS = {
+    (of, direction.lower()): (f"{of}.max{direction}Bytes", f"{of}.{direction.lower()}Period")
+    for of in ("portal", "incoming")
+    for direction in ("Upload", "Download")
+}
+
+
+@frozen
+class Quota:
+    """At most `most` bytes may be put, or fetched, within any `period` seconds."""
+
+    most: int
+    period: int
+
+
+def quota(options: Mapping[str, str], of: str, direction: str) -> Quota | None:
+    """What options say; None where no limit is set. `of` is `portal` or `incoming`, `direction` `upload` or `download`."""
+    limit, span = _QUOTAS[of, direction]
+    most = options.get(limit)
+    if most is None:
+        return None
+    period = options.get(span)
+    return Quota(_in_bytes(most), QUOTA_PERIOD if period is None else max(1, _in_seconds(period)))
+
+
+def _in_bytes(text: str) -> int:
+    """What a `SIZE` says."""
+    digits = text.rstrip("kKMGT")
+    return int(digits) << 10 * " KMGT".index(text[len(digits) :].upper() or " ")
+
+
+def _in_seconds(text: str) -> int:
+    """What a `PERIOD` says."""
+    digits = text.rstrip("smhdw")
+    return int(digits) * UNITS[text[len(digits) :] or "s"]
+
+
 def _is_pattern(text: str) -> bool:
     return pattern(text) is not None
 
@@ -174,7 +218,7 @@ SEGMENT = Type("name", "one element of a path", _is_segment)
 DESTINATION = Type("destination", "a destination's name", DESTINATION_NAME.fullmatch)
 BOOLEAN = _choice("true", "false")
 NUMBER = _matching("number", "a whole number, 0 or more", "[0-9]{1,15}")
-SIZE = _matching("size", "bytes, such as 1000000, 500M or 2G", "[0-9]{1,15}[kKMGT]?")
+SIZE = _matching("size", "bytes, such as 1000000, 500M or 2G (K is 1024)", "[0-9]{1,15}[kKMGT]?")
 PERIOD = _matching("period", "a time such as 30d, 12h, 45m or 90 (seconds)", r"[0-9]{1,9}[smhdw]?")
 WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-]{1,64}){0,99}")
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
@@ -207,10 +251,10 @@ USER_OPTIONS = (
     Option(SSH_NEEDS_BOTH, BOOLEAN, "whether SSH asks for a key and for the password, not for one of them", True),
     Option(MOST_SESSIONS, NUMBER, "sessions of FTP and SSH at a time on a node; `0`: any number", True),
     Option(MOST_SESSIONS_BY_TIME, SCHEDULE, "the same by the time of day, where a span holds it; `0`: none then", True),
-    Option("portal.maxUploadBytes", SIZE, "bytes that may be put in one `portal.uploadPeriod`"),
-    Option("portal.uploadPeriod", PERIOD, "over which uploads are counted"),
-    Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched in one `portal.downloadPeriod`"),
-    Option("portal.downloadPeriod", PERIOD, "over which downloads are counted"),
+    Option("portal.maxUploadBytes", SIZE, "bytes that may be put within any `portal.uploadPeriod`", True),
+    Option("portal.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
+    Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched within any `portal.downloadPeriod`", True),
+    Option("portal.downloadPeriod", PERIOD, "over which downloads are counted; `1d` unless set", True),
     Option("portal.maxRangesAllowed", NUMBER, "ranges of one HTTP request; of more the whole file is sent", True),
     Option("portal.geoblocking", WORDS, "the only continents, countries and cities to come from"),
     Option("portal.sort", SORT, "by what listings are sorted", True),
@@ -255,10 +299,10 @@ DESTINATION_OPTIONS = (
     Option("incoming.order", ORDER, "and which way"),
     Option("incoming.maxBytesPerSecForInput", SIZE, "of one download"),
     Option("incoming.maxBytesPerSecForOutput", SIZE, "of one upload"),
-    Option("incoming.maxUploadBytes", SIZE, "bytes that may be put in one `incoming.uploadPeriod`"),
-    Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted"),
-    Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched in one `incoming.downloadPeriod`"),
-    Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted"),
+    Option("incoming.maxUploadBytes", SIZE, "bytes that may be put within any `incoming.uploadPeriod`", True),
+    Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
+    Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched within any `incoming.downloadPeriod`", True),
+    Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted; `1d` unless set", True),
     Option(ORIGIN_OF_DESTINATION, TEXT, "as `portal.corsAllowOrigin`, for what is in here, whoever its user is", True),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
     Option(BUCKET_GRANTS, GRANTS, "which single users have which rights in it over S3, besides its own users", True),

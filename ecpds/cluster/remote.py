@@ -85,6 +85,9 @@ class RemoteMaster(Remote):
     @call(repeatable=True)
     async def usage(self, destination: str) -> Usage | None: ...
 
+    @call(repeatable=True)
+    async def may_download(self, user: int, destination: str) -> None: ...
+
     @call
     async def create_upload(self, request: AllocationRequest) -> int: ...
 

@@ -9,6 +9,9 @@ from ecpds.http.message import Response, text_response
 RETRY_AFTER = 5
 """Seconds after which a client that came at a bad moment may try again."""
 
+QUOTA_RETRY_AFTER = 600
+"""The same for one whose quota is used up: it has bytes left only when those of long ago no longer count."""
+
 STATUS: dict[type[Refusal], int] = {
     Refusal: 403,
     errors.LoginFailed: 401,
@@ -27,7 +30,8 @@ STATUS: dict[type[Refusal], int] = {
     errors.ConnectionLost: 400,
     errors.TooLarge: 413,
     errors.NoSpace: 507,
-    errors.QuotaExceeded: 507,
+    errors.UploadQuotaExceeded: 507,
+    errors.DownloadQuotaExceeded: 429,
     errors.TooManyConnections: 503,
     errors.TooManyFailures: 429,
     errors.CrossesDestinations: 409,
@@ -46,4 +50,7 @@ _HEADERS: dict[int, tuple[tuple[str, str], ...]] = {
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal's sentence as plain text, with the status and the headers that belong to it."""
     status = STATUS[type(refusal)]
-    return text_response(status, refusal.sentence, _HEADERS.get(status, ()))
+    headers = _HEADERS.get(status, ())
+    if isinstance(refusal, errors.DownloadQuotaExceeded):
+        headers = (("Retry-After", str(QUOTA_RETRY_AFTER)),)
+    return text_response(status, refusal.sentence, headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -20,8 +20,15 @@ from ecpds.master.rights import ROOTDIR, names_of, of_visitors
 from ecpds.master.signing import SigningKeys
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
-from ecpds.model import ANYBODY, VISITOR, Destination, Identity, Origin
-from ecpds.options import BUCKET_OBJECTS, MAKES_BUCKETS, ORIGIN_OF_DESTINATION, path_allowed
+from ecpds.model import ANYBODY, EMPTY, VISITOR, Destination, Identity, Origin
+from ecpds.options import (
+    BUCKET_OBJECTS,
+    MAKES_BUCKETS,
+    MOST_FETCHED,
+    MOST_FETCHED_OF_DESTINATION,
+    ORIGIN_OF_DESTINATION,
+    path_allowed,
+)
 from ecpds.people import LOGIN, AccessKey
 
 EXCLUDED = "portal.excludeProtocols"
@@ -128,7 +135,9 @@ class Accounts:
         if not held:
             raise NotPermitted
         shown = {BUCKET_OBJECTS: options[BUCKET_OBJECTS]} if BUCKET_OBJECTS in options else {}
-        return Identity(id_, login, held, (destination,), shown, rights={destination: held}, visits=True)
+        own = EMPTY if account is None else account.rights.options
+        metered = self._metered(own, (destination,))
+        return Identity(id_, login, held, (destination,), shown, rights={destination: held}, visits=True, metered=metered)
 
     def _open_to(self, destination: str, login: str) -> frozenset[str]:
         try:
@@ -181,6 +190,20 @@ class Accounts:
     async def login_of(self, user: int) -> str:
         """Raises `NotPermitted` for one that is no longer there."""
         return (await self._account(user)).login
+
+    async def options_of(self, user: int) -> tuple[str, Mapping[str, str]]:
+        """The login and the options of a user, or of nobody. Raises `NotPermitted` for one that is no longer there."""
+        if user == VISITOR:
+            return ANYBODY, EMPTY
+        account = await self._account(user)
+        return account.login, account.rights.options
+
+    async def named(self, login: str) -> int:
+        """The number of a user. Raises `NotFound`."""
+        account = await self._named(login)
+        if account is None:
+            raise NotFound(f"user {login[:100]!a}")
+        return account.id
 
     async def whole_option(self, identity: Identity, name: str) -> str | None:
         """An option of the user or of its policies; None where it is not set, or the user may log in no more, or came
@@ -260,7 +283,14 @@ class Accounts:
             stored.key.id if stored is not None else "",
             credential,
             sites={name: site for name, site in self._set_of(destinations, ORIGIN_OF_DESTINATION) if site},
+            metered=self._metered(rights.options, destinations),
         )
+
+    def _metered(self, options: Mapping[str, str], destinations: Sequence[str]) -> frozenset[str]:
+        """Of which destinations what a user with these options fetches counts for a quota."""
+        if MOST_FETCHED in options:
+            return frozenset(destinations)
+        return frozenset(name for name, most in self._set_of(destinations, MOST_FETCHED_OF_DESTINATION) if most)
 
     def _expired(self, stored: StoredKey) -> bool:
         return stored.key.expires is not None and stored.key.expires <= self._clock.seconds()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from attrs import frozen
@@ -83,11 +83,12 @@ class History:
 
     log = Logger()
 
-    def __init__(self, writer: Writer, clock: IReactorTime, keep: int) -> None:
-        """`keep` is how many days of records are kept; 0: all."""
+    def __init__(self, writer: Writer, clock: IReactorTime, keep: int, heard: Callable[[Event], None]) -> None:
+        """`keep` is how many days of records are kept; 0: all. `heard` is told of each record at once."""
         self._writer = writer
         self._clock = clock
         self._keep = keep
+        self._heard = heard
         self._day = 0
         self._queue: deque[Event] = deque()
         self._write = Shared("writing the history", self._write_all)
@@ -95,6 +96,7 @@ class History:
         self.dropped = 0
 
     def record(self, event: Event) -> None:
+        self._heard(event)
         if len(self._queue) >= QUEUE:
             if self.dropped == 0:
                 self.log.error("the history can't be written; records are left out of it")

@@ -14,16 +14,16 @@ from ecpds.master import keylist, marks
 from ecpds.master.accounts import Accounts
 from ecpds.master.buckets import Buckets
 from ecpds.master.cache import ResolveCache
+from ecpds.master.metered import Metered
 from ecpds.master.multiparts import Multiparts
+from ecpds.master.quotas import UPLOAD
 from ecpds.master.reader import Reader
 from ecpds.master.sql import Session
 from ecpds.model import (
     OBJECT_ACL,
     OBJECT_GRANTS,
     AllocationRequest,
-    Completion,
     Condition,
-    Destination,
     Entry,
     Identity,
     KeyPage,
@@ -36,7 +36,7 @@ T = TypeVar("T")
 OF_ACL = frozenset((OBJECT_ACL, OBJECT_GRANTS))
 
 
-class KeyedMaster:
+class KeyedMaster(Metered):
     """A part of `IMaster`: the calls that only doors of object stores make. The attributes are the Master's."""
 
     accounts: Accounts
@@ -46,9 +46,6 @@ class KeyedMaster:
     multiparts: Multiparts
     reader: Reader
     resolved: ResolveCache
-
-    def destination(self, name: str) -> Destination:
-        raise NotImplementedError
 
     async def resolve(self, destination: str, path: str) -> Entry:
         raise NotImplementedError
@@ -100,6 +97,7 @@ class KeyedMaster:
         await self.change(lambda session: marks.unmark(session, place, path), lambda _: self.resolved.drop(place, path))
 
     async def create_upload(self, request: AllocationRequest) -> int:
+        await self.quotas.check(await self.metered(UPLOAD, request.user_id, request.destination))
         return await self.multiparts.create(request)
 
     async def upload(self, destination: str, path: str, upload: int) -> MultipartUpload:
@@ -112,11 +110,6 @@ class KeyedMaster:
         self, destination: str, prefix: str, after: str, after_id: int, limit: int
     ) -> Sequence[MultipartUpload]:
         return await self.multiparts.uploads(destination, prefix, after, after_id, limit)
-
-    async def complete_upload(
-        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
-    ) -> Entry:
-        return await self.multiparts.complete(user, destination, path, upload, completion, condition)
 
     async def abort_upload(self, user: int, destination: str, path: str, upload: int) -> None:
         await self.multiparts.abort(user, destination, path, upload)

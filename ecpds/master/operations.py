@@ -19,7 +19,7 @@ from ecpds.master.service import Master
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement
 from ecpds.master_interfaces import IOperations
-from ecpds.model import Destination, DestinationChange, Entry, RecordFilter
+from ecpds.model import Destination, DestinationChange, Entry, QuotaUse, RecordFilter
 from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
 
 _FILES = Statement(select(func.count(), func.coalesce(func.sum(data_file.c.size), 0)).select_from(data_file))
@@ -118,6 +118,9 @@ class Operations:
 
     async def _change_user(self, login: str, operation: Callable[[Session], T]) -> T:
         return await self._master.change(operation, lambda _: self._master.accounts.forget(login))
+
+    async def quotas(self, login: str | None, destination: str | None) -> Sequence[QuotaUse]:
+        return await self._master.used_quotas(login, destination)
 
     # Keys
 

@@ -25,6 +25,7 @@ from ecpds.master import reclaim
 from ecpds.master.accounts import Accounts
 from ecpds.master.movers import Movers
 from ecpds.master.multiparts import Multiparts
+from ecpds.master.quotas import UPLOAD, Quota
 from ecpds.master.reader import Reader
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.model import Allocation, AllocationRequest, Copy, Destination, Entry, Receipt, StoredSegment
@@ -50,6 +51,9 @@ class IsMaster(Protocol):
     uploads: Uploads
 
     def destination(self, name: str) -> Destination: ...
+
+    async def metered(self, direction: str, user: int, destination: str) -> tuple[Quota, ...]:
+        """Which quotas a transfer counts for."""
 
     async def commit(self, upload: Upload) -> None:
         """Publish an upload whose receipts are all there; those who wait for it are told."""
@@ -163,6 +167,7 @@ class Readmission:
         """Whether the user may still do that, and the movers have the bytes. They read them: nothing less is proof."""
         request = upload.request
         await self._master.accounts.authorise(request.user_id, "put", request.destination, request.path)
+        upload.quotas = await self._master.metered(UPLOAD, request.user_id, request.destination)
         for receipt in upload.receipts.values():
             control = self._master.movers.controls.get(receipt.mover)
             if control is None:

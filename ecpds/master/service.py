@@ -28,6 +28,7 @@ from ecpds.master.afterwards import Afterwards, owing, while_it_comes
 from ecpds.master.at_hand import AtHand
 from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
+from ecpds.master.editing import Editing
 from ecpds.master.engine import Engine
 from ecpds.master.entrance import Entrance
 from ecpds.master.evacuation import Evacuation
@@ -39,6 +40,7 @@ from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
 from ecpds.master.publishing import Publication, check_room
+from ecpds.master.quotas import UPLOAD, Quota, Quotas
 from ecpds.master.reader import Reader
 from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
@@ -55,8 +57,8 @@ from ecpds.model import (
     DIGESTS,
     Allocation,
     AllocationRequest,
-    Condition,
     Copy,
+    DataFile,
     Destination,
     Entry,
     Page,
@@ -69,7 +71,7 @@ T = TypeVar("T")
 
 
 @implementer(IMaster, IAtHand)
-class Master(Entrance, KeyedMaster, AtHand, Figures):
+class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
@@ -101,7 +103,8 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
         self.movers = Movers(clock, random, limits)
         self.roster = Roster(self.reader, writer, self.movers)
         self.uploads = Uploads(lambda upload: self.movers.ended(upload.allocation.placements))
-        self.history = History(writer, clock, limits.history_days)
+        self.quotas = Quotas(self.reader, clock, lambda: self.history.flush())
+        self.history = History(writer, clock, limits.history_days, self.quotas.heard)
         self.ids = Ids(writer)
         self._cache = self.resolved = ResolveCache()
         self._folders = KnownFolders(self.reader)
@@ -198,6 +201,7 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
         destination = self.destination(request.destination)
         self._check_announced(request)
+        quotas = await self._check_quotas(request)
         await self.multiparts.check(request)
         await self._check_path(request, destination.id)
         placements = await self.movers.place(
@@ -207,8 +211,17 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
         wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
         names = dict.fromkeys((destinations.CRC, *wanted))
         allocation = Allocation(await self.ids.take(), placements, tuple(names))
-        self.uploads.begin(Upload(request, destination.id, allocation))
+        upload = Upload(request, destination.id, allocation)
+        upload.quotas = quotas
+        self.uploads.begin(upload)
         return allocation
+
+    async def _check_quotas(self, request: AllocationRequest) -> tuple[Quota, ...]:
+        """The quotas that an upload counts for. Raises `UploadQuotaExceeded` where it can't fit."""
+        quotas = await self.metered(UPLOAD, request.user_id, request.destination)
+        if quotas:
+            await self.quotas.check(quotas, request.size)
+        return quotas
 
     def _check_announced(self, request: AllocationRequest) -> None:
         size = request.size or 0
@@ -269,6 +282,7 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
     async def begin_partial(self, request: AllocationRequest) -> int:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
         self._check_announced(request)
+        await self._check_quotas(request)
         await self._check_path(request, self.destination(request.destination).id)
         return await self.multiparts.begin_partial(request)
 
@@ -283,29 +297,13 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
         found = (await self.resolve(destination, path)).file
         return found.digests if found is not None and found.id == file else {}
 
-    async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry:
-        await self.accounts.authorise(user, "mtime", destination, path)
-        if not isfinite(mtime):
-            raise InvalidRequest("that is no time")
-        place = self.destination(destination).id
-        return await self.change(
-            lambda session: changes.set_mtime(session, place, path, mtime), lambda _: self._cache.drop(place, path)
-        )
-
     async def commit(self, upload: Upload) -> None:
         """Publish an upload whose receipts are all there; those who wait for it are told."""
         request, destination = upload.request, upload.destination
         try:
-            now = self.clock.seconds()
-            file = upload.data_file(now)
-            due = now + self.limits.ticket_life
+            file = upload.data_file(self.clock.seconds())
             if request.part is None:
-                owed = owing(self._destinations.get(request.destination), file.digests)
-                entry = await self._named(
-                    destination, Publication(destination, request.path, file, request.condition, due, owed)
-                )
-                if owed:
-                    self.afterwards.note(file.id)
+                entry = await self.quotas.spend(upload.quotas, file.size, lambda: self._publish(upload, file))
             else:
                 part = request.part
                 entry = await self.writer.run(
@@ -318,6 +316,15 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
             self.give_up(upload, error)
         else:
             self.uploads.end(upload, entry)
+
+    async def _publish(self, upload: Upload, file: DataFile) -> Entry:
+        request, destination = upload.request, upload.destination
+        due = self.clock.seconds() + self.limits.ticket_life
+        owed = owing(self._destinations.get(request.destination), file.digests)
+        entry = await self._named(destination, Publication(destination, request.path, file, request.condition, due, owed))
+        if owed:
+            self.afterwards.note(file.id)
+        return entry
 
     def give_up(self, upload: Upload, error: Exception) -> None:
         """Nobody will see this upload. Its bytes go, unless the storage failed after it had taken the commit."""
@@ -355,43 +362,6 @@ class Master(Entrance, KeyedMaster, AtHand, Figures):
             self._folders.clear()
         then(changed)
         return changed
-
-    async def make_directory(self, user: int, destination: str, path: str) -> Entry:
-        await self.accounts.authorise(user, "mkdir", destination, path)
-        place, now = self.destination(destination).id, self.clock.seconds()
-        return await self.change(lambda session: changes.make_directory(session, place, path, now), lambda _: None)
-
-    async def remove_directory(self, user: int, destination: str, path: str) -> None:
-        await self.accounts.authorise(user, "rmdir", destination, path)
-        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-        await self.change(
-            lambda session: changes.remove_directory(session, place, path, due),
-            lambda _: self._cache.drop(place, f"{path}/"),
-        )
-
-    async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
-        await self.accounts.authorise(user, "delete", destination, path)
-        return await self.delete_file(destination, path, condition)
-
-    async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
-        """As `delete`, for operators."""
-        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-        return await self.change(
-            lambda session: changes.delete(session, place, path, condition, due), lambda _: self._cache.drop(place, path)
-        )
-
-    async def rename(self, user: int, destination: str, source: str, target: str, replace: bool = True) -> Entry:
-        for path in (source, target):
-            await self.accounts.authorise(user, "rename", destination, path)
-        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
-
-        def forget(renamed: Entry) -> None:
-            if renamed.is_directory:
-                self._cache.clear()
-            self._cache.drop(place, source)
-            self._cache.drop(place, target)
-
-        return await self.change(lambda session: changes.rename(session, place, source, target, due, replace), forget)
 
     async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
         under_way = (self.uploads, self._readmission)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import DigestMismatch, Incomplete, InvalidRequest, Refusal, Unavailable
+from ecpds.master.quotas import Quota
 from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Placement, Receipt, Segment
 
 REMEMBERED = 10_000
@@ -22,6 +23,8 @@ class Upload:
         self.destination = destination
         self.allocation = allocation
         self.receipts: dict[Placement, Receipt] = {}
+        self.quotas: tuple[Quota, ...] = ()
+        """Those that its bytes count for."""
         self.committing = False
         self.waiting: list[Deferred[Entry]] = []
 

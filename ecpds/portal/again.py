@@ -76,6 +76,8 @@ class Returning:
         if found is None:
             return None
         name, entry = found
+        if name.destination in self.identity.metered:
+            return None
         file = entry.file
         kept = self._bytes(entry)
         if kept is None or file is None:

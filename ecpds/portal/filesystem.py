@@ -113,6 +113,8 @@ class FileSystem(Returning, Figures):
         entry = await self._resolve(name, "get")
         if entry.file is None:
             raise IsADirectory
+        if name.destination in self.identity.metered:
+            await self._master.may_download(self.identity.user_id, name.destination)
         await self._use_share()
         segments = await self._open(entry.file.segments)
         place = segments[0].place if segments else Copy(self.origin.node, 0)

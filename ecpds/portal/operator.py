@@ -25,7 +25,7 @@ from ecpds.portal.operator_acquisitions import AcquisitionsOperator
 from ecpds.portal.operator_shares import SharesOperator
 from ecpds.portal.operator_sources import SourcesOperator
 from ecpds.portal.operator_transfers import TransfersOperator
-from ecpds.portal.operator_users import Object, UsersOperator, plain
+from ecpds.portal.operator_users import Object, UsersOperator, plain, shown_quota
 from ecpds.portal.paths import CanonicalPath, canonical
 
 PAGE = 100
@@ -78,11 +78,12 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
             yield shown_destination(destination)
 
     async def show_destination(self, name: str) -> Object:
-        """With what it holds: `usage`, null where that is still being counted."""
+        """With what it holds: `usage`, null where that is still being counted; and how far its `quotas` are used."""
         shown = shown_destination(await self._operations.destination(name))
         usage = await self._master.usage(name)
         held = usage and {"files": usage.files, "bytes": usage.size, "counted": timestamp(usage.counted)}
-        return {**shown, "usage": held}
+        quotas = [shown_quota(each) for each in await self._operations.quotas(None, name)]
+        return {**shown, "usage": held, "quotas": quotas}
 
     async def set_destination(
         self,

@@ -10,7 +10,7 @@ from attrs import asdict
 from ecpds.errors import InvalidRequest
 from ecpds.events import timestamp
 from ecpds.master_interfaces import IOperations
-from ecpds.model import MODES, PERMISSIONS
+from ecpds.model import MODES, PERMISSIONS, QuotaUse
 from ecpds.options import DESTINATION_OPTIONS, USER_OPTIONS
 from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
 
@@ -48,7 +48,9 @@ class UsersOperator:
             yield shown_user(user)
 
     async def show_user(self, login: str) -> Object:
-        return shown_user(await self._operations.user(login))
+        """With how far its quotas are used: `quotas`."""
+        shown = shown_user(await self._operations.user(login))
+        return {**shown, "quotas": [shown_quota(each) for each in await self._operations.quotas(login, None)]}
 
     async def set_user(
         self,
@@ -169,6 +171,11 @@ class UsersOperator:
 def shown_user(user: UserRecord) -> Object:
     seen = None if user.last_login is None else timestamp(user.last_login)
     return {**asdict(user, value_serializer=plain), "created": timestamp(user.created), "last_login": seen}
+
+
+def shown_quota(use: QuotaUse) -> Object:
+    """Bytes, and the seconds within which they count."""
+    return {"of": use.of, "used": use.used, "left": max(0, use.most - use.used), "most": use.most, "period": use.period}
 
 
 def shown_policy(policy: Policy) -> Object:

@@ -26,7 +26,7 @@ from ecpds.cluster.codec import (
     refused,
 )
 from ecpds.cluster.exchange import OUTSTANDING, Exchange
-from ecpds.errors import InvalidRequest, NotFound, NotSupported, QuotaExceeded, Unavailable, refusals
+from ecpds.errors import InvalidRequest, NotFound, NotSupported, Unavailable, UploadQuotaExceeded, refusals
 from tests.cluster.support import Conversation
 
 
@@ -46,7 +46,7 @@ class Exchanging(SynchronousTestCase):
         return await self.held[bytes(arguments)]
 
     async def refuse(self, arguments: Any) -> bytes:
-        raise QuotaExceeded("3 of 3", "joe")
+        raise UploadQuotaExceeded("3 of 3", "joe")
 
     async def broken(self, arguments: Any) -> bytes:
         raise RuntimeError("broken")
@@ -73,7 +73,7 @@ class Exchanging(SynchronousTestCase):
     def test_a_refusal_is_the_item_s_own(self) -> None:
         one, two = self.ask("refuse"), self.ask("echo")
         self.talk.pump()
-        refusal = self.failureResultOf(one, QuotaExceeded).value
+        refusal = self.failureResultOf(one, UploadQuotaExceeded).value
         self.assertEqual((refusal.detail, refusal.reason), ("3 of 3", "joe"))
         self.successResultOf(two)
 

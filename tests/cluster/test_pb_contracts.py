@@ -16,6 +16,7 @@ from tests.cluster.pb import PbLink, linked, seen_from
 from tests.contracts import filesystem, portal
 from tests.contracts.afterwards import AfterwardsContract
 from tests.contracts.master import MasterContract
+from tests.contracts.quotas import QuotaContract
 from tests.doubles import RecordingSink
 from tests.master.support import MasterCase
 from tests.portal import test_filesystem_contract
@@ -53,6 +54,13 @@ class OverPb(MasterCase):
 
 class AfterwardsOverPb(AfterwardsContract, OverPb):
     """Digests that are computed after the commit."""
+
+
+class QuotasOverPb(QuotaContract, OverPb):
+    """How much may be put and fetched."""
+
+    def history(self) -> Any:
+        return self.real.history
 
 
 class MasterOverPb(MasterContract, OverPb):

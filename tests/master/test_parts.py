@@ -180,7 +180,7 @@ class HistoryQueueTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.writer = HeldWriter()
-        self.history = History(self.writer, Clock(), 0)
+        self.history = History(self.writer, Clock(), 0, lambda _: None)
 
     def record(self, count: int) -> None:
         for number in range(count):

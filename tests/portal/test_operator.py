@@ -92,7 +92,8 @@ class Destinations(OperatorCase):
             },
         )
         shown = self.now(self.operator.show_destination("demo"))
-        usage = shown.pop("usage")
+        usage, quotas = shown.pop("usage"), shown.pop("quotas")
+        self.assertEqual(quotas, [])
         self.assertEqual((usage["files"], usage["bytes"], usage["counted"][-1]), (0, 0, "Z"))
         self.assertEqual(shown, added)
         self.assertEqual(self.collect(self.operator.list_destinations()), [added])

@@ -62,6 +62,16 @@ class OperatorCase(SynchronousTestCase):
 
 
 class UserTests(OperatorCase):
+    def test_how_far_quotas_are_used_is_shown(self) -> None:
+        self.add(options={"portal.maxUploadBytes": "100", "portal.maxDownloadBytes": "1k", "portal.downloadPeriod": "1h"})
+        self.now(self.operator.set_destination("demo", options={"incoming.maxUploadBytes": "7"}))
+        self.put("/demo/a")
+        shown = self.now(self.operator.show_user("joe"))["quotas"]
+        upload = {"of": "upload", "used": 5, "left": 95, "most": 100, "period": 86400}
+        self.assertEqual(shown, [upload, {"of": "download", "used": 0, "left": 1024, "most": 1024, "period": 3600}])
+        shown = self.now(self.operator.show_destination("demo"))["quotas"]
+        self.assertEqual(shown, [{**upload, "left": 2, "most": 7}])
+
     def test_a_change_is_of_what_is_named_alone(self) -> None:
         before = self.add(options={"portal.sort": "name"}, comment="Joe")
         after = self.now(self.operator.set_user("joe", permissions=["put", "get"], options={"portal.order": "asc"}))
@@ -91,7 +101,7 @@ class UserTests(OperatorCase):
         self.refuse(InvalidRequest, self.operator.set_user("joe", comment="a\nb"))
         self.refuse(InvalidRequest, self.operator.set_user("joe", options={"portal.colour": "red"}))
         self.refuse(NotFound, self.operator.set_user("jim", mode="open"))
-        self.assertEqual(self.now(self.operator.show_user("joe")), before)
+        self.assertEqual(self.now(self.operator.show_user("joe")), {**before, "quotas": []})
 
     def test_a_new_password_counts_at_once(self) -> None:
         self.add()
@@ -266,7 +276,7 @@ class PolicyTests(OperatorCase):
 class DestinationTests(OperatorCase):
     def test_a_change_is_of_what_is_named_alone(self) -> None:
         before = self.now(self.operator.show_destination("demo"))
-        before.pop("usage")
+        del before["usage"], before["quotas"]
         changed = self.now(self.operator.set_destination("demo", lifetime=60.0, options={"digests": "md5"}))
         self.assertEqual(changed, {**before, "lifetime": 60.0, "digests": ["md5"]})
         self.assertEqual(self.now(self.operator.set_destination("demo", unset=["lifetime"]))["lifetime"], None)

@@ -40,7 +40,7 @@ class Told:
     crc64: str | None = None
 
 
-class EveryDoor(S3TestCase):
+class Doors(S3TestCase):
     """A node with every door; the destination keeps MD5 too, so that each door can tell it."""
 
     options: ClassVar[Options] = {
@@ -159,6 +159,8 @@ class EveryDoor(S3TestCase):
             crc64=base64.b64decode(crc64).hex() if crc64 else None,
         )
 
+
+class EveryDoor(Doors):
     def test_put_by_each_and_read_by_each(self) -> None:
         for writer in DOORS:
             for size in SIZES:

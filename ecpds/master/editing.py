@@ -1,0 +1,80 @@
+"""What is changed of names and times, and moves no byte: a part of `IMaster`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+
+from ecpds.errors import InvalidRequest
+from ecpds.limits import Limits
+from ecpds.master import changes
+from ecpds.master.accounts import Accounts
+from ecpds.master.cache import ResolveCache
+from ecpds.master.sql import Session
+from ecpds.model import ANYTHING, Condition, Destination, Entry
+
+T = TypeVar("T")
+
+
+class Editing:
+    """The attributes are the Master's."""
+
+    accounts: Accounts
+    clock: IReactorTime
+    limits: Limits
+    resolved: ResolveCache
+
+    def destination(self, name: str) -> Destination:
+        raise NotImplementedError
+
+    async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
+        raise NotImplementedError
+
+    async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry:
+        await self.accounts.authorise(user, "mtime", destination, path)
+        if not isfinite(mtime):
+            raise InvalidRequest("that is no time")
+        place = self.destination(destination).id
+        return await self.change(
+            lambda session: changes.set_mtime(session, place, path, mtime), lambda _: self.resolved.drop(place, path)
+        )
+
+    async def make_directory(self, user: int, destination: str, path: str) -> Entry:
+        await self.accounts.authorise(user, "mkdir", destination, path)
+        place, now = self.destination(destination).id, self.clock.seconds()
+        return await self.change(lambda session: changes.make_directory(session, place, path, now), lambda _: None)
+
+    async def remove_directory(self, user: int, destination: str, path: str) -> None:
+        await self.accounts.authorise(user, "rmdir", destination, path)
+        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        await self.change(
+            lambda session: changes.remove_directory(session, place, path, due),
+            lambda _: self.resolved.drop(place, f"{path}/"),
+        )
+
+    async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
+        await self.accounts.authorise(user, "delete", destination, path)
+        return await self.delete_file(destination, path, condition)
+
+    async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
+        """As `delete`, for operators."""
+        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        return await self.change(
+            lambda session: changes.delete(session, place, path, condition, due), lambda _: self.resolved.drop(place, path)
+        )
+
+    async def rename(self, user: int, destination: str, source: str, target: str, replace: bool = True) -> Entry:
+        for path in (source, target):
+            await self.accounts.authorise(user, "rename", destination, path)
+        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+
+        def forget(renamed: Entry) -> None:
+            if renamed.is_directory:
+                self.resolved.clear()
+            self.resolved.drop(place, source)
+            self.resolved.drop(place, target)
+
+        return await self.change(lambda session: changes.rename(session, place, source, target, due, replace), forget)

@@ -1,0 +1,73 @@
+"""Which quotas a transfer counts for: the part of `IMaster` that knows the options of users and of destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecpds.errors import NotFound, UploadQuotaExceeded
+from ecpds.master.accounts import Accounts
+from ecpds.master.multiparts import Multiparts
+from ecpds.master.quotas import DOWNLOAD, UPLOAD, Quota, Quotas, quotas_of
+from ecpds.master.shared import detached
+from ecpds.model import EMPTY, Completion, Condition, Destination, Entry, QuotaUse
+
+
+class Metered:
+    """The attributes are the Master's."""
+
+    accounts: Accounts
+    multiparts: Multiparts
+    quotas: Quotas
+    _destinations: dict[str, Destination]
+
+    def destination(self, name: str) -> Destination:
+        raise NotImplementedError
+
+    async def metered(self, direction: str, user: int, destination: str) -> tuple[Quota, ...]:
+        """Raises `NotPermitted` for a user who is no longer there."""
+        login, options = await self.accounts.options_of(user)
+        found = self._destinations.get(destination)
+        return quotas_of(direction, login, options, destination, found.options if found is not None else EMPTY)
+
+    async def may_download(self, user: int, destination: str) -> None:
+        await self.quotas.check(await self.metered(DOWNLOAD, user, destination))
+
+    async def used_quotas(self, login: str | None, destination: str | None) -> Sequence[QuotaUse]:
+        """As `IOperations.quotas`."""
+        options = EMPTY if login is None else (await self.accounts.options_of(await self.accounts.named(login)))[1]
+        others = EMPTY if destination is None else self.destination(destination).options
+        found = (quotas_of(each, login or "", options, destination or "", others) for each in (UPLOAD, DOWNLOAD))
+        return await self.quotas.uses([quota for each in found for quota in each])
+
+    async def spend_on_parts(
+        self,
+        quotas: tuple[Quota, ...],
+        user: int,
+        destination: str,
+        path: str,
+        upload: int,
+        completion: Completion,
+        condition: Condition,
+    ) -> Entry:
+        """Complete an upload whose bytes count. Where they are too many its parts are given up."""
+
+        async def complete() -> Entry:
+            return await self.multiparts.complete(user, destination, path, upload, completion, condition)
+
+        try:
+            await self.multiparts.find(destination, path, upload, user)
+        except NotFound:
+            return await complete()  # it was completed, and counted, before
+        try:
+            return await self.quotas.spend(quotas, sum(part.size for part in completion.parts), complete)
+        except UploadQuotaExceeded:
+            await self.multiparts.abort(user, destination, path, upload)
+            raise
+
+    async def complete_upload(
+        self, user: int, destination: str, path: str, upload: int, completion: Completion, condition: Condition
+    ) -> Entry:
+        quotas = await self.metered(UPLOAD, user, destination)
+        if not quotas:
+            return await self.multiparts.complete(user, destination, path, upload, completion, condition)
+        return await detached(self.spend_on_parts(quotas, user, destination, path, upload, completion, condition))
