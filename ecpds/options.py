@@ -54,6 +54,9 @@ MOST_SESSIONS, MOST_SESSIONS_BY_TIME = "portal.maxConnections", "portal.maxConne
 MOST_FETCHED, MOST_FETCHED_OF_DESTINATION = "portal.maxDownloadBytes", "incoming.maxDownloadBytes"
 """The options that make the Master be asked before a file is fetched."""
 
+MOST_BYTES = (1 << 63) - 1
+"""What a larger size comes to: no count of bytes gets there, and every encoding of numbers has it."""
+
 QUOTA_PERIOD = 86400
 """Seconds that a quota is for where no period is set."""
 
@@ -186,7 +189,7 @@ def quota(options: Mapping[str, str], of: str, direction: str) -> Quota | None:
 def _in_bytes(text: str) -> int:
     """What a `SIZE` says."""
     digits = text.rstrip("kKMGT")
-    return int(digits) << 10 * " KMGT".index(text[len(digits) :].upper() or " ")
+    return min(int(digits) << 10 * " KMGT".index(text[len(digits) :].upper() or " "), MOST_BYTES)
 
 
 def _in_seconds(text: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -93,6 +94,9 @@ class History:
         self._queue: deque[Event] = deque()
         self._write = Shared("writing the history", self._write_all)
         self._resting: IDelayedCall | None = None
+        self._taken = self._written = 0
+        """How many were taken from the queue since the start, and how many of these are written."""
+        self._waiting: list[tuple[int, Deferred[None]]] = []
         self.dropped = 0
 
     def record(self, event: Event) -> None:
@@ -112,6 +116,24 @@ class History:
         if self._queue or self._write.running:
             await self._write.begin()
 
+    async def catch_up(self) -> None:
+        """Wait until what is queued by now is written, or could not be, however much is recorded meanwhile."""
+        mark = self._taken + len(self._queue)
+        if mark <= self._written:
+            return
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append((mark, waiter))
+        self._wake()
+        self._write.begin().addCallback(lambda _: self._tell(mark))
+        await waiter
+
+    def _tell(self, mark: int) -> None:
+        """Those who wait for no more than that."""
+        told = [waiter for each, waiter in self._waiting if each <= mark]
+        self._waiting = [each for each in self._waiting if each[0] > mark]
+        for waiter in told:
+            waiter.callback(None)
+
     def _wake(self) -> None:
         resting, self._resting = self._resting, None
         if resting is not None and resting.active():
@@ -125,14 +147,20 @@ class History:
     async def _write_all(self) -> None:
         """Then rest, so that a busy Master writes many at a time."""
         while self._queue:
-            group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
-            try:
-                self._day = await self._writer.run(self._records(group))
-            except Refusal:
-                self._queue.extendleft(reversed(group))
-                raise
+            await self._write_group([self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))])
+            self._tell(self._written)
         self._wake()
         self._resting = self._clock.callLater(REST, self._rested)
+
+    async def _write_group(self, group: list[Event]) -> None:
+        self._taken += len(group)
+        try:
+            self._day = await self._writer.run(self._records(group))
+        except Refusal:
+            self._queue.extendleft(reversed(group))
+            self._taken -= len(group)
+            raise
+        self._written = self._taken
 
     def _records(self, group: list[Event]) -> Records:
         now = int(self._clock.seconds() // days.DAY)

@@ -92,12 +92,12 @@ class Count:
 
 
 class Quotas:
-    """Says whether there is something left of quotas, and counts. `flush` has the history written."""
+    """Says whether there is something left of quotas, and counts. `catch_up` waits until the history has what was recorded."""
 
-    def __init__(self, reader: Reader, clock: IReactorTime, flush: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, reader: Reader, clock: IReactorTime, catch_up: Callable[[], Awaitable[None]]) -> None:
         self._reader = reader
         self._clock = clock
-        self._flush = flush
+        self._catch_up = catch_up
         self._counts: OrderedDict[Key, Count] = OrderedDict()
 
     def __len__(self) -> int:
@@ -165,7 +165,7 @@ class Quotas:
         return count
 
     async def _earlier(self, key: Key, count: Count) -> Window:
-        await self._flush()
+        await self._catch_up()
         direction, whose, name = key
         wanted = RecordFilter(
             type="INH",

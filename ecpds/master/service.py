@@ -103,7 +103,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self.movers = Movers(clock, random, limits)
         self.roster = Roster(self.reader, writer, self.movers)
         self.uploads = Uploads(lambda upload: self.movers.ended(upload.allocation.placements))
-        self.quotas = Quotas(self.reader, clock, lambda: self.history.flush())
+        self.quotas = Quotas(self.reader, clock, lambda: self.history.catch_up())
         self.history = History(writer, clock, limits.history_days, self.quotas.heard)
         self.ids = Ids(writer)
         self._cache = self.resolved = ResolveCache()

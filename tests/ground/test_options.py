@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,7 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds import options
 from ecpds.errors import InvalidRequest
 from ecpds.model import PERMISSIONS
-from ecpds.options import DESTINATION_OPTIONS, USER_OPTIONS, check_destination_options, check_user_options, path_allowed
+from ecpds.options import (
+    DESTINATION_OPTIONS,
+    USER_OPTIONS,
+    Quota,
+    check_destination_options,
+    check_user_options,
+    path_allowed,
+    quota,
+)
 
 DOCS = Path(options.__file__).parent.parent / "docs"
 
@@ -89,6 +98,42 @@ class TypeTests(SynchronousTestCase):
 
     def test_the_page_is_what_the_table_says(self) -> None:
         self.assertEqual((DOCS / "options.md").read_text(), options.page(), "python -m ecpds.options > docs/options.md")
+
+
+class QuotaTests(SynchronousTestCase):
+    def test_what_the_options_say(self) -> None:
+        for most, number in (
+            ("0", 0),
+            ("17", 17),
+            ("1k", 1024),
+            ("2K", 2048),
+            ("3M", 3 << 20),
+            ("1G", 1 << 30),
+            ("1T", 1 << 40),
+        ):
+            for period, seconds in (
+                ("90", 90),
+                ("90s", 90),
+                ("2m", 120),
+                ("1h", 3600),
+                ("1d", 86400),
+                ("1w", 604800),
+                ("0", 1),
+            ):
+                found = quota({"portal.maxUploadBytes": most, "portal.uploadPeriod": period}, "portal", "upload")
+                self.assertEqual(found, Quota(number, seconds))
+
+    def test_without_a_limit_there_is_none(self) -> None:
+        others = {"portal.uploadPeriod": "1h", "portal.maxDownloadBytes": "1", "incoming.maxUploadBytes": "1"}
+        self.assertIsNone(quota(others, "portal", "upload"))
+        self.assertEqual(quota(others, "portal", "download"), Quota(1, 86400))
+        self.assertEqual(quota(others, "incoming", "upload"), Quota(1, 86400))
+
+    def test_the_largest_fits_every_encoding(self) -> None:
+        found = quota({"portal.maxUploadBytes": "9" * 15 + "T", "portal.uploadPeriod": "9" * 9 + "w"}, "portal", "upload")
+        assert found is not None
+        self.assertEqual(found.most, (1 << 63) - 1)
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(found.most)), found.most)
 
 
 class PatternTests(SynchronousTestCase):

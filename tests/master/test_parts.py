@@ -205,6 +205,29 @@ class HistoryQueueTests(SynchronousTestCase):
         self.successResultOf(flushed)
         self.assertEqual(self.history.dropped, 0)
 
+    def test_who_catches_up_waits_for_what_there_was_alone(self) -> None:
+        self.record(1)
+        self.record(2)
+        caught_up = ensureDeferred(self.history.catch_up())
+        self.writer.answer(None)
+        self.assertNoResult(caught_up)
+        self.record(1)
+        self.writer.answer(None)
+        self.successResultOf(caught_up)
+        self.assertEqual(len(self.writer.waiting), 1, "what came meanwhile is written after that")
+        self.writer.answer(None)
+        self.successResultOf(ensureDeferred(self.history.catch_up()))
+
+    def test_who_catches_up_does_not_wait_for_what_can_t_be_written(self) -> None:
+        self.record(2)
+        caught_up = [ensureDeferred(self.history.catch_up()) for _ in range(2)]
+        self.writer.answer(Unavailable())
+        for each in caught_up:
+            self.successResultOf(each)
+        again = ensureDeferred(self.history.catch_up())
+        self.writer.answer(None)
+        self.successResultOf(again)
+
     def test_the_queue_is_bounded(self) -> None:
         self.patch(history, "QUEUE", 5)
         self.record(10)

@@ -103,11 +103,11 @@ class ReadingFails(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_800_000_000.0)
-        self.quotas = Quotas(self, self.clock, self.flush)  # type: ignore[arg-type]
+        self.quotas = Quotas(self, self.clock, self.catch_up)  # type: ignore[arg-type]
         self.asked: list[Deferred[Window]] = []
         self.quota = Quota(("upload", "user", "joe"), 100, 3600)
 
-    async def flush(self) -> None: ...
+    async def catch_up(self) -> None: ...
 
     async def ask_on_thread(self, question: object) -> Window:
         self.asked.append(Deferred())
