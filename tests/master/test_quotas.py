@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import Unavailable, UploadQuotaExceeded
+from ecpds.events import Transfer, transfer_event
 from ecpds.master import quotas as quotas_module
 from ecpds.master.quotas import Quota, Quotas
 from ecpds.master.window import STEPS, Window
@@ -126,3 +127,15 @@ class ReadingFails(SynchronousTestCase):
         self.failureResultOf(again, UploadQuotaExceeded)
         self.successResultOf(Deferred.fromCoroutine(self.quotas.check([self.quota], 40)))
         self.assertEqual(len(self.asked), 2)
+
+    def test_a_record_that_comes_while_the_history_is_read_counts_once(self) -> None:
+        quota = Quota(("download", "user", "joe"), 100, 3600)
+        asked = Deferred.fromCoroutine(self.quotas.uses([quota]))
+        now, earlier = self.clock.seconds(), Window(3600)
+        for moment in (now - 1, now + 1):
+            transfer = Transfer("download", "demo", "a", "joe", "ftp", "192.0.2.1", "node", moment, moment, 30)
+            self.quotas.heard(transfer_event(transfer))
+        earlier.add(now - 1, 30)  # the first of the two, which was written before the history was read
+        self.asked[0].callback(earlier)
+        (use,) = self.successResultOf(asked)
+        self.assertEqual(use.used, 60)
