@@ -127,6 +127,23 @@ class Flowing(FleetCase):
         refused = self.node(A).try_ecpds("file", "show", "/none/x")
         self.assertEqual((refused.returncode, len(refused.stderr.splitlines())), (1, 1))
 
+    def test_a_quota_is_for_all_nodes_together(self) -> None:
+        limits = ["--option", f"portal.maxUploadBytes={SIZE}", "--option", "portal.maxDownloadBytes=1"]
+        words = ["user", "add", "limited", "--password-stdin", "--destination", DESTINATION, *limits]
+        self.fleet.master.ecpds(*words, stdin=PASSWORD + "\n")
+        self.assertEqual(self.asked(A, "PUT", "limited", self.content), 201)
+        self.assertEqual(self.asked(B, "PUT", "limited-2", b"x"), 507)
+        self.assertEqual(self.asked(A, "GET", "limited"), 200)
+        until(lambda: self.asked(B, "GET", "limited") == 429, "the record to be at the Master")
+
+    def asked(self, node: str, method: str, name: str, body: bytes | None = None) -> int:
+        connection = https(self.node(node))
+        with contextlib.closing(connection):
+            connection.request(method, path_of(name), body, authorization("limited"))
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
     def test_every_transfer_is_in_the_history(self) -> None:
         name = self.put_on(B, A, "ftp")
         events = until(
