@@ -234,6 +234,30 @@ def transfer_event(transfer: Transfer) -> Event:
     return Event("INH", transfer.ended, fields)
 
 
+EXPIRE = "expire"
+"""The `Action` of a file that left because its lifetime was over."""
+
+
+def expiry_event(time: float, destination: str, path: str, file_id: int, size: int, over: float) -> Event:
+    """The INH record of a file that the portal itself let go of; its time was `over` then. No byte crossed, no user asked."""
+    known = {
+        "Monitored": False,
+        "DataTransferId": file_id,
+        "DestinationName": destination,
+        "FileName": path,
+        "FileSize": size,
+        "ScheduledTime": timestamp(over),
+        "StartTime": timestamp(time),
+        "Duration": 0,
+        "BytesSent": 0,
+        "TransferProtocol": "portal",
+        "ExpiryTime": timestamp(over),
+        "Action": EXPIRE,
+        "Status": "done",
+    }
+    return family_event("INH", time, known)
+
+
 def _or_none(value: int | None) -> int | str:
     return NONE if value is None else value
 

@@ -127,6 +127,8 @@ class Limits:
     """How long a node goes on asking a Master that can't be reached."""
     moves: int = natural(4)
     """Copies that are moved at a time off a mover that is to be retired."""
+    lifetime_look: float = positive(60.0)
+    """How often files are looked for whose destination keeps them no longer; each leaves at most so much late."""
     usage_life: float = positive(5.0)
     """How long a count of what a destination holds is good, and a hundred times as long as it took."""
     history_page: int = natural(10000)

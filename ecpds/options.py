@@ -21,7 +21,7 @@ from attrs import frozen
 from ecpds.errors import InvalidRequest
 from ecpds.events import UNITS
 from ecpds.grants import MOST, RIGHTS
-from ecpds.model import PERMISSIONS
+from ecpds.model import PERMISSIONS, Destination
 from ecpds.people import LOGIN
 
 PATTERN_LENGTH = 500
@@ -63,6 +63,12 @@ QUOTA_PERIOD = 86400
 ALLOW_ORIGIN = "portal.corsAllowOrigin"
 ORIGIN_OF_DESTINATION = "https.corsAllowOrigin"
 """The options of users and of destinations that let pages of other sites read answers of the HTTPS door."""
+
+LIFETIME = "incoming.lifetime"
+"""The option of destinations that says what `--lifetime` does, by the ancestor's name."""
+
+EVER = 1e10
+"""Seconds, three hundred years: what is kept so long is kept for ever, and no time behind that has to be written down."""
 
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
@@ -192,6 +198,17 @@ def _in_bytes(text: str) -> int:
     return min(int(digits) << 10 * " KMGT".index(text[len(digits) :].upper() or " "), MOST_BYTES)
 
 
+def kept_for(lifetime: float | None, option: str | None) -> float | None:
+    """Seconds that a destination keeps files; None: for ever. Its own lifetime counts before the option, whose 0 is none."""
+    life = lifetime if lifetime is not None or option is None else _in_seconds(option)
+    return life if life and life < EVER else None
+
+
+def lifetime_of(destination: Destination) -> float | None:
+    """As `kept_for`."""
+    return kept_for(destination.lifetime, destination.options.get(LIFETIME))
+
+
 def _in_seconds(text: str) -> int:
     """What a `PERIOD` says."""
     digits = text.rstrip("smhdw")
@@ -287,7 +304,7 @@ USER_OPTIONS = (
 
 DESTINATION_OPTIONS = (
     Option("incoming.rootdir", SEGMENT, "what users see as the destination's name", True),
-    Option("incoming.lifetime", PERIOD, "how long files are kept"),
+    Option(LIFETIME, PERIOD, "how long files are kept, where `--lifetime` doesn't say; `0`: for ever", True),
     Option("incoming.delay", PERIOD, "after which files are seen"),
     Option("incoming.standby", BOOLEAN, "whether files wait to be released"),
     Option("incoming.priority", NUMBER, "of transfers, 0 to 99"),

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
-from ecpds.events import Event
+from ecpds.events import EXPIRE, Event
 from ecpds.http.message import Request, Response
 from ecpds.interfaces import IEventSink
 from ecpds.model import Entry, Identity, Origin
@@ -65,6 +65,7 @@ class Metrics:
         self._transfers = Counter("ecpds_transfers", "Transfers that ended", (*kind, "status"), registry=own)
         self._bytes = Counter("ecpds_transfer_bytes", "Bytes that crossed, of failed transfers too", kind, registry=own)
         self._seconds = Histogram("ecpds_transfer_seconds", "From begin to end", kind, buckets=LONG, registry=own)
+        self._expired = Counter("ecpds_files_expired", "Files that left when their lifetime was over", registry=own)
         self._refusals = Counter("ecpds_refusals", "Refusals that were recorded (DEA)", ("protocol",), registry=own)
         self._logins = Counter("ecpds_logins", "Logins; each HTTP request is one", ("protocol", "outcome"), registry=own)
         self._commits = Histogram("ecpds_catalogue_commit_seconds", "One transaction", buckets=SHORT, registry=own)
@@ -82,7 +83,9 @@ class Metrics:
 
     def record(self, event: Event) -> None:
         (self._of_type.get(event.type) or self._make_type(event.type)).inc()
-        if event.type == "INH":
+        if event.type == "INH" and event.fields["Action"] == EXPIRE:
+            self._expired.inc()
+        elif event.type == "INH":
             self._transferred(event.fields)
         elif event.type == "DEA":
             self._refusals.labels(event.fields["TransferProtocol"]).inc()

@@ -11,7 +11,7 @@ from ecpds.model import MODES, PERMISSIONS
 _KEEPING = (
     Argument("copies", NUMBER, "how many movers keep each file"),
     Argument("group", TEXT, "the transfer group that stores it"),
-    Argument("lifetime", SECONDS, "how long files are to be kept, such as 30d; nothing is deleted for it yet"),
+    Argument("lifetime", SECONDS, "how long files are kept after they were published, such as 30d"),
     Argument("options", PAIRS, "digests=sha256,md5, digest_when=inline or after, or one of `option list`", flag="option"),
 )
 _MODE = Argument("mode", TEXT, "how the user logs in", choices=MODES)

@@ -184,6 +184,7 @@ data_file = Table(
     Column("created", Double, nullable=False),
     Column("digests", Json, nullable=False),
     Column("metadata", Json, nullable=False),
+    Index(None, "created", "id"),
 )
 
 # The index on `data_file` is for the foreign key: without it each removed data file would cost a scan of all entries.

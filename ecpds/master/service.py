@@ -36,6 +36,7 @@ from ecpds.master.history import History
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
 from ecpds.master.known_folders import KnownFolders
+from ecpds.master.lifetimes import Lifetimes
 from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
@@ -111,6 +112,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
         self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
         self.evacuation = Evacuation(self)
+        self.lifetimes = Lifetimes(self)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
@@ -128,12 +130,14 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self._reclaim.start()
         self.afterwards.start()
         self.evacuation.start()
+        self.lifetimes.start()
         self.multiparts.start()
 
     async def stop(self) -> None:
         """When nobody asks any more: what is queued is committed, then the catalogue is left."""
         self.movers.stop()
         self._readmission.stop()
+        await self.lifetimes.stop()
         await self.evacuation.stop()
         await self.afterwards.stop()
         await self.multiparts.stop()

@@ -51,6 +51,8 @@ class Node:
         self.means = means = Means(config, reactor)
         self.storage = storage = Storage(means, self._operate)
         self.journal = NodeRecords(config, means.threads, reactor)
+        if storage.member is None:
+            storage.master.lifetimes.sink = self._sink()
         self.backing = self._backing()
         self.portal = CountedPortal(Portal(self.backing), means.metrics.logged_in)
         self.acquiring = Acquiring(means, storage, self.portal, self._sink()) if storage.member is None else None

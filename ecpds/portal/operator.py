@@ -20,6 +20,7 @@ from ecpds.events import FAMILIES, moment, timestamp
 from ecpds.interfaces import IMoverControl
 from ecpds.master_interfaces import IMaster, IOperations
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
+from ecpds.options import lifetime_of
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.operator_acquisitions import AcquisitionsOperator
 from ecpds.portal.operator_shares import SharesOperator
@@ -110,7 +111,7 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         entry = await self._master.resolve(name.destination, name.inside)
         if entry.file is None:
             raise IsADirectory
-        return shown_file(name.destination, entry)
+        return shown_file(name.destination, entry, await self._life(name.destination))
 
     async def list_files(self, path: str) -> AsyncIterator[Object]:
         """A directory's entries, in the byte order of names."""
@@ -119,11 +120,12 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
             for destination in await self._operations.destinations():
                 yield shown_file(destination.name, Entry("", destination.created))
             return
+        life = await self._life(name.destination)
         after: str | None = None
         while True:
             page = await self._master.list(name.destination, name.inside, after, PAGE)
             for entry in page.entries:
-                found = await self._with_copies(name.destination, entry)
+                found = await self._with_copies(name.destination, entry, life)
                 if found is not None:
                     yield found
             after = page.after
@@ -211,12 +213,15 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         shown = [shown_volume(volume) for volume in volumes]
         return {"name": name, "available": True, "reason": None, **about, "volumes": shown}
 
-    async def _with_copies(self, destination: str, entry: Entry) -> Object | None:
+    async def _life(self, destination: str) -> float | None:
+        return lifetime_of(await self._operations.destination(destination))
+
+    async def _with_copies(self, destination: str, entry: Entry, life: float | None) -> Object | None:
         """A listed entry with its copies, which a page does not have; None when it has gone since."""
         if entry.file is None:
             return shown_file(destination, entry)
         try:
-            return shown_file(destination, await self._master.resolve(destination, entry.path))
+            return shown_file(destination, await self._master.resolve(destination, entry.path), life)
         except NotFound:
             return None
 
@@ -230,11 +235,15 @@ async def _volumes_of(name: str, mover: IMoverControl | None) -> Sequence[Volume
     return await mover.volumes()
 
 
-def shown_file(destination: str, entry: Entry) -> Object:
-    """A file as the contract has it; a directory has no id, no digests and no copies, and ends in a slash."""
+def shown_file(destination: str, entry: Entry, life: float | None = None) -> Object:
+    """A file as the contract has it; a directory has no id, no digests and no copies, and ends in a slash.
+
+    Where files are kept for `life` seconds only, it says too when this one leaves.
+    """
     path = f"/{destination}/{entry.path}".rstrip("/")
     file = entry.file
     copies = dict.fromkeys(copy for segment in file.segments for copy in segment.copies) if file else {}
+    leaves = {"expires": timestamp(file.created + life)} if file and life is not None else {}
     return {
         "id": file.id if file else None,
         "path": path if file else f"{path}/",
@@ -242,6 +251,7 @@ def shown_file(destination: str, entry: Entry) -> Object:
         "mtime": timestamp(entry.mtime),
         "digests": dict(file.digests) if file else {},
         "copies": [{"mover": copy.mover, "volume": copy.volume} for copy in copies],
+        **leaves,
     }
 
 

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal, Lag, Metrics
 from ecpds.errors import LoginFailed, Unavailable
-from ecpds.events import Transfer, denial_event, transfer_event
+from ecpds.events import Transfer, denial_event, expiry_event, transfer_event
 from ecpds.interfaces import IEventSink
 from ecpds.model import Origin, VolumeUse
 from ecpds.portal_interfaces import IPortal
@@ -84,6 +84,12 @@ class Counting(Case):
         self.assertEqual(found["ecpds_transfers_total", "download", "ftp", "failed"], 1)
         self.assertEqual(found["ecpds_transfer_bytes_total", "download", "ftp"], 2010)
         self.assertEqual(found["ecpds_transfer_seconds_sum", "download", "ftp"], 1.5)
+
+    def test_a_file_whose_lifetime_is_over_is_no_transfer(self) -> None:
+        self.metrics.record(expiry_event(2.0, "archive", "x", 7, 1000, 1.0))
+        found = self.samples()
+        self.assertEqual((found["ecpds_files_expired_total",], found["ecpds_events_total", "INH"]), (1, 1))
+        self.assertFalse([key for key in found if key[0] == "ecpds_transfers_total"])
 
     def test_refusals_by_protocol(self) -> None:
         self.metrics.record(denial_event(1.0, "ann", "Not found", "Using https", "192.0.2.1", "https"))

@@ -15,10 +15,12 @@ from ecpds.errors import InvalidRequest
 from ecpds.model import PERMISSIONS
 from ecpds.options import (
     DESTINATION_OPTIONS,
+    EVER,
     USER_OPTIONS,
     Quota,
     check_destination_options,
     check_user_options,
+    kept_for,
     path_allowed,
     quota,
 )
@@ -166,3 +168,23 @@ class PatternTests(SynchronousTestCase):
             for path in paths:
                 path_allowed({"portal.getPathPermRegex": text}, "get", path)
             self.assertLess(time.process_time() - began, 0.5, text)
+
+
+class Lifetimes(SynchronousTestCase):
+    def test_the_destination_s_own_counts_first(self) -> None:
+        self.assertEqual([kept_for(None, None), kept_for(7.5, None), kept_for(7.5, "30d")], [None, 7.5, 7.5])
+
+    def test_the_option(self) -> None:
+        for text, seconds in (("90", 90), ("90s", 90), ("45m", 2700), ("12h", 43200), ("30d", 30 * 86400), ("2w", 14 * 86400)):
+            self.assertEqual(kept_for(None, text), seconds)
+
+    def test_for_ever(self) -> None:
+        for lifetime, option in (
+            (None, "0"),
+            (None, "0d"),
+            (None, "999999999w"),
+            (1e300, None),
+            (float("inf"), None),
+            (EVER, None),
+        ):
+            self.assertIsNone(kept_for(lifetime, option), (lifetime, option))

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
-from ecpds.master import access, days, engine, files, ids, publishing, reclaim, roster, tree, usage, user_changes, users
+from ecpds.master import access, days, engine, expiry, files, ids, publishing, reclaim, roster, tree, usage, user_changes, users
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
@@ -158,7 +158,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(self.engine.refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
-HOT = (tree, files, publishing, ids, reclaim, roster, users, user_changes, access, usage)
+HOT = (tree, files, publishing, expiry, ids, reclaim, roster, users, user_changes, access, usage)
 WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 
@@ -186,6 +186,11 @@ class PlanTests(EngineCase):
                     scans = [step for step in self.plan(statement) if step.startswith("SCAN") and "CONSTANT ROW" not in step]
                     self.assertEqual(scans, [], f"{module.__name__}.{name}")
         self.assertGreater(seen, 40)
+
+    def test_what_is_over_is_a_stretch_of_an_index(self) -> None:
+        first, *rest = self.plan(expiry._PAGE)
+        self.assertIn("SEARCH data_file USING COVERING INDEX ix_data_file_created_id (created>? AND created<?)", first)
+        self.assertNotIn("TEMP B-TREE", " | ".join(rest))
 
     def test_a_page_is_a_merge_of_two_walks(self) -> None:
         steps = " | ".join(self.plan(files._PAGE))

@@ -161,6 +161,19 @@ class Files(OperatorCase):
         self.assertEqual(shown["copies"], [{"mover": NODE, "volume": 0}])
         self.assertEqual(self.collect(self.operator.list_files("/demo/folder/")), [shown])
 
+    def test_when_a_file_leaves(self) -> None:
+        self.assertNotIn("expires", self.now(self.operator.remove_file("/demo/folder/a")))
+        self.put("/demo/folder/a")
+        self.now(self.operator.set_destination("demo", lifetime=90.5))
+        shown = self.now(self.operator.show_file("/demo/folder/a"))
+        self.assertEqual((list(shown)[-1], shown["expires"]), ("expires", "2023-11-14T22:14:50.500Z"))
+        self.assertEqual(self.collect(self.operator.list_files("/demo/folder/")), [shown])
+        self.assertNotIn("expires", self.collect(self.operator.list_files("/demo/"))[0], "a folder stays")
+        self.now(self.operator.set_destination("demo", lifetime=1e300))
+        self.assertNotIn("expires", self.now(self.operator.show_file("/demo/folder/a")))
+        self.now(self.operator.set_destination("demo", unset=["lifetime"], options={"incoming.lifetime": "2m"}))
+        self.assertEqual(self.now(self.operator.show_file("/demo/folder/a"))["expires"], "2023-11-14T22:15:20.000Z")
+
     def test_a_listing(self) -> None:
         self.put("/demo/b")
         shown = self.collect(self.operator.list_files("/demo"))

@@ -7,6 +7,7 @@ import ftplib
 import hashlib
 import http.client
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from awscrt import checksums
 from botocore.exceptions import ClientError
 
 from tests.real.clients import ClientFailed, authorization, missing
-from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options
+from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options, until
 from tests.real.s3_clients import S3TestCase
 from tests.real.ssh_clients import Scp, remote, ssh
 
@@ -47,6 +48,7 @@ class Doors(S3TestCase):
         "node": {"roles": ["master", "mover", "ftp", "https", "s3", "ssh"]},
         "s3": {"port": 0, "plain_port": 0},
         "ssh": {"port": 0},
+        "limits": {"lifetime_look": 0.2},
     }
 
     @classmethod
@@ -178,6 +180,46 @@ class EveryDoor(Doors):
                     self.assertEqual((told.size, told.mtime), (size, mtime), cell)
                     for each, value in digests.items():
                         self.assertIn(getattr(told, each), (None, value), (cell, each))
+
+    def misses(self, door: str, name: str) -> bool:
+        """Whether a door says, in its own words, that there is no such file."""
+        if door == "https":
+            return bool(self.http("GET", name)[0].status == 404)
+        refusals: dict[str, tuple[type[Exception], str]] = {
+            "ftp": (ftplib.error_perm, "550"),
+            "sftp": (FileNotFoundError, ""),
+            "scp": (ClientFailed, "There is no such file or directory."),
+            "s3": (ClientError, "404"),
+        }
+        refusal, word = refusals[door]
+        try:
+            self.get(door, name)
+        except refusal as refused:
+            self.assertIn(word, str(refused))
+            return True
+        return False
+
+    def test_what_is_kept_no_longer_leaves_at_every_door(self) -> None:
+        """All have resolved and read it before, and who has it open reads to the end."""
+        data = hashlib.shake_128(b"brief").digest(300_000)
+        for door in DOORS:
+            self.put(door, f"brief/{door}", data)
+            self.assertEqual([self.get(reader, f"brief/{door}") == data for reader in DOORS], [True] * len(DOORS))
+        self.assertNotIn("expires", self.node.json("file", "show", f"/{DESTINATION}/brief/ftp"))
+        self.addCleanup(self.node.ecpds, "destination", "set", DESTINATION, "--unset", "lifetime")
+        self.node.ecpds("destination", "set", DESTINATION, "--lifetime", "1h")
+        self.assertIn("expires", self.node.json("file", "show", f"/{DESTINATION}/brief/ftp"))
+        with self.sftp() as sftp, sftp.open(remote("brief/ftp")) as file:
+            read = file.read(1000)
+            self.node.ecpds("destination", "set", DESTINATION, "--lifetime", "0.1s")
+            until(lambda: not self.keys("brief/"), "the files to leave")
+            self.assertEqual(read + file.read() == data, True)
+        for door in DOORS:
+            self.assertEqual([self.misses(reader, f"brief/{door}") for reader in DOORS], [True] * len(DOORS), door)
+        self.assertTrue(self.misses("ftp", "brief"), "the folder came with them")
+        records = self.node.ecpds("events", "--json", "--type", "INH", "--destination", DESTINATION).splitlines()
+        left = [each["FileName"] for each in map(json.loads, records) if each["Action"] == "expire"]
+        self.assertEqual(sorted(each for each in left if each.startswith("brief/")), sorted(f"brief/{door}" for door in DOORS))
 
     # Folders and names
 

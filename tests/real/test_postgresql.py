@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
 from ecpds.master import engine as engines
-from ecpds.master import files
+from ecpds.master import expiry, files
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.postgresql import PostgresqlEngine
 from ecpds.master.reader import Reader
@@ -23,7 +23,15 @@ from ecpds.master.tables import metadata
 from ecpds.master.writer import InlineWriter
 from ecpds.threads import InlineThreads
 from tests.contracts import filesystem
-from tests.master import test_accounts, test_afterwards, test_master, test_operations, test_source_store, test_tree_model
+from tests.master import (
+    test_accounts,
+    test_afterwards,
+    test_lifetimes,
+    test_master,
+    test_operations,
+    test_source_store,
+    test_tree_model,
+)
 from tests.master.support import MasterCase
 from tests.portal import test_filesystem_contract, test_namespace, test_operator_users
 from tests.portal.house import House
@@ -51,6 +59,10 @@ class PostgresqlMasterTests(test_master.OnAnyEngine, PostgresqlCase):
 
 class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase):
     """Digests after the commit."""
+
+
+class PostgresqlLifetimesTests(test_lifetimes.LifetimesTests, PostgresqlCase):
+    """Files that leave."""
 
 
 class PostgresqlTreeTests(test_tree_model.TreeModelTests, PostgresqlCase):
@@ -293,3 +305,9 @@ class PlanTests(EngineCase):
         for what in ("Seq Scan", "Hash", "Bitmap"):
             self.assertNotIn(what, plan)
         self.assertEqual(plan.count("Limit"), 3)
+
+    def test_files_that_are_over(self) -> None:
+        plan = self.plan(expiry._PAGE, {"after": 0.5, "after_id": 7, "until": 2.0, "limit": 100})
+        self.assertIn("ix_data_file_created_id", plan)
+        for what in ("Seq Scan on data_file", "Seq Scan on entry", "Hash", "Bitmap", "Sort"):
+            self.assertNotIn(what, plan)
