@@ -136,4 +136,6 @@ def refusal_that_says(sentence: str) -> Refusal:
         for before in filter(None, (own[:-1], kind.of_no_path)):
             if sentence.startswith(f"{before}: "):
                 return kind(sentence[len(before) + 2 :])
+        if kind.in_brackets and sentence.startswith(f"{own[:-1]} (") and sentence.endswith(")"):
+            return kind(sentence[len(own) + 1 : -1])
     return Refusal(sentence)
