@@ -101,6 +101,9 @@ OBJECT_ACL = "s3-acl"
 OBJECT_GRANTS = "s3-grants"
 """And to which single users, by which rights (`grants`)."""
 
+ACL_NOTES = frozenset((OBJECT_ACL, OBJECT_GRANTS))
+"""What of the metadata says whom a file is open to, and nothing else."""
+
 INITIATOR = "s3-initiator"
 """Where the metadata of an upload in parts says who began it."""
 

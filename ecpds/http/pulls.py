@@ -65,6 +65,11 @@ class Pull:
         self.rest -= count
         return count
 
+    def fill(self, view: memoryview) -> None:
+        """All of `view`, which has no more room than there is body left. Raises as `read_into`."""
+        while view:
+            view = view[self.read_into(view) :]
+
     def close(self) -> None:
         """Give the connection up."""
         sock, self._socket = self._socket, None

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class AtOnce(Committer):
-    """`watched` is as in `ThreadWriter`; `committed` is called after each commit."""
+    """`watched` is as in `ThreadWriter`; `committed` is called after each commit of something."""
 
     def __init__(
         self, engine: Engine, watched: Callable[[int], AbstractContextManager[None]], committed: Callable[[], None]
@@ -36,7 +36,8 @@ class AtOnce(Committer):
             return None
         with self._watched(1):
             outcome: Any = self.commit([operation.alone])[0]
-        self._committed()
+        if outcome is not None:
+            self._committed()
         if isinstance(outcome, Exception):
             if self._is_held(outcome.__cause__):
                 return None

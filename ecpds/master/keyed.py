@@ -20,7 +20,7 @@ from ecpds.master.quotas import UPLOAD
 from ecpds.master.reader import Reader
 from ecpds.master.sql import Session
 from ecpds.model import (
-    OBJECT_ACL,
+    ACL_NOTES,
     OBJECT_GRANTS,
     AllocationRequest,
     Condition,
@@ -32,8 +32,6 @@ from ecpds.model import (
 )
 
 T = TypeVar("T")
-
-OF_ACL = frozenset((OBJECT_ACL, OBJECT_GRANTS))
 
 
 class KeyedMaster(Metered):
@@ -84,7 +82,7 @@ class KeyedMaster(Metered):
         try:
             await self.accounts.authorise(user, "put", destination, path)
         except NotPermitted:
-            if not notes.keys() <= OF_ACL:
+            if not notes.keys() <= ACL_NOTES:
                 raise
             file = (await self.resolve(destination, path)).file
             login = await self.accounts.login_of(user)

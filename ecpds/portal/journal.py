@@ -79,7 +79,7 @@ class TransferRecord:
     def __init__(
         self, journal: Journal, action: str, path: CanonicalPath, file_id: int, size: int | None, place: Copy | Placement
     ) -> None:
-        self._journal = journal
+        self.journal = journal
         self.action = action
         self.path = path
         self.file_id = file_id
@@ -90,12 +90,8 @@ class TransferRecord:
         self.ended = False
         journal.running.add(self)
 
-    @property
-    def journal(self) -> Journal:
-        return self._journal
-
     def end(self, failure: BaseException | None = None) -> None:
         if not self.ended:
             self.ended = True
-            self._journal.running.discard(self)
-            self._journal.transferred(self, failure)
+            self.journal.running.discard(self)
+            self.journal.transferred(self, failure)

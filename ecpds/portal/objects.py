@@ -10,6 +10,7 @@ from zope.interface import implementer
 from ecpds.errors import IsADirectory, NotFound, NotPermitted
 from ecpds.grants import held
 from ecpds.model import (
+    ACL_NOTES,
     ANYBODY,
     ANYTHING,
     EMPTY,
@@ -32,8 +33,6 @@ from ecpds.portal.backing import recorded
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.paths import CanonicalPath, mark_of
 from ecpds.portal_interfaces import IObjects, IUpload
-
-OF_ACL = frozenset((OBJECT_ACL, OBJECT_GRANTS))
 
 PUBLIC = ("public-read", "public-read-write")
 
@@ -126,7 +125,7 @@ class ObjectSpace(FileSystem):
 
     @recorded("put")
     async def annotate(self, path: str, notes: Mapping[str, str | None], condition: Condition = ANYTHING) -> Entry:
-        name = await self._acl(path) if self.identity.visits and notes.keys() <= OF_ACL else self._file(path, "put")
+        name = await self._acl(path) if self.identity.visits and notes.keys() <= ACL_NOTES else self._file(path, "put")
         user = self.identity.user_id
         entry = await self._master.annotate(user, name.destination, name.inside, notes, condition)
         return self._shown(name.destination, entry)

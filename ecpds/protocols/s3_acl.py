@@ -21,6 +21,7 @@ from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OBJECTS, BUCKET_OWNE
 from ecpds.people import LOGIN
 from ecpds.protocols.s3_call import Call, xml_of
 from ecpds.protocols.s3_errors import S3Error, invalid_argument, malformed_xml, not_implemented
+from ecpds.protocols.s3_lists import person
 from ecpds.wire import s3xml
 from ecpds.wire.s3xml import Node
 
@@ -196,10 +197,8 @@ def document(owner: str, acl: Acl, groups: list[tuple[str, str]] | None = None) 
         for group, right in (GRANTS[acl.canned] if groups is None else groups)
     ]
     for login, right in (*acl.single, (owner, FULL_CONTROL)):
-        user: Node = ("Grantee:CanonicalUser", [("ID", login), ("DisplayName", login)])
-        grants.append(("Grant", [user, ("Permission", right)]))
-    shown: Node = ("Owner", [("ID", owner), ("DisplayName", owner)])
-    body = s3xml.document("AccessControlPolicy", [shown, ("AccessControlList", grants)])
+        grants.append(("Grant", [person("Grantee:CanonicalUser", login), ("Permission", right)]))
+    body = s3xml.document("AccessControlPolicy", [person("Owner", owner), ("AccessControlList", grants)])
     for kind in ("Group", "CanonicalUser"):
         typed = f'<Grantee xmlns:xsi="{XSI}" xsi:type="{kind}">'.encode()
         body = body.replace(f"<Grantee:{kind}>".encode(), typed).replace(f"</Grantee:{kind}>".encode(), b"</Grantee>")

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
 from ecpds.sources.fetch.common import Common
-from ecpds.sources.fetch.lanes import MANY, Lanes
+from ecpds.sources.fetch.lanes import Lanes
 from ecpds.sources.fetch.names import part_name, state_name
 from ecpds.sources.fetch.outcomes import Outcome, Silent, Task
-from ecpds.sources.fetch.plain import Places
+from ecpds.sources.fetch.plain import MANY, Places
 from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.fetch.sidecar_forms import ENOUGH, Folders
 from ecpds.sources.fetch.wanted import Right

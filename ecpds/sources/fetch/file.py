@@ -119,21 +119,19 @@ class File:
     def _small(self, member: Member, pull: Pull, told: About, asking: Thread | None) -> str:
         """The whole of it; the SHA-256."""
         body, began = memoryview(bytearray(told.size or 0)), self._common.seconds()
-        done = 0
         try:
-            while done < len(body):
-                done += pull.read_into(body[done:])
+            pull.fill(body)
         finally:
             self._give_back(member, pull)
         with self._common.lock:
-            member.bytes = done
-            member.mirror.host.moved(done, self._common.seconds() - began)
+            member.bytes = len(body)
+            member.mirror.host.moved(len(body), self._common.seconds() - began)
         digest = hashlib.sha256(body).hexdigest()
         self._expect({"sha256": digest}, lambda algorithm: hashlib.new(algorithm, body).hexdigest(), asking)
         place(*os.path.split(self.task.target), body, told.mtime)
         with self._common.lock:
-            self._common.progress.began(self.task, done)
-            self._common.progress.moved(self.task, done)
+            self._common.progress.began(self.task, len(body))
+            self._common.progress.moved(self.task, len(body))
         return digest
 
     def _large(self, member: Member, pull: Pull, told: About, asking: Thread | None) -> str:
@@ -219,9 +217,7 @@ class File:
             body = memoryview(bytearray(min(pull.rest, LONGEST)))
             if pull.rest > LONGEST:
                 return ""
-            done = 0
-            while done < len(body):
-                done += pull.read_into(body[done:])
+            pull.fill(body)
             is_text = head.status == 200 and about(200, head.headers).media not in PAGES
             return str(body, "utf-8", "replace") if is_text else ""
         finally:

@@ -43,7 +43,7 @@ def arguments(task: Task, user: str) -> dict[str, Any]:
         "path": str(task.target),
         "user": user,
         "mirrors": [each for each in task.mirrors if each != task.url],
-        "size": wanted.size or None,
+        "size": wanted.size,
         "digests": {each.algorithm: each.digest for each in wanted.binding},
         "destination": task.site,
     }

@@ -10,12 +10,10 @@ from ecpds.sources.fetch.common import Common
 from ecpds.sources.fetch.file import File
 from ecpds.sources.fetch.outcomes import Outcome, Task
 from ecpds.sources.fetch.pace import WORTH_EXPLORING
+from ecpds.sources.fetch.plain import is_vain
 
 LANES = 16
 """Files at a time, at most."""
-
-MANY = 8
-"""Files that are left after which all are, unless they are few of those that were begun."""
 
 
 class Lanes:
@@ -87,7 +85,7 @@ class Lanes:
             self._ended(outcome)
             return
         self._left += 1
-        if self._left >= MANY and 4 * self._left >= self._begun:
+        if is_vain(self._left, self._begun):
             self._waiting.clear()
 
     def stop(self) -> None:

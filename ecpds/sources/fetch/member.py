@@ -66,10 +66,8 @@ class Share(Meter):
 
     def read(self, length: int) -> bytes:
         """So many bytes of what was asked for. Raises as reading does."""
-        found, done = bytearray(length), 0
-        with memoryview(found) as view:
-            while done < length:
-                done += self.pull.read_into(view[done:])
+        found = bytearray(length)
+        self.pull.fill(memoryview(found))
         return bytes(found)
 
 

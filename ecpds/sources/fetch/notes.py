@@ -6,20 +6,18 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-
-from attrs import field, frozen
+from typing import NamedTuple
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-@frozen
-class Kept:
+class Kept(NamedTuple):
     """What an earlier run has left: the file's size, the version that each source said it had, and the parts that came."""
 
     size: int
     versions: Mapping[str, str]
     digests: Mapping[str, str]
-    done: tuple[tuple[int, int], ...] = field(factory=tuple)
+    done: tuple[tuple[int, int], ...] = ()
 
 
 def read_note(path: Path, length: int) -> Kept | None:

@@ -12,6 +12,9 @@ from ecpds.sources.fetch.pace import Host
 from ecpds.sources.fetch.sidecar_forms import ASKED
 from ecpds.sources.mechanisms.told import WANTED
 
+MANY = 8
+"""Files of which as many as are left may be too many."""
+
 _SITE = re.compile(r"http://([A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?")
 """The beginning of a URL, without a name and password."""
 
@@ -63,6 +66,11 @@ class Places:
             found = self._servers.setdefault(place, (Server(*place, WANTED), Host()))
         self._sites[begin] = found
         return found
+
+
+def is_vain(left: int, begun: int) -> bool:
+    """Whether a quick way is none, since it has left so many of the files that it has begun with."""
+    return left >= MANY and 4 * left >= begun
 
 
 def with_sidecars(task: Task, mirrors: Sequence[Mirror]) -> Iterator[Mirror]:

@@ -24,14 +24,11 @@ from ecpds.sources.fetch.outcomes import Attempt, Outcome, Progress, Task
 from ecpds.sources.fetch.pace import WORTH_EXPLORING, Paces
 from ecpds.sources.fetch.pages import PAGES, SMALL, is_excuse
 from ecpds.sources.fetch.placing import place
-from ecpds.sources.fetch.plain import Mirror, Places, with_sidecars
+from ecpds.sources.fetch.plain import MANY, Mirror, Places, is_vain, with_sidecars
 from ecpds.sources.fetch.sidecar_forms import ENDINGS, ENOUGH, LONGEST, Folders, sidecar_url
 from ecpds.sources.fetch.wanted import Right, Wanted
 from ecpds.sources.mechanisms.showing import shown
 from ecpds.sources.mechanisms.told import About, about
-
-MANY = 8
-"""Files that are left after which all are, unless they are few of those that were asked for."""
 
 
 class Asking(Protocol):
@@ -278,7 +275,7 @@ class Quick:
             self.others.append(file.task)
             return
         self._left += 1
-        if self._left >= MANY and 4 * self._left >= self._asked:
+        if is_vain(self._left, self._asked):
             self._jobs.clear()
             self._open.clear()
 

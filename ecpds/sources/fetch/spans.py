@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from bisect import insort
 
-from attrs import define
-
 SMALLEST = 1 << 20
 """Bytes of the smallest span that is handed out, the last one apart."""
 
@@ -27,13 +25,14 @@ WORTH = 256 << 10
 """Bytes that are worth a request of their own when they are taken over."""
 
 
-@define(eq=False)
 class Span:
     """Bytes from `at` to `end` that one source is fetching; `at` moves on as they come. `began` is where it started."""
 
-    began: int
-    end: int
-    at: int
+    __slots__ = ("at", "began", "end")
+
+    def __init__(self, began: int, end: int) -> None:
+        self.began = self.at = began
+        self.end = end
 
     @property
     def left(self) -> int:
@@ -87,7 +86,7 @@ class Spans:
         stop = end if alone or end - begin < length + SMALLEST else begin + length
         if stop < end:
             insort(self._free, (stop, end))
-        span = Span(begin, stop, begin)
+        span = Span(begin, stop)
         self._busy.append(span)
         return span
 
@@ -121,7 +120,7 @@ class Spans:
         rear = min(int(slowest.left * share), slowest.left - WORTH)
         if rear < WORTH:
             return None
-        taken = Span(slowest.end - rear, slowest.end, slowest.end - rear)
+        taken = Span(slowest.end - rear, slowest.end)
         slowest.end -= rear
         self._busy.append(taken)
         return taken

@@ -16,8 +16,8 @@ from ecpds.sources.fetch.names import part_name
 from ecpds.sources.fetch.outcomes import Outcome, Silent, Task
 from ecpds.sources.fetch.pages import SMALL
 from ecpds.sources.fetch.placing import place
-from ecpds.sources.fetch.plain import Places
-from ecpds.sources.fetch.quick import MANY, Quick
+from ecpds.sources.fetch.plain import MANY, Places
+from ecpds.sources.fetch.quick import Quick
 from ecpds.sources.fetch.sidecar_forms import ENOUGH, Folders
 from ecpds.sources.fetch.wanted import Pieces, Right, Wanted
 from tests.doubles.gets import MemoryGets
