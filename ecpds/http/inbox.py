@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ecpds.http.message import HttpError
+from ecpds.http.same_fields import SameFields
 from ecpds.interfaces import IChannel, IPromptChannel
 
 SMALL = 4096
@@ -87,15 +88,15 @@ class Inbox:
         self._skipped = False
         return head
 
-    def line_alone(self, channel: IPromptChannel, fields: bytes) -> bytes | None:
+    def line_alone(self, channel: IPromptChannel, fields: SameFields) -> bytes | None:
         """The request line of what is there now, where just these fields stand behind it and nothing behind them.
 
         To be asked of an empty inbox. Anything else is None, and stays; what fills the buffer may go on outside of it.
         """
         self._make_room()
         end = self._end = channel.receive(self._view)
-        stop = end - len(fields)
-        if end == len(self._buffer) or not 0 < stop <= self._line_bytes or not self._buffer.endswith(fields, 0, end):
+        stop = end - fields.length
+        if end == len(self._buffer) or not 0 < stop <= self._line_bytes or not fields.agree(self._buffer, stop, end):
             return None
         return bytes(self._view[:stop])
 

@@ -1,10 +1,10 @@
 """The short way of one connection: a request with the same fields as the one before it is answered where its bytes are read.
 
 Who tells whom: the client sends a request as always, which the handler answers, and may remember on it what came of its fields
-(`Request.memory`). When the next head differs in its request line alone, whoever answers at once is asked with that, and hands
-over bytes; the kernel takes them in the same turn, and the connection waits on. Anything else (another field, a body, a second
-request behind the first, an answer that is not ready, a kernel that has no room) goes the long way, with nothing lost: what
-was read lies in the inbox.
+(`Request.memory`). When the next head differs in its request line alone, and in the values of fields that the handler has
+named (`Request.varying`), whoever answers at once is asked with that, and hands over bytes; the kernel takes them in the same
+turn, and the connection waits on. Anything else (another field, a body, a second request behind the first, an answer that is
+not ready, a kernel that has no room) goes the long way, with nothing lost: what was read lies in the inbox.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Protocol
 from ecpds.http.head import PLAIN_LINE, Head
 from ecpds.http.inbox import SMALL, Inbox
 from ecpds.http.message import AtOnce, Ready, Request
+from ecpds.http.same_fields import NO_FIELDS, SameFields
 from ecpds.interfaces import IPromptChannel
 
 
@@ -45,14 +46,14 @@ class Lane:
         self._open = open
         self._answered = answered
         self._like: Request | None = None
-        self._fields = b""
+        self._fields = NO_FIELDS
         self._rest: tuple[Ready, memoryview] | None = None
 
     def remember(self, head: Head, request: Request) -> None:
         """A request was answered the long way; the next may have the same fields."""
         short = head.is_plain and request.memory is not None and len(head.fields) < SMALL
         self._like = request if short else None
-        self._fields = head.fields if short else b""
+        self._fields = SameFields(head.fields, request.varying) if short else NO_FIELDS
 
     async def wait(self, patience: float, stall: float) -> None:
         """Until something is there that goes the long way, `patience` seconds at most; `stall` for an answer to leave."""
@@ -76,6 +77,8 @@ class Lane:
             return False
         line = self._inbox.line_alone(self._channel, self._fields)
         match = PLAIN_LINE.fullmatch(line) if line is not None else None
+        if match is not None and like.varying:
+            like.varying = self._fields.values
         ready = at_once(match[1].decode("ascii"), match[2].decode("ascii"), like) if match is not None else None
         if ready is None:
             return False

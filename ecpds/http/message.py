@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from attrs import Factory, define, frozen
 from cryptography import x509
@@ -32,7 +32,8 @@ class Request:
     the client declared: 0 without a body, None when the body is chunked. The first read of `body` lets a client that
     waits for `100 Continue` go on, so a handler that refuses before it never has the body sent. `certificate` is the
     client's, where it has shown one. `memory` is the handler's own: what came of the fields, for requests of the same
-    connection that have the very same ones (`AtOnce`).
+    connection that have the very same ones (`AtOnce`). Those that the handler names in `varying` (in lower case) may then
+    have other values, as long as these; none that frames a request may be among them.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Request:
     body: IByteSource
     certificate: x509.Certificate | None = None
     memory: object = None
+    varying: Mapping[str, str] = Factory(dict)
 
 
 class IBody(Interface):
@@ -87,8 +89,8 @@ class Ready:
 AtOnce = Callable[[str, str, Request], Ready | None]
 """Answers a GET or HEAD of a path, which has no query, where nothing has to be waited for: else None, and a `Handler` is asked.
 
-The request is an earlier one of the same connection, with the same fields and the memory of who answered it. An answer keeps
-the connection open. Raises nothing.
+The request is an earlier one of the same connection, with the same fields and the memory of who answered it; `varying` has the
+values of now. An answer keeps the connection open. Raises nothing.
 """
 
 

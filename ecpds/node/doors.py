@@ -79,7 +79,7 @@ class Doors:
         self._data = self._make_data()
         self.web = self._make_http(self._data_routes(), "https", self._data.at_once.answer)
         s3 = S3Door(portal, self._node, config.limits, means.threads, means.reactor.seconds, config.s3.domain)
-        self.s3 = self._make_http(s3.handle, "s3")
+        self.s3 = self._make_http(s3.handle, "s3", s3.at_once.answer)
         self.admin = self._make_http(admin, "admin")
         self.watch = self._make_http(watch.routes, "watch")
         self.ftp = self._make_ftp()

@@ -104,7 +104,7 @@ class Node:
             dropped=lambda: {"journal": self.journal.dropped, "history": self.storage.history.dropped},
             kept=lambda: self.backing.kept.size,
             reads=lambda: {"memory": self.backing.kept.hits, "copy": self.backing.kept.misses},
-            at_once=lambda: {"https": self.doors.web.answered_at_once},
+            at_once=lambda: {"https": self.doors.web.answered_at_once, "s3": self.doors.s3.answered_at_once},
         )
 
     def _facts(self) -> dict[str, Any]:

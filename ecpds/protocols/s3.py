@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
-from urllib.parse import unquote_to_bytes
 
 from attrs import define, evolve, frozen
 from twisted.logger import Logger
@@ -20,9 +19,11 @@ from ecpds.errors import NotFound, NotPermitted, Refusal
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
-from ecpds.model import Identity, Origin
+from ecpds.model import Origin
 from ecpds.portal_interfaces import IFileSystem, IObjects, IPortal
 from ecpds.protocols import s3_acl, s3_buckets, s3_lists, s3_multipart, s3_post, s3_read, s3_tags, s3_write
+from ecpds.protocols.s3_address import Addresses, is_own
+from ecpds.protocols.s3_at_once import AtOnceObjects
 from ecpds.protocols.s3_call import Call
 from ecpds.protocols.s3_errors import S3Error, as_s3, error_response, not_implemented
 from ecpds.wire.forms import boundary_of
@@ -39,9 +40,6 @@ from ecpds.wire.sigv4 import (
     signed_by,
     unsigned,
 )
-
-FIXED = "portal.destination"
-"""The option of users whose paths begin inside of one destination."""
 
 ONLY_OPEN_OBJECTS = frozenset(("get",))
 """What who visits a bucket holds where nothing but some of its objects may be open to it."""
@@ -116,18 +114,23 @@ class S3Door:
         self._limits = limits
         self._threads = threads
         self._now = now
-        self._suffix = f".{domain.lower()}" if domain else None
+        self._addresses = Addresses(domain)
         self._requests = count(1)
+        self.at_once = AtOnceObjects(portal, self._addresses, self._number, now)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, whatever comes of it."""
-        number = f"{next(self._requests):016X}"
+        number = self._number()
         try:
             response = await self._answer(request)
         except (S3Error, SignatureError, HttpError, Refusal) as error:
             response = error_response(as_s3(error), request.path, number)
         response.headers.append(("x-amz-request-id", number))
         return response
+
+    def _number(self) -> str:
+        """What the next reply is called."""
+        return f"{next(self._requests):016X}"
 
     async def _answer(self, request: Request) -> Response:
         origin = Origin("s3", request.peer, self._node)
@@ -136,10 +139,11 @@ class S3Door:
             if request.method == "OPTIONS":
                 raise preflight(request)
             query = parse_query(request.query)
-            bucket, key = self._address(request)
+            bucket, key = self._addresses.of(request.headers.get("host") or "", request.path)
             signed = signed_by(request.headers, query)
             if signed is not None:
                 files, signing_key = await self._login(request, query, signed, origin)
+                self.at_once.remember(request, files, signed, signing_key)
                 return await self._verb(_Asked(request, query, bucket, key, signed, signing_key), _Views(self, origin, files))
             return await self._unsigned(_Asked(request, query, bucket, key, unsigned(request.headers)), origin)
         except (S3Error, SignatureError) as error:
@@ -148,15 +152,6 @@ class S3Door:
                 login = "" if files is None else files.identity.login
                 self._portal.refused(login, f"{request.method} {request.path}: {error}", origin)
             raise
-
-    def _address(self, request: Request) -> tuple[str, str]:
-        """The bucket and the key: the bucket is in the host's name where that is below our domain."""
-        if self._suffix is not None:
-            host = (request.headers.get("host") or "").lower().partition(":")[0]
-            if host.endswith(self._suffix) and len(host) > len(self._suffix):
-                return host.removesuffix(self._suffix), decoded_path(request.path)
-        bucket, _, key = decoded_path(request.path).partition("/")
-        return bucket, key
 
     async def _login(self, request: Request, query: Query, signed: Signed, origin: Origin) -> tuple[IFileSystem, bytes]:
         """Who sent the request. Nobody, unless its signature is right. Raises `SignatureError` and refusals."""
@@ -281,19 +276,6 @@ class _Views:
         except (NotPermitted, NotFound) as refusal:
             return isinstance(refusal, NotPermitted)
         return True
-
-
-def is_own(identity: Identity, bucket: str) -> bool:
-    """Whether a user can see a bucket as its own."""
-    return bucket in identity.destinations or bucket in identity.names or FIXED in identity.options
-
-
-def decoded_path(raw: str) -> str:
-    """A path as it came, without its first slash: decoded once, as a whole, so that all who look see the same."""
-    try:
-        return unquote_to_bytes(raw).decode("utf-8").removeprefix("/")
-    except UnicodeDecodeError:
-        raise S3Error("InvalidURI", 400, "Couldn't parse the specified URI.") from None
 
 
 def preflight(request: Request) -> S3Error:

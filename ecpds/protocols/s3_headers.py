@@ -116,5 +116,14 @@ def object_headers(file: DataFile) -> list[Header]:
     return [*found, ("Accept-Ranges", "bytes"), *validators(file)]
 
 
+def whole_headers(file: DataFile, checksums: bool) -> list[Header]:
+    """What a reply says that has a whole object in whatever state it is, with its checksum where that was asked for."""
+    return object_headers(file) + checksum_headers(file) if checksums else object_headers(file)
+
+
+def checksums_wanted(headers: Headers) -> bool:
+    return (headers.get("x-amz-checksum-mode") or "").upper() == "ENABLED"
+
+
 def validators(file: DataFile) -> list[Header]:
     return [("ETag", etag(file)), ("Last-Modified", http_date(int(modified(file))))]

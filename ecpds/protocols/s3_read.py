@@ -91,9 +91,7 @@ async def _whole(call: Call) -> Response:
         raise NotFound from None
     file = download.entry.file
     assert file is not None
-    headers = s3_headers.object_headers(file)
-    if _checksums_wanted(call):
-        headers += s3_headers.checksum_headers(file)
+    headers = s3_headers.whole_headers(file, _checksums_wanted(call))
     return Response(200, headers, ObjectBody(Span(0, file.size), download))
 
 
@@ -160,7 +158,7 @@ def decide(call: Call, file: DataFile) -> Reply:
 
 
 def _checksums_wanted(call: Call) -> bool:
-    return (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED"
+    return s3_headers.checksums_wanted(call.request.headers)
 
 
 def _of_part(call: Call, file: DataFile) -> list[Header]:

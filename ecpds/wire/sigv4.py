@@ -197,6 +197,21 @@ def _names(text: str, code: str) -> tuple[str, ...]:
     return tuple(text.split(";"))
 
 
+def signed_again(signed: Signed, header: str, stamp: str) -> Signed | None:
+    """What a later request of the same fields says of its signature, where but time and signature are as in `signed`.
+
+    `header` is its Authorization, in the usual form; None: it says something else. Raises `SignatureError`.
+    """
+    usual = _USUAL.fullmatch(header)
+    if usual is None or not _STAMP.fullmatch(stamp):
+        return None
+    if credential_of(usual[1], "AuthorizationHeaderMalformed") != (signed.access_key, signed.scope):
+        return None
+    if usual[2] != ";".join(signed.headers):
+        return None
+    return Signed(signed.access_key, signed.scope, stamp, signed.headers, usual[3], signed.payload)
+
+
 def _payload(text: str) -> str:
     if text != UNSIGNED and text not in STREAMING and not _SHA256.fullmatch(text):
         raise SignatureError("InvalidRequest", "The x-amz-content-sha256 is neither a SHA-256 nor a mode that is known here.")

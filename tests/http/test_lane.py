@@ -72,6 +72,25 @@ class LaneTests(SynchronousTestCase):
             self.say(client, "GET /a HTTP/1.1", fields)
         self.assertEqual(self.ways(client), ["long", "long", "short", "long", "short"])
 
+    def test_fields_that_the_handler_lets_vary(self) -> None:
+        told: list[str] = []
+
+        async def handle(request: Request) -> Response:
+            self.long.append(request.path)
+            request.memory, request.varying = "me", {"x-who": request.headers.get("x-who") or ""}
+            return Response(200, [("X-Way", "long")], b"long")
+
+        def at_once(method: str, path: str, like: Request) -> Ready | None:
+            told.append(like.varying["x-who"])
+            return self.at_once(method, path, like)
+
+        self.bench.server.handler, self.bench.server.at_once = handle, at_once
+        client = self.begun()
+        for who in ("me", "us", "you", "we ", "I\t"):
+            self.say(client, "GET /a HTTP/1.1", FIELDS.replace("me", who))
+        self.assertEqual(self.ways(client), ["long", "short", "short", "long", "long", "long"])
+        self.assertEqual(told, ["me", "us"])
+
     def test_what_is_no_plain_request_for_a_path_goes_the_long_way(self) -> None:
         for line in (
             "POST /a HTTP/1.1",
