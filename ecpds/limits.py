@@ -103,6 +103,8 @@ class Limits:
     """Bytes of a file up to which it is kept in memory when it was read; 16384 at most are read at once."""
     kept_bytes: int = natural(33554432)
     """Bytes of such files in all; 0: none is kept."""
+    kept_fields: int = natural(4096)
+    """Sets of header fields, each under a MAC, that HTTPS clients need not prove again on another connection; 0: none."""
     ranges: int = natural(100)
     """Byte ranges that one HTTP request may ask for; who asks for more gets the whole file."""
     copied_entries: int = natural(10000)

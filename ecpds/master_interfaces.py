@@ -223,6 +223,9 @@ class IAtHand(Interface):
         """Whether this very object is what a login of the same user, with the same password, key or access key, is answered
         with now. It is not once anything of it has changed, has expired, or was forgotten."""
 
+    def admits(address: str, login: str) -> bool:
+        """Whether a password of this user is looked at when it comes from there now: not after too many wrong ones."""
+
     def known(destination: str, path: str) -> Entry | None:
         """The file that `resolve` would answer with, where it is remembered."""
 

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from ecpds.errors import Refusal
 from ecpds.http.body import WASTE, RequestBody, discard, request_body
+from ecpds.http.familiar import Familiar
 from ecpds.http.head import Head, parse_head
 from ecpds.http.inbox import Inbox
 from ecpds.http.lane import Lane
@@ -43,6 +44,7 @@ class Server(Protocol):
     handler: Handler
     at_once: AtOnce | None
     answered_at_once: int
+    familiar: Familiar | None
     limits: Limits
     timeouts: ITimeouts
     seconds: Callable[[], float]
@@ -89,13 +91,17 @@ class Connection:
         channel = IPromptChannel(self._channel, None)
         if channel is None or self._server.at_once is None:
             return None
-        return Lane(self._server, channel, self._inbox, self._may_answer, self._wait_anew)
+        return Lane(self._server, channel, self._inbox, self._may_answer, self._wait_anew, self._is_anonymous)
 
     def _may_answer(self) -> bool:
         return self._farewell is None and not self._server.draining
 
+    def _is_anonymous(self) -> bool:
+        return self._certificate is None
+
     def _wait_anew(self) -> None:
         """A request was answered beside `_requests`, which waits on."""
+        self._patience = self._server.limits.keep_alive
         self._set_deadline(self._patience)
 
     async def run(self) -> None:
@@ -169,9 +175,7 @@ class Connection:
                 return None
             self._set_deadline(self._patience)
             self._idle = True
-            if self._answered:
-                # A client that has just got its answer has seldom sent the next request already.
-                await self._something()
+            await self._something()
             count = len(inbox) or await inbox.fill()
             self._idle = False
             if not count or self._farewell is not None:
@@ -190,10 +194,11 @@ class Connection:
 
     async def _something(self) -> None:
         """Wait until something has come that is answered the long way."""
-        if self._lane is None:
+        if self._lane is not None:
+            await self._lane.wait(self._quiet, self._stall, first=not self._answered)
+        elif self._answered:
+            # A client that has just got its answer has seldom sent the next request already.
             await self._channel.readable()
-        else:
-            await self._lane.wait(self._quiet, self._stall)
 
     async def _answer(self, head: Head, body: RequestBody) -> bool:
         """Have one request answered; says whether another may follow."""

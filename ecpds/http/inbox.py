@@ -100,6 +100,14 @@ class Inbox:
             return None
         return bytes(self._view[:stop])
 
+    def line_and_fields(self) -> tuple[bytes, bytes] | None:
+        """After a `line_alone`: both, where that may be one head, and nothing behind it."""
+        end = self._end
+        stop = self._buffer.find(b"\r\n", 0, end)
+        if end == len(self._buffer) or not 0 < stop <= self._line_bytes or not self._buffer.endswith(b"\r\n\r\n", stop, end):
+            return None
+        return bytes(self._view[:stop]), bytes(self._view[stop:end])
+
     def clear(self) -> None:
         """What is there was used."""
         self._start = self._end

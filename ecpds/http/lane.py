@@ -5,6 +5,9 @@ Who tells whom: the client sends a request as always, which the handler answers,
 named (`Request.varying`), whoever answers at once is asked with that, and hands over bytes; the kernel takes them in the same
 turn, and the connection waits on. Anything else (another field, a body, a second request behind the first, an answer that is
 not ready, a kernel that has no room) goes the long way, with nothing lost: what was read lies in the inbox.
+
+What is remembered is the connection's own. For its first request, and for fields that it has not sent before, it is the
+server's, of all its connections (`familiar`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ecpds.http.familiar import Familiar
 from ecpds.http.head import PLAIN_LINE, Head
 from ecpds.http.inbox import SMALL, Inbox
 from ecpds.http.message import AtOnce, Ready, Request
@@ -24,13 +28,17 @@ class Server(Protocol):
 
     at_once: AtOnce | None
     answered_at_once: int
+    familiar: Familiar | None
 
     def last_fields(self) -> bytes:
         """The header lines Date and Server, and the empty line."""
 
 
 class Lane:
-    """`open` says whether requests are still answered, `answered` is told of each answer."""
+    """`open` says whether requests are still answered, `answered` is told of each answer.
+
+    `anonymous` says whether the connection itself does not tell whose it is, as a client's certificate does.
+    """
 
     def __init__(
         self,
@@ -39,12 +47,14 @@ class Lane:
         inbox: Inbox,
         open: Callable[[], bool],
         answered: Callable[[], None],
+        anonymous: Callable[[], bool],
     ) -> None:
         self._server = server
         self._channel = channel
         self._inbox = inbox
         self._open = open
         self._answered = answered
+        self._anonymous = anonymous
         self._like: Request | None = None
         self._fields = NO_FIELDS
         self._rest: tuple[Ready, memoryview] | None = None
@@ -54,11 +64,18 @@ class Lane:
         short = head.is_plain and request.memory is not None and len(head.fields) < SMALL
         self._like = request if short else None
         self._fields = SameFields(head.fields, request.varying) if short else NO_FIELDS
+        familiar = self._server.familiar
+        if short and request.anywhere and familiar is not None and self._anonymous():
+            familiar.keep(head.fields, request)
 
-    async def wait(self, patience: float, stall: float) -> None:
-        """Until something is there that goes the long way, `patience` seconds at most; `stall` for an answer to leave."""
+    async def wait(self, patience: float, stall: float, first: bool) -> None:
+        """Until something is there that goes the long way, `patience` seconds at most; `stall` for an answer to leave.
+
+        The `first` request of a connection has often come before we look for it, the next ones seldom.
+        """
         channel = self._channel
-        await channel.attend(self._attempt)
+        if not first or self._attempt() or not (self._inbox or self._rest):
+            await channel.attend(self._attempt)
         while self._rest is not None:
             (ready, left), self._rest = self._rest, None
             channel.patience = stall
@@ -72,20 +89,36 @@ class Lane:
             await channel.attend(self._attempt)
 
     def _attempt(self) -> bool:
-        like, at_once = self._like, self._server.at_once
-        if like is None or at_once is None or not self._open():
+        at_once = self._server.at_once
+        if at_once is None or not self._open() or (self._like is None and not self._server.familiar):
             return False
         line = self._inbox.line_alone(self._channel, self._fields)
-        match = PLAIN_LINE.fullmatch(line) if line is not None else None
-        if match is not None and like.varying:
+        if line is None or self._like is None:
+            line = self._recognised()
+        like, match = self._like, PLAIN_LINE.fullmatch(line) if line is not None else None
+        if like is None or match is None:
+            return False
+        if like.varying:
             like.varying = self._fields.values
-        ready = at_once(match[1].decode("ascii"), match[2].decode("ascii"), like) if match is not None else None
+        ready = at_once(match[1].decode("ascii"), match[2].decode("ascii"), like)
         if ready is None:
             return False
         self._inbox.clear()
         self._answered()
         self._server.answered_at_once += 1
         return self._send(ready)
+
+    def _recognised(self) -> bytes | None:
+        """The request line of what is there, where its fields were seen on other connections."""
+        familiar, channel = self._server.familiar, self._channel
+        if not familiar or (head := self._inbox.line_and_fields()) is None or not self._anonymous():
+            return None
+        line, fields = head
+        like = familiar.find(fields, channel.peer, channel.secure)
+        if like is None:
+            return None
+        self._like, self._fields = like, SameFields(fields)
+        return line
 
     def _send(self, ready: Ready) -> bool:
         """Whether all of it has left."""

@@ -33,7 +33,8 @@ class Request:
     waits for `100 Continue` go on, so a handler that refuses before it never has the body sent. `certificate` is the
     client's, where it has shown one. `memory` is the handler's own: what came of the fields, for requests of the same
     connection that have the very same ones (`AtOnce`). Those that the handler names in `varying` (in lower case) may then
-    have other values, as long as these; none that frames a request may be among them.
+    have other values, as long as these; none that frames a request may be among them. `anywhere`: the memory holds on other
+    connections of the same peer, too.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     certificate: x509.Certificate | None = None
     memory: object = None
     varying: Mapping[str, str] = Factory(dict)
+    anywhere: bool = False
 
 
 class IBody(Interface):
@@ -90,7 +92,8 @@ AtOnce = Callable[[str, str, Request], Ready | None]
 """Answers a GET or HEAD of a path, which has no query, where nothing has to be waited for: else None, and a `Handler` is asked.
 
 The request is an earlier one of the same connection, with the same fields and the memory of who answered it; `varying` has the
-values of now. An answer keeps the connection open. Raises nothing.
+values of now. Or it is one without fields that stands for those of other connections (`Request.anywhere`). An answer keeps
+the connection open. Raises nothing.
 """
 
 

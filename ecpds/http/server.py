@@ -8,6 +8,7 @@ from email.utils import formatdate
 from twisted.internet.defer import Deferred
 
 from ecpds.http.connection import Connection
+from ecpds.http.familiar import Familiar
 from ecpds.http.message import AtOnce, Handler
 from ecpds.interfaces import IChannel, ITimeouts
 from ecpds.limits import Limits
@@ -18,7 +19,8 @@ class HttpServer:
 
     `on_refused` is told the peer and a sentence whenever a client does not keep to the protocol. `pause` returns in another
     turn of the reactor, such as `lambda: deferLater(reactor, 0)`; without it, a client that pipelines may hold up others.
-    `at_once` is asked before the handler, where it may be (`lane`); `answered_at_once` counts what it answered.
+    `at_once` is asked before the handler, where it may be (`lane`); `answered_at_once` counts what it answered. `familiar`
+    remembers for new connections what was asked on others.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class HttpServer:
         on_refused: Callable[[str, str], None] | None = None,
         pause: Callable[[], Awaitable[None]] | None = None,
         at_once: AtOnce | None = None,
+        familiar: Familiar | None = None,
     ) -> None:
         self.handler = handler
         self.at_once = at_once
         self.answered_at_once = 0
+        self.familiar = familiar
         self.limits = limits
         self.timeouts = timeouts
         self.seconds = seconds

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
+from ecpds.master.defender import Defender
 from ecpds.model import Destination, Entry, Identity
 
 
@@ -15,10 +16,14 @@ class AtHand:
 
     accounts: Accounts
     resolved: ResolveCache
+    _defender: Defender
     _destinations: dict[str, Destination]
 
     def still(self, identity: Identity) -> bool:
         return self.accounts.still(identity)
+
+    def admits(self, address: str, login: str) -> bool:
+        return self._defender.admits(address, login)
 
     def known(self, destination: str, path: str) -> Entry | None:
         place = self._destinations.get(destination)

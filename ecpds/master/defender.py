@@ -46,9 +46,9 @@ class Defender:
         """What `enter` answers. Raises `TooManyFailures` without asking it."""
         if not (self._most and password):
             return await enter()
-        debtor = self._debtor(address, login)
-        if self._forgiven and self._owed(debtor) > self._life - self._life / self._most:
+        if not self.admits(address, login):
             raise TooManyFailures(reason="Too many failed logins")
+        debtor = self._debtor(address, login)
         try:
             identity = await enter()
         except LoginFailed:
@@ -56,6 +56,12 @@ class Defender:
             raise
         _put(self._known, (debtor[0], login), None)
         return identity
+
+    def admits(self, address: str, login: str) -> bool:
+        """Whether a password of this user is looked at when it comes from there."""
+        if not (self._most and self._forgiven):
+            return True
+        return self._owed(self._debtor(address, login)) <= self._life - self._life / self._most
 
     def _debtor(self, address: str, login: str) -> Debtor:
         network = network_of(address)

@@ -17,6 +17,7 @@ from ecpds.admission import Admission
 from ecpds.config import S3, Https
 from ecpds.datasource_interfaces import IRepository
 from ecpds.http.client import HttpClient
+from ecpds.http.familiar import Familiar
 from ecpds.http.message import AtOnce, Handler
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
@@ -91,19 +92,21 @@ class Doors:
         return Admission(limits.connections, limits.connections_per_address)
 
     def _make_http(self, handler: Handler, protocol: str, at_once: AtOnce | None = None) -> HttpServer:
-        means = self._means
+        means, limits = self._means, self._means.config.limits
+        key, seconds = SystemRandom().randbytes(32), means.reactor.seconds
 
         def refused(peer: str, message: str) -> None:
             self._portal.refused("", message, Origin(protocol, peer, self._node))
 
         return HttpServer(
             handler,
-            means.config.limits,
+            limits,
             means.timeouts,
-            means.reactor.seconds,
+            seconds,
             on_refused=refused,
             pause=lambda: deferLater(means.reactor, 0),
             at_once=at_once,
+            familiar=Familiar(key, limits.kept_fields, limits.credential_life, seconds) if at_once is not None else None,
         )
 
     def _make_data(self) -> DataDoor:

@@ -2,8 +2,9 @@
 
 What a login checks each time is checked here too, by the Master in the same process: it answers with the same identity until
 something of it changes (a password, a key, a right, a destination, an expiry), so the identity that was given before
-either is still that one, or the user must log in anew. What a path is, the Master remembers, and forgets when it changes.
-Nothing is refused here: whatever is not plainly there and allowed is None, and is asked as always.
+either is still that one, or the user must log in anew; and it says whether too many wrong passwords came from an address.
+What a path is, the Master remembers, and forgets when it changes. Nothing is refused here: whatever is not plainly there and
+allowed is None, and is asked as always.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class Returning:
         if at_hand is None or identity.share or identity.visits or identity.user_id == VISITOR:
             return None
         if self._backing.now() - self._renewed >= self._backing.limits.credential_life or not at_hand.still(identity):
+            return None
+        if identity.credential and not at_hand.admits(self.origin.address, identity.login):
             return None
         try:
             name = self._file(path, "get")

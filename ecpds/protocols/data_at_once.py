@@ -55,7 +55,10 @@ class AtOnceReader:
         if shaped or request.method not in ("GET", "HEAD") or any(name in fields for name in PECULIAR):
             return
         if "metalink" not in (fields.get("accept") or ""):
-            request.memory = Known(visitor, any(name in fields for name in CONDITIONS))
+            conditional = any(name in fields for name in CONDITIONS)
+            request.memory = Known(visitor, conditional)
+            # The other fields are read for each request: a session's cookie, and conditions.
+            request.anywhere = "authorization" in fields and visitor.session is None and not conditional
 
     def answer(self, method: str, path: str, like: Request) -> Ready | None:
         """As `http.message.AtOnce`."""

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.http.familiar import Familiar
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.limits import Limits
@@ -30,7 +31,7 @@ LIFE = 60.0
 
 
 class Case(SynchronousTestCase):
-    limits = Limits(credential_life=LIFE)
+    limits = Limits(credential_life=LIFE, login_failures=3)
 
     def setUp(self) -> None:
         self.house = House(self, limits=self.limits)
@@ -49,10 +50,13 @@ class Case(SynchronousTestCase):
         routes = Routes()
         self.door.add_to(routes)
         ShareDoor(self.door, house.portal, share_sessions(random, seconds, 60.0, 60.0)).add_to(routes)
-        self.server = HttpServer(routes, self.limits, Timeouts(house.clock), seconds, at_once=self.door.at_once.answer)
+        self.familiar = Familiar(b"k" * 32, self.limits.kept_fields, self.limits.credential_life, seconds)
+        self.server = HttpServer(
+            routes, self.limits, Timeouts(house.clock), seconds, at_once=self.door.at_once.answer, familiar=self.familiar
+        )
 
-    def connect(self, secure: bool = True) -> MemoryChannel:
-        channel = MemoryChannel(secure=secure)
+    def connect(self, secure: bool = True, peer: str = "127.0.0.1") -> MemoryChannel:
+        channel = MemoryChannel(secure=secure, peer=peer)
         self.server.serve(channel)
         return channel
 
@@ -210,10 +214,6 @@ class LongWayTests(Case):
         fields = self.fields.replace(basic("alice", "secret"), basic("alice", "wrong"))
         self.assertEqual(self.longs(fields=fields).status, 401)
 
-    def test_another_connection_is_nobody_yet(self) -> None:
-        self.warm()
-        self.assertIsNone(self.at_once(channel=self.connect()))
-
     def test_who_has_header_fields_of_its_own(self) -> None:
         self.change(options={"portal.headerRegistry": "(.= f) X-Mine=1"})
         self.assertEqual(self.longs().status, 200)
@@ -351,6 +351,12 @@ class UntrueTests(Case):
         self.assertIsNone(self.at_once())
         self.assertIsNotNone(self.at_once())
 
+    def test_too_many_wrong_passwords(self) -> None:
+        wrong = self.fields.replace(basic("alice", "secret"), basic("alice", "wrong"))
+        for _ in range(self.limits.login_failures):
+            self.assertEqual(self.ask(fields=wrong, channel=self.connect()).status, 401)
+        self.assertEqual(self.ask().status, 429)
+
     def test_the_copy_is_another(self) -> None:
         kept = self.house.backing.kept
         entry = self.house.now(self.house.master.resolve("demo", "f"))
@@ -412,6 +418,10 @@ class SessionTests(Case):
     def test_another_password(self) -> None:
         self.house.now(self.house.operations.set_password("alice", "other"))
         self.assertEqual(self.ask().status, 403)
+
+    def test_a_cookie_is_looked_at_on_each_connection(self) -> None:
+        self.assertIsNone(self.at_once(channel=self.connect()))
+        self.assertEqual(len(self.familiar), 0)
 
 
 class ShareTests(Case):
