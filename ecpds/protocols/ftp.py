@@ -35,9 +35,10 @@ from ecpds.protocols.ftp_commands import HANDLERS, session_status
 from ecpds.protocols.ftp_data import Ends, plain_address
 from ecpds.protocols.ftp_interpreter import Door, Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
-from ecpds.protocols.ftp_session import VERBS, Command, State, is_http, parse
+from ecpds.protocols.ftp_session import STATUS, VERBS, Command, State, is_http, parse
 from ecpds.protocols.ftp_tls import ControlTls, Credentials
 from ecpds.protocols.sessions import UserSessions
+from ecpds.waiting import begun
 
 BURST = 16
 """Commands of one client that are obeyed before the reactor sees to the others."""
@@ -182,11 +183,12 @@ class FtpProtocol(LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         if self._closing:
             return
-        if is_http(line):
+        command = parse(line)
+        if command.problem is not None and is_http(line):
             self._interpreter.refused("HTTP on an FTP control connection")
             self._close(None)
         else:
-            self._take(parse(line))
+            self._take(command)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Answer, drop the rest of the line as it comes, and go on."""
@@ -208,7 +210,7 @@ class FtpProtocol(LineReceiver):
         if command.verb == "ABOR":
             self._interpreter.abort()  # A transfer that is only about to begin finds no data connection.
         transfer = self._interpreter.transfer
-        if command == STATUS and transfer is not None and not self._queue and not self._outflow.clogged:
+        if transfer is not None and command == STATUS and not self._queue and not self._outflow.clogged:
             self.send(session_status(self._interpreter))
             return
         self._queue.append(command)
@@ -216,7 +218,8 @@ class FtpProtocol(LineReceiver):
             self.pauseProducing()  # type: ignore[no-untyped-call]
         if not self._working:
             self._working = True
-            Deferred.fromCoroutine(self._work()).addErrback(self._broken)
+            if (working := begun(self._work())) is not None:
+                working.addErrback(self._broken)
 
     @property
     def client_key(self) -> bytes | None:
@@ -249,7 +252,8 @@ class FtpProtocol(LineReceiver):
             if self.paused and len(self._queue) <= self._limits.command_queue // 2:
                 self.resumeProducing()  # type: ignore[no-untyped-call]
             self._answered(command, await self._reply_to(command))
-            await self._outflow.clear()
+            if self._outflow.clogged:
+                await self._outflow.clear()
             self._in_burst += 1
             if self._in_burst >= BURST:
                 self._in_burst = 0
@@ -305,9 +309,6 @@ class FtpProtocol(LineReceiver):
     def send(self, answer: Reply) -> None:
         if not self._closing:
             self.transport.write(answer.encode())
-
-
-STATUS = Command("STAT")
 
 
 def _host(address: IAddress) -> str:

@@ -138,6 +138,10 @@ class Command:
         return f"Command({self.verb})"
 
 
+STATUS = Command("STAT")
+"""Without a path: what is answered while a transfer runs."""
+
+
 def is_http(line: bytes) -> bool:
     """Whether a line is of HTTP: a request line or a header field."""
     word = line.split(b" ", 1)[0]

@@ -44,9 +44,10 @@ class PromptPeer(NamedPeer):
 
     def write(self, data: bytes) -> None:
         if self.connected and not self.TLS and not self.dataBuffer and not self._tempDataBuffer:
-            sent = self.writeSomeData(data)
-            if isinstance(sent, int):
-                data = data[sent:]
+            try:
+                data = data[self.socket.send(data) :]
+            except OSError:
+                pass  # There is no room, or nobody to read it: the reactor finds out which.
         if data:
             super().write(data)  # type: ignore[no-untyped-call]
 
