@@ -35,6 +35,10 @@ class IByteSource(Interface):
         """
 
 
+class IStoredSource(IByteSource):
+    """A source whose bytes are stored here already, as those of a file that is copied are: none of them cross a socket."""
+
+
 class IByteSink(Interface):
     """Something that bytes go to."""
 

@@ -111,6 +111,10 @@ class Limits:
     """Files and folders that one COPY of a folder over HTTPS may take."""
     file_size: int = natural(0)
     """Bytes of one file; 0: no limit."""
+    download_rate: int = natural(0)
+    """Bytes per second of all downloads of this node together; 0: no limit."""
+    upload_rate: int = natural(0)
+    """Bytes per second of all its uploads."""
     listing_page: int = natural(1000)
     """Entries read from the catalogue at a time."""
     buffers: int = natural(134217728)

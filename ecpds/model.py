@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from ecpds.rates import Rates
+
 PERMISSIONS = ("get", "put", "delete", "dir", "mkdir", "rmdir", "rename", "size", "mtime")
 MODES = ("standard", "open", "self-service")
 
@@ -22,6 +24,7 @@ while it is there costs less than to do it afterwards."""
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 NO_RIGHTS: Mapping[str, frozenset[str]] = MappingProxyType({})
+NO_RATES: Mapping[str, Rates] = MappingProxyType({})
 
 
 @frozen
@@ -63,7 +66,8 @@ class Identity:
     number of the share link that it came by, and `within` is all that it sees then: the real path of a file, or of a folder,
     which ends in a slash. `sites` are the web sites whose pages may read what is in a destination: destination -> site.
     Who `visits` has no right of its own there, but those of everybody, of every user, and what was granted to it alone.
-    `metered` are the destinations from which what it fetches counts for a quota: the Master is asked before.
+    `metered` are the destinations from which what it fetches counts for a quota: the Master is asked before. `rates` are
+    those at which one transfer may go, of destinations that have any.
     """
 
     user_id: int
@@ -81,6 +85,7 @@ class Identity:
     sites: Mapping[str, str] = EMPTY
     visits: bool = False
     metered: frozenset[str] = frozenset()
+    rates: Mapping[str, Rates] = NO_RATES
 
     def may(self, permission: str, destination: str | None = None) -> bool:
         """Whether the user holds `permission`: anywhere, or in `destination`, where one is named."""

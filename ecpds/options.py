@@ -23,6 +23,7 @@ from ecpds.events import UNITS
 from ecpds.grants import MOST, RIGHTS
 from ecpds.model import PERMISSIONS, Destination
 from ecpds.people import LOGIN
+from ecpds.rates import BY_NETWORK, in_bytes, is_by_network
 
 PATTERN_LENGTH = 500
 """Characters of one pattern at most."""
@@ -53,9 +54,6 @@ MOST_SESSIONS, MOST_SESSIONS_BY_TIME = "portal.maxConnections", "portal.maxConne
 
 MOST_FETCHED, MOST_FETCHED_OF_DESTINATION = "portal.maxDownloadBytes", "incoming.maxDownloadBytes"
 """The options that make the Master be asked before a file is fetched."""
-
-MOST_BYTES = (1 << 63) - 1
-"""What a larger size comes to: no count of bytes gets there, and every encoding of numbers has it."""
 
 QUOTA_PERIOD = 86400
 """Seconds that a quota is for where no period is set."""
@@ -189,13 +187,7 @@ def quota(options: Mapping[str, str], of: str, direction: str) -> Quota | None:
     if most is None:
         return None
     period = options.get(span)
-    return Quota(_in_bytes(most), QUOTA_PERIOD if period is None else max(1, _in_seconds(period)))
-
-
-def _in_bytes(text: str) -> int:
-    """What a `SIZE` says."""
-    digits = text.rstrip("kKMGT")
-    return min(int(digits) << 10 * " KMGT".index(text[len(digits) :].upper() or " "), MOST_BYTES)
+    return Quota(in_bytes(most), QUOTA_PERIOD if period is None else max(1, _in_seconds(period)))
 
 
 def kept_for(lifetime: float | None, option: str | None) -> float | None:
@@ -239,6 +231,7 @@ DESTINATION = Type("destination", "a destination's name", DESTINATION_NAME.fullm
 BOOLEAN = _choice("true", "false")
 NUMBER = _matching("number", "a whole number, 0 or more", "[0-9]{1,15}")
 SIZE = _matching("size", "bytes, such as 1000000, 500M or 2G (K is 1024)", "[0-9]{1,15}[kKMGT]?")
+RATES = Type("rates", "NETWORK=DOWNLOAD/UPLOAD,…, each a size, as in 192.0.2.0/24=10M/1M; 0: any number", is_by_network)
 PERIOD = _matching("period", "a time such as 30d, 12h, 45m or 90 (seconds)", r"[0-9]{1,9}[smhdw]?")
 WORDS = _matching("words", "words, separated by commas", r"[\w .-]{1,64}(,[\w .-]{1,64}){0,99}")
 SCHEDULE = _matching("schedule", "HH:MM-HH:MM=N,… in UTC", rf"{_TIMES}-{_TIMES}=[0-9]{{1,9}}(,{_TIMES}-{_TIMES}=[0-9]{{1,9}})*")
@@ -275,6 +268,9 @@ USER_OPTIONS = (
     Option("portal.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
     Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched within any `portal.downloadPeriod`", True),
     Option("portal.downloadPeriod", PERIOD, "over which downloads are counted; `1d` unless set", True),
+    Option("portal.maxBytesPerSecForInput", SIZE, "of all downloads of the user on a node together; `0`: no limit", True),
+    Option("portal.maxBytesPerSecForOutput", SIZE, "of all its uploads", True),
+    Option(BY_NETWORK, RATES, "both, for who comes from there, instead of those; the first network that fits counts", True),
     Option("portal.maxRangesAllowed", NUMBER, "ranges of one HTTP request; of more the whole file is sent", True),
     Option("portal.geoblocking", WORDS, "the only continents, countries and cities to come from"),
     Option("portal.sort", SORT, "by what listings are sorted", True),
@@ -317,8 +313,8 @@ DESTINATION_OPTIONS = (
     Option("incoming.failOnMetadataParsingError", BOOLEAN, "whether names must fit that"),
     Option("incoming.sort", SORT, "by what listings are sorted"),
     Option("incoming.order", ORDER, "and which way"),
-    Option("incoming.maxBytesPerSecForInput", SIZE, "of one download"),
-    Option("incoming.maxBytesPerSecForOutput", SIZE, "of one upload"),
+    Option("incoming.maxBytesPerSecForInput", SIZE, "of one download; `0`: no limit", True),
+    Option("incoming.maxBytesPerSecForOutput", SIZE, "of one upload", True),
     Option("incoming.maxUploadBytes", SIZE, "bytes that may be put within any `incoming.uploadPeriod`", True),
     Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
     Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched within any `incoming.downloadPeriod`", True),

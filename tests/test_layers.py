@@ -17,6 +17,7 @@ GROUND = {
     "errors",
     "model",
     "people",
+    "rates",
     "datasources",
     "datasource_interfaces",
     "interfaces",

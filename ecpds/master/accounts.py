@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -12,23 +12,17 @@ from twisted.logger import Logger
 
 from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal
 from ecpds.keys import Vault
-from ecpds.master import access, users
+from ecpds.master import access, traits, users
 from ecpds.master.access import StoredKey
 from ecpds.master.passwords import Passwords
 from ecpds.master.reader import Reader
 from ecpds.master.rights import ROOTDIR, names_of, of_visitors
 from ecpds.master.signing import SigningKeys
+from ecpds.master.traits import SetOf
 from ecpds.master.users import Account, mark
 from ecpds.master.writer import Writer
 from ecpds.model import ANYBODY, EMPTY, VISITOR, Destination, Identity, Origin
-from ecpds.options import (
-    BUCKET_OBJECTS,
-    MAKES_BUCKETS,
-    MOST_FETCHED,
-    MOST_FETCHED_OF_DESTINATION,
-    ORIGIN_OF_DESTINATION,
-    path_allowed,
-)
+from ecpds.options import MAKES_BUCKETS, path_allowed
 from ecpds.people import LOGIN, AccessKey
 
 EXCLUDED = "portal.excludeProtocols"
@@ -39,10 +33,6 @@ REMEMBERED = 10_000
 
 NOTED = 60.0
 """Seconds between two notes of a user's last login: a client that logs in for each request does not cost a commit each."""
-
-
-SetOf = Callable[[Iterable[str], str], list[tuple[str, str]]]
-"""Says an option of each named destination; nothing where it is not set."""
 
 
 class Accounts:
@@ -134,10 +124,18 @@ class Accounts:
         held = of_visitors(options, "" if account is None else login)
         if not held:
             raise NotPermitted
-        shown = {BUCKET_OBJECTS: options[BUCKET_OBJECTS]} if BUCKET_OBJECTS in options else {}
         own = EMPTY if account is None else account.rights.options
-        metered = self._metered(own, (destination,))
-        return Identity(id_, login, held, (destination,), shown, rights={destination: held}, visits=True, metered=metered)
+        return Identity(
+            id_,
+            login,
+            held,
+            (destination,),
+            traits.shown_to_visitors(own, options),
+            rights={destination: held},
+            visits=True,
+            metered=traits.metered(self._set_of, own, (destination,)),
+            rates=traits.rated(self._set_of, (destination,)),
+        )
 
     def _open_to(self, destination: str, login: str) -> frozenset[str]:
         try:
@@ -282,15 +280,10 @@ class Accounts:
             names_of(self._set_of(destinations, ROOTDIR)),
             stored.key.id if stored is not None else "",
             credential,
-            sites={name: site for name, site in self._set_of(destinations, ORIGIN_OF_DESTINATION) if site},
-            metered=self._metered(rights.options, destinations),
+            sites=traits.sites(self._set_of, destinations),
+            metered=traits.metered(self._set_of, rights.options, destinations),
+            rates=traits.rated(self._set_of, destinations),
         )
-
-    def _metered(self, options: Mapping[str, str], destinations: Sequence[str]) -> frozenset[str]:
-        """Of which destinations what a user with these options fetches counts for a quota."""
-        if MOST_FETCHED in options:
-            return frozenset(destinations)
-        return frozenset(name for name, most in self._set_of(destinations, MOST_FETCHED_OF_DESTINATION) if most)
 
     def _expired(self, stored: StoredKey) -> bool:
         return stored.key.expires is not None and stored.key.expires <= self._clock.seconds()

@@ -35,6 +35,7 @@ from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.operator import Operator
 from ecpds.portal.operator_transfers import TransfersOperator
+from ecpds.portal.pace import Paces
 from ecpds.portal.portal import Portal
 from ecpds.portal.records import Tee
 from ecpds.portal.sinks import NodeRecords
@@ -83,6 +84,7 @@ class Node:
             self.reactor.seconds,
             self.config.limits,
             Digesting(means.digest_threads, follower),
+            Paces(self.config.limits, self.reactor, time.monotonic),
             # In a fleet the Master is asked for leave to read elsewhere; what is at hand here needs none.
             at_hand=self.storage.master if self.storage.member is None else None,
         )

@@ -20,6 +20,7 @@ from ecpds.portal.backing import Backing
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.kept import Kept
 from ecpds.portal.namespace import Namespace
+from ecpds.portal.pace import DOWNLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal_interfaces import IDownload
 
@@ -66,6 +67,10 @@ class Returning:
     def _shown(self, destination: str, entry: Entry) -> Entry:
         raise NotImplementedError
 
+    def _pace(self, direction: str, destination: str, upload: int | None = None) -> Pace | None:
+        """What a transfer that begins now obeys."""
+        return self._backing.paces.of(direction, self.identity, self.origin.address, destination, upload)
+
     def look_again(self, path: str, suits: Suits) -> Entry | None:
         """As `IPortal.look_again`."""
         found = self._find(path)
@@ -82,6 +87,9 @@ class Returning:
         file = entry.file
         kept = self._bytes(entry)
         if kept is None or file is None:
+            return None
+        pace = self._pace(DOWNLOAD, name.destination)
+        if pace is not None and not pace.spend_now(file.size):
             return None
         return KeptDownload(entry, kept.data, TransferRecord(self.journal, "download", name, file.id, file.size, kept.place))
 

@@ -16,6 +16,7 @@ from ecpds.portal.digesting import Digesting
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.kept import KeptSegments
 from ecpds.portal.namespace import Namespaces
+from ecpds.portal.pace import Paces
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Backing:
     now: Callable[[], float]
     limits: Limits
     digesting: Digesting
+    paces: Paces
     names: Namespaces = Factory(Namespaces)
     running: set[TransferRecord] = Factory(set)
     kept: KeptSegments = Factory(lambda self: KeptSegments(self.limits.kept_bytes, self.limits.kept_file), takes_self=True)

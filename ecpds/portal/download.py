@@ -13,11 +13,13 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, Refusal, Unavailable
+from ecpds.filling import Into
 from ecpds.held import HeldSegment
 from ecpds.interfaces import IByteSink, IChannel, IReadHandle, IRelaySink, IStore
 from ecpds.model import Copy, Entry, Segment
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.kept import KeptSegments
+from ecpds.portal.pace import Pace
 from ecpds.portal_interfaces import IDownload
 
 SPAN = 1 << 20
@@ -76,6 +78,32 @@ class CountedSink:
     def _count(self, size: int) -> None:
         self.sent += size
         self._record.sent += size
+
+
+class PacedSink(CountedSink):
+    """A counted sink that takes bytes at a pace, a piece at a time."""
+
+    def __init__(self, sink: IByteSink, record: Tally, pace: Pace) -> None:
+        super().__init__(sink, record)
+        self._pace = pace
+
+    async def write(self, data: bytes | memoryview) -> None:
+        view, step = memoryview(data), self._pace.piece
+        for start in range(0, len(view), step):
+            piece = view[start : start + step]
+            await self._pace.spend(len(piece))
+            await super().write(piece)
+
+    async def send_file(self, fd: int, offset: int, length: int) -> None:
+        end, step = offset + length, self._pace.piece
+        for start in range(offset, end, step):
+            size = min(step, end - start)
+            await self._pace.spend(size)
+            await super().send_file(fd, start, size)
+
+    async def carry(self, source: IChannel, length: int) -> int:
+        """Nothing goes from link to link on a thread, which would not wait."""
+        return 0
 
 
 class SegmentReader:
@@ -177,15 +205,18 @@ def spans(segments: Sequence[SegmentReader], offset: int, end: int) -> Iterator[
 
 @implementer(IDownload)
 class Download:
-    """One open file; its segments are open."""
+    """One open file; its segments are open. `pace` is what its bytes obey, where they leave this node's memory."""
 
-    def __init__(self, entry: Entry, segments: Sequence[SegmentReader], record: TransferRecord) -> None:
+    def __init__(
+        self, entry: Entry, segments: Sequence[SegmentReader], record: TransferRecord, pace: Pace | None = None
+    ) -> None:
         self.entry = entry
         self._segments = segments
         self._record = record
+        self._pace = pace
 
     async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
-        counted = CountedSink(sink, self._record)
+        counted = self._counted(sink)
         end = self.entry.size if length is None else min(offset + length, self.entry.size)
         if len(self._segments) == 1 and end > offset:
             await self._segments[0].send(counted, offset, end - offset)
@@ -195,10 +226,17 @@ class Download:
             await segment.send(counted, first, count)
             self._record.place = segment.place
 
+    def _counted(self, sink: IByteSink) -> CountedSink:
+        if self._pace is None or isinstance(sink, Into):
+            return CountedSink(sink, self._record)
+        return PacedSink(sink, self._record, self._pace)
+
     def held(self, offset: int, length: int) -> memoryview | None:
         if len(self._segments) != 1:
             return None
         data = self._segments[0].held(offset, length)
+        if data is not None and self._pace is not None and not self._pace.spend_now(length):
+            return None
         if data is not None:
             self._record.sent += length
         return data

@@ -48,6 +48,7 @@ from ecpds.portal.backing import Backing, recorded
 from ecpds.portal.download import Download, SegmentReader, open_segments
 from ecpds.portal.figures import Figures
 from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.pace import DOWNLOAD, UPLOAD
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
@@ -119,7 +120,7 @@ class FileSystem(Returning, Figures):
         segments = await self._open(entry.file.segments)
         place = segments[0].place if segments else Copy(self.origin.node, 0)
         record = TransferRecord(self.journal, "download", name, entry.file.id, entry.size, place)
-        return Download(entry, segments, record)
+        return Download(entry, segments, record, self._pace(DOWNLOAD, name.destination))
 
     @recorded("put")
     async def open_write(
@@ -154,7 +155,8 @@ class FileSystem(Returning, Figures):
         claim = await self._allocate(request)
         allocation = claim.allocation
         record = TransferRecord(self.journal, "upload", name, allocation.id, request.size, allocation.placements[0])
-        return Upload(claim, record, self._names.shown(name.destination, name.inside))
+        pace = self._pace(UPLOAD, name.destination, request.part[0] if request.part else None)
+        return Upload(claim, record, self._names.shown(name.destination, name.inside), pace)
 
     def _check_size(self, size: int | None) -> None:
         allowed = self._backing.limits.file_size
@@ -230,7 +232,8 @@ class FileSystem(Returning, Figures):
         allocation = claim.allocation
         record = TransferRecord(self.journal, "upload", name, allocation.id, None, allocation.placements[0])
         shown = self._names.shown(name.destination, name.inside)
-        return ResumedUpload(claim, record, shown, kept, allocation.digests, self._digests)
+        pace = self._pace(UPLOAD, name.destination, kept.id)
+        return ResumedUpload(claim, record, shown, kept, allocation.digests, self._digests, pace)
 
     @recorded("get")
     async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:

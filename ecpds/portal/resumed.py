@@ -13,6 +13,7 @@ from attrs import evolve
 from ecpds.errors import DigestMismatch, PreconditionFailed
 from ecpds.model import EMPTY, Completion, Entry, Partial, Segment
 from ecpds.portal.journal import TransferRecord
+from ecpds.portal.pace import Pace
 from ecpds.portal.upload import Claim, Upload
 
 Digests = Callable[[Sequence[Segment], Sequence[str], int, int], Awaitable[Mapping[str, str]]]
@@ -29,8 +30,9 @@ class ResumedUpload(Upload):
         kept: Partial,
         wanted: Sequence[str],
         digest: Digests,
+        pace: Pace | None = None,
     ) -> None:
-        super().__init__(claim, record, path)
+        super().__init__(claim, record, path, pace)
         self._request = claim.request
         self._kept = kept
         self._wanted = wanted

@@ -12,11 +12,12 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Unavailable
-from ecpds.interfaces import IBasin, IByteSource, IFloodSource, IWriteHandle
+from ecpds.interfaces import IBasin, IByteSource, IFloodSource, IStoredSource, IWriteHandle
 from ecpds.keeping import keep_part
 from ecpds.master_interfaces import IMaster
 from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
 from ecpds.portal.journal import TransferRecord
+from ecpds.portal.pace import Pace
 from ecpds.portal_interfaces import IUpload
 
 
@@ -40,6 +41,24 @@ class CountedSource:
         count: int = await fast.flood(basin, length)
         self._record.sent += count
         return count
+
+
+class PacedSource(CountedSource):
+    """A counted source that yields bytes at a pace, a piece at a time."""
+
+    def __init__(self, source: IByteSource, record: TransferRecord, pace: Pace) -> None:
+        super().__init__(source, record)
+        self._pace = pace
+
+    async def read_into(self, view: memoryview) -> int:
+        count = await super().read_into(view[: self._pace.piece])
+        if count:
+            await self._pace.spend(count)
+        return count
+
+    async def flood(self, basin: IBasin, length: int) -> int:
+        """No thread fills buffers, which would not wait."""
+        return 0
 
 
 @frozen
@@ -69,12 +88,13 @@ class Claim:
 class Upload:
     """One allocation, on its way into the copy of `claim`. It is open, then committing, then ended.
 
-    `path` is what the user calls it.
+    `path` is what the user calls it. `pace` is what its bytes obey, where they come over a socket.
     """
 
     log = Logger()
 
-    def __init__(self, claim: Claim, record: TransferRecord, path: str) -> None:
+    def __init__(self, claim: Claim, record: TransferRecord, path: str, pace: Pace | None = None) -> None:
+        self._pace = pace
         self._claim = claim
         self._master = claim.master
         self._path = path
@@ -87,9 +107,14 @@ class Upload:
 
     async def receive(self, source: IByteSource, limit: int | None = None) -> int:
         self._check_open()
-        count = await self._handle.receive(CountedSource(source, self._record), limit)
+        count = await self._handle.receive(self._counted(source), limit)
         self._received += count
         return count
+
+    def _counted(self, source: IByteSource) -> CountedSource:
+        if self._pace is None or IStoredSource.providedBy(source):
+            return CountedSource(source, self._record)
+        return PacedSource(source, self._record, self._pace)
 
     async def settle(self) -> None:
         self._check_open()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from ecpds.filling import Into
-from ecpds.interfaces import IByteSource, IThreads
+from ecpds.interfaces import IStoredSource, IThreads
 from ecpds.portal_interfaces import IDownload
 from ecpds.wire.ranges import Span
 
 
-@implementer(IByteSource)
+@implementer(IStoredSource)
 class FromDownload:
     """A span of an open file as a source."""
 

@@ -36,6 +36,7 @@ GOOD: dict[str, list[str]] = {
     "grants": ["READ=ann", "FULL_CONTROL=a.b@example.org,READ_ACP=x"],
     "number": ["0", "12"],
     "size": ["0", "10M", "2G"],
+    "rates": ["192.0.2.0/24=10M/1M", "192.0.2.7=0/0,::/0=5/5k"],
     "period": ["30d", "90"],
     "colour": ["#14507f", "#abc", "navy"],
     "headers": ["(=. .nc) Content-Type=application/x-netcdf;X-Kind=grid (.= run) Cache-Control=max-age=60"],
@@ -52,6 +53,7 @@ BAD: dict[str, list[str]] = {
     "grants": ["", "READ", "READ=", "DELETE=ann", "READ=ann,", "READ=a b", ",".join(["READ=a"] * 101)],
     "number": ["", "-1", "1.5", "many", "\u0664"],
     "size": ["", "-1", "1X"],
+    "rates": ["", "10M/1M", "192.0.2.1/24=1/1", "here=1/1", "::/0=1", "::/0=1/1,", "::/0=1/-1"],
     "period": ["", "1y", "d"],
     "headers": [
         "Content-Type=a/b",

@@ -27,6 +27,7 @@ from ecpds.portal.backing import Backing
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.operator import Operator
+from ecpds.portal.pace import Paces
 from ecpds.portal.portal import Portal
 from ecpds.portal_interfaces import IFileSystem
 from ecpds.threads import InlineThreads
@@ -69,7 +70,8 @@ class House:
         self.stores: dict[str, IStore] = {NODE: self.store}
         self.operations = Operations(self.master)
         digesting = Digesting(threads, follower)
-        self.backing = Backing(self.master, self.stores, self.sink, self.clock.seconds, self.limits, digesting)
+        paces = Paces(self.limits, self.clock, self.clock.seconds)
+        self.backing = Backing(self.master, self.stores, self.sink, self.clock.seconds, self.limits, digesting, paces)
         self.portal = Portal(self.backing)
         facts: dict[str, Any] = {"node": NODE}
         running = self.backing.running
