@@ -140,6 +140,9 @@ class IListener(Interface):
     async def accept(timeout: float) -> IChannel:
         """The next connection from the expected peer; any other is closed at once. Raises `Stalled` after `timeout` s."""
 
+    def accept_now() -> IChannel | None:
+        """As `accept`, of a connection that has come already; None where none has, or nobody listens any more."""
+
     def close() -> None:
         """Stop listening. A connection that was accepted stays. Whoever waits gets `ConnectionLost`."""
 

@@ -57,12 +57,19 @@ class Ends:
 class DataConnection:
     """One data connection: first a way to get one (`open`, begun once), then the channel that came of it.
 
-    `close` is called as soon as the client has come, or will not come any more: its port is not left open.
+    `close` is called as soon as the client has come, or will not come any more: its port is not left open. `at_once` is tried
+    first, where who comes has nothing to agree on: mostly the client has come before it says what is to cross.
     """
 
-    def __init__(self, open: Callable[[], Awaitable[IChannel]], close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        open: Callable[[], Awaitable[IChannel]],
+        close: Callable[[], None],
+        at_once: Callable[[], IChannel | None] | None = None,
+    ) -> None:
         self._open = open
         self._close = close
+        self._at_once = at_once
         self._channel: IChannel | None = None
         self._aborted = False
         self._finished = False
@@ -99,6 +106,10 @@ class DataConnection:
 
     async def channel(self) -> IChannel:
         """Wait for the client. Raises what `open` raises, and `ConnectionLost` after `abort`. Asked for once."""
+        if self._settled is None and self._at_once is not None and (channel := self._at_once()) is not None:
+            self._channel = channel
+            self._close()
+            return channel
         refusal = await self.begin()
         if refusal is not None:
             raise refusal
@@ -164,7 +175,8 @@ class DataPort:
         """Listen for the client, and say where. What was offered before is closed. Raises `Unavailable`."""
         self.close()
         listener = self._listeners.listen(self._ends.local, self._ports, self._ends.peer, context)
-        self._next = DataConnection(lambda: listener.accept(self._wait), listener.close)
+        at_once = listener.accept_now if context is None else None
+        self._next = DataConnection(lambda: listener.accept(self._wait), listener.close, at_once)
         if context is None:
             self._serve_soon(self._next)
         else:

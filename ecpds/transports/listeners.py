@@ -41,7 +41,7 @@ TRIES = 16
 
 @implementer(IListener)
 class Listener:
-    """Listens for one peer."""
+    """Listens for one peer. `port` is where `sock` does; 0: it is asked."""
 
     log = Logger()
 
@@ -52,8 +52,9 @@ class Listener:
         peer: str,
         context: SSL.Context | None,
         balancers: Balancers = NOBODY,
+        port: int = 0,
     ) -> None:
-        self.port: int = sock.getsockname()[1]
+        self.port: int = port or sock.getsockname()[1]
         self._around = around
         self._peer = host(peer)
         self._context = context
@@ -68,10 +69,14 @@ class Listener:
             raise ConnectionLost()
         if self._waiter is not None:
             raise RuntimeError("a listener has one accept at a time")
+        channel = self.accept_now()
+        return channel if channel is not None else await self._wait(timeout)
+
+    def accept_now(self) -> Channel | None:
         for _ in range(PER_TURN):
-            if self._ready or not self._acceptor.look():
+            if self._ready or not self._open or not self._acceptor.look():
                 break
-        return self._ready.popleft() if self._ready else await self._wait(timeout)
+        return self._ready.popleft() if self._ready else None
 
     async def _wait(self, timeout: float) -> Channel:
         self._waiter = Deferred()
@@ -92,7 +97,8 @@ class Listener:
         self._arrivals.close()
         while self._ready:
             self._ready.popleft().abort()
-        self._refuse(ConnectionLost())
+        if self._waiter is not None:
+            self._refuse(ConnectionLost())
 
     def _accepted(self, sock: socket.socket, peer: str, port: int) -> None:
         if peer != self._peer:
@@ -136,7 +142,7 @@ class Listeners:
     def listen(self, address: str, ports: range | None, peer: str, context: SSL.Context | None = None) -> IListener:
         for port in self._candidates(ports):
             try:
-                return Listener(self._around, bind(host(address), port, FEW), peer, context, self._balancers)
+                return Listener(self._around, bind(host(address), port, FEW), peer, context, self._balancers, port)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise Unavailable(f"can't listen on {address}: {error.strerror}") from error

@@ -286,14 +286,17 @@ class MemoryListener:
         return self._waiter is not None
 
     async def accept(self, timeout: float) -> IChannel:
-        while not self._connected:
+        while (channel := self.accept_now()) is None:
             if self.closed:
                 raise ConnectionLost
             if self._expired:
                 raise Stalled
             self._waiter = Deferred()
             await self._waiter
-        return self._connected.popleft()
+        return channel
+
+    def accept_now(self) -> IChannel | None:
+        return self._connected.popleft() if self._connected else None
 
     def close(self) -> None:
         self.closed = True

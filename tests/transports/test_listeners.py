@@ -97,6 +97,25 @@ class ListenerTests(LoopbackCase):
             self.assertEqual(bytes(found), sent)
             channel.abort()
 
+    def test_who_has_come_is_accepted_without_waiting(self) -> None:
+        listener = self.listen()
+        self.assertIsNone(listener.accept_now())
+        stranger = self.connect(listener.port, source="127.0.0.2")
+        self.connect(listener.port)
+        came: list[IChannel | None] = []
+
+        def has_come() -> bool:
+            came[:] = [listener.accept_now()]
+            return came != [None]
+
+        self.reactor.until(has_come)
+        self.assertTrue(self.is_closed(stranger))
+        assert came[0] is not None
+        came[0].abort()
+        self.connect(listener.port)
+        listener.close()
+        self.assertIsNone(listener.accept_now())
+
     def test_strangers_are_closed_at_once(self) -> None:
         listener = self.listen()
         strangers = [self.connect(listener.port, source="127.0.0.2") for _ in range(20)]
