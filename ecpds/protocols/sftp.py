@@ -8,7 +8,6 @@ commit beside what follows; whatever names a path waits for all of those first, 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
@@ -24,15 +23,16 @@ from ecpds.limits import Limits
 from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
-from ecpds.protocols.sftp_answers import Answering, OneAtATime, Scatter
+from ecpds.protocols.sftp_answers import Answering, Asked, OneAtATime, Scatter
 from ecpds.protocols.sftp_extensions import Extensions
 from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, kept_part, open_file
 from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, Code, Type, read_attributes
 from ecpds.protocols.sftp_reader import BadFrame, PacketReader
+from ecpds.protocols.sftp_reads import CLOSE_FIELDS, READ, READ_FIELDS, RUN, further_reads, held
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.streams import Pool, Stream
 
-READ, WRITE, CLOSE = int(Type.READ), int(Type.WRITE), int(Type.CLOSE)
+WRITE, CLOSE = int(Type.WRITE), int(Type.CLOSE)
 """Plain numbers: looking them up in their class costs as much as a call."""
 
 AT_ONCE = frozenset({Type.READ, Type.CLOSE, Type.FSTAT, Type.FSETSTAT, Type.READDIR, Type.OPEN})
@@ -49,20 +49,6 @@ class SftpMeans:
     scatter: Scatter
     pool: Pool
     threads: IThreads
-
-
-_READ = struct.Struct(f">4sL{HANDLE_SIZE}sQL")
-_CLOSE = struct.Struct(f">4sL{HANDLE_SIZE}s")
-"""A READ and a CLOSE of a handle of ours, behind their type."""
-
-
-def _held(handle: Reading, request: bytes, offset: int, length: int) -> bytes | None:
-    """The answer to a READ, where what it asks for is in memory."""
-    size = min(length, LARGEST_DATA, handle.entry.size - offset)
-    if size <= 0:
-        return packets.status(request, Code.EOF) if length else None
-    data = handle.held(offset, size)
-    return None if data is None else packets.data_head(request, size) + data
 
 
 def _left(failure: Failure) -> None:
@@ -86,7 +72,6 @@ class SftpSession:
         self._requests: dict[int, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             Type.OPEN: self._open,
             Type.CLOSE: self._close,
-            Type.READ: self._read,
             Type.LSTAT: self._stat,
             Type.STAT: self._stat,
             Type.FSTAT: self._fstat,
@@ -142,13 +127,13 @@ class SftpSession:
         A small file is these, and an OPEN: what goes the long way costs several times as much.
         """
         type, size = packet[0], len(packet)
-        if type == READ and size == 1 + _READ.size:
-            request, count, name, offset, length = _READ.unpack_from(packet, 1)
+        if type == READ and size == 1 + READ_FIELDS.size:
+            request, count, name, offset, length = READ_FIELDS.unpack_from(packet, 1)
             handle = self._handles.get(name)
             if count == HANDLE_SIZE and isinstance(handle, Reading):
-                return _held(handle, request, offset, length)
-        elif type == CLOSE and size == 1 + _CLOSE.size:
-            request, count, name = _CLOSE.unpack_from(packet, 1)
+                return held(handle, request, offset, length)
+        elif type == CLOSE and size == 1 + CLOSE_FIELDS.size:
+            request, count, name = CLOSE_FIELDS.unpack_from(packet, 1)
             handle = self._handles.get(name)
             if count == HANDLE_SIZE and isinstance(handle, Reading):
                 del self._handles[name]
@@ -170,6 +155,8 @@ class SftpSession:
             raise BadFrame("a packet without a number") from error
         if type == WRITE:
             return await self._guarded(request, self._write(request, fields, reader))
+        if type == READ:
+            return await self._guarded(request, self._read(request, fields, reader))
         if self._closing and type not in AT_ONCE:
             await self._settled()
         handler = self._requests.get(type)
@@ -267,22 +254,27 @@ class SftpSession:
             self._settling = Deferred()
             await self._settling
 
-    async def _read(self, request: bytes, fields: Fields) -> bytes:
-        handle, offset, length = self._handle(fields), packets.offset(fields), fields.number()
+    async def _read(self, request: bytes, fields: Fields, reader: PacketReader) -> bytes:
+        name = fields.string()
+        handle, offset, length = self._handles.get(name), packets.offset(fields), fields.number()
         if not isinstance(handle, Reading):
-            raise NotSupported("that is not open to read")
+            raise NotSupported("that is not open to read") if handle else InvalidRequest("no such handle")
         size = min(length, LARGEST_DATA, max(handle.entry.size - offset, 0))
         if size == 0:
             return packets.status(request, Code.EOF) if length else packets.data_head(request, 0)
-        answering = Answering(self._stream, self._means.scatter, request, size)
+        reads = [Asked(request, size), *further_reads(reader, name, offset + size, handle.entry.size, RUN - size)]
+        answering = Answering(self._stream, self._means.scatter, reads)
         try:
             async with self._speaking:
-                await handle.read(answering, offset, size)
+                await handle.read(answering, offset, sum(each.length for each in reads))
         except Refusal as refusal:
             if answering.begun:
                 # Some of the answer is sent, and what follows would be taken for the rest of it.
                 raise ConnectionLost from refusal
-            raise
+            return b"".join(packets.refused(each, refusal) for each in answering.unanswered)
+        except Exception as error:
+            self.log.failure("{path} could not be read for {who}", path=handle.path, who=self._files.identity.login)
+            raise ConnectionLost from error
         return b""
 
     async def _write(self, request: bytes, fields: Fields, body: PacketReader) -> bytes:

@@ -48,6 +48,16 @@ class PacketReader:
         self.left = size - whole
         return packet
 
+    def peek(self, size: int) -> memoryview:
+        """The next `size` bytes, with the length that they begin with, where they are here in one piece; else fewer."""
+        if not self._piece:
+            self._piece = self._stream.read_now()
+        return self._piece[:size]
+
+    def drop(self, size: int) -> None:
+        """Go on behind what was seen by `peek`."""
+        self._piece = self._piece[size:]
+
     async def _fill(self, size: int) -> bool:
         """Have `size` bytes in one piece, where that has fewer; whether there are as many."""
         held = bytearray(self._piece)

@@ -33,7 +33,7 @@ SMALLEST_PACKET, LARGEST_PACKET = 64, 32768
 """Bytes that we put into one packet, whatever the client would take."""
 
 DATA = struct.Struct(">2L")
-"""What stands before the data of CHANNEL_DATA: the channel and how many bytes."""
+"""The channel and how many bytes: all of CHANNEL_WINDOW_ADJUST, and what stands before the data of CHANNEL_DATA."""
 
 UNREAD = 8 << 20
 """Bytes that may wait for a client whose window is shut; then its channel is closed."""
@@ -250,6 +250,11 @@ class ChannelService(SSHConnection):
             raise Malformed("more data than the window, or than the message")
         channel.take(message[DATA.size :])
         self._touched.add(channel)
+
+    def adjusted(self, message: memoryview) -> None:
+        """CHANNEL_WINDOW_ADJUST, without its number. Raises `struct.error`, `KeyError`."""
+        ours, size = DATA.unpack_from(message)
+        self.channels[ours].addWindowBytes(size)
 
     def open_window(self, channel: Session, size: int) -> None:
         """Let the client send `size` bytes more."""

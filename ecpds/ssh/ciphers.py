@@ -194,10 +194,11 @@ class Gcm:
         return length + self._cipher.encrypt(self._nonce(), body, length)
 
     def seal_into(self, sequence: int, body: memoryview, out: memoryview) -> int:
-        size = len(body) + TAG
-        out[:4] = length = struct.pack(">L", len(body))
-        self._cipher.encrypt_into(self._nonce(), body, length, out[4 : 4 + size])
-        return 4 + size
+        size = len(body)
+        end = 4 + size + TAG
+        out[:4] = length = size.to_bytes(4, "big")
+        self._cipher.encrypt_into(self._nonce(), body, length, out[4:end])
+        return end
 
     def length(self, sequence: int, head: memoryview) -> int:
         return int.from_bytes(head, "big")

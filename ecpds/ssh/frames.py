@@ -13,7 +13,9 @@ from ecpds.ssh.ciphers import MORE, Sealing
 
 CHANNEL_DATA = 94
 
-HEAD = 10
+_BEFORE = struct.Struct(">BBLL")
+
+HEAD = _BEFORE.size
 """Bytes of a body before its data: the length of the padding, the message's number, the channel and the data's length."""
 
 MOST_PADDING = 19
@@ -52,16 +54,18 @@ class Frames:
 
     def seal(self, sealing: Sealing, sequence: int, channel: int) -> memoryview:
         """The packets, in a row. `sequence` is the number of the first."""
-        fresh, at, end = os.urandom(MOST_PADDING * len(self.data)), 0, 0
+        space, sealed, seal = self._space, self._sealed, sealing.seal_into
+        fresh, start, end, known = os.urandom(MOST_PADDING * len(self.data)), AHEAD, 0, 0
         for number, data in enumerate(self.data):
-            start, size = AHEAD + number * self._stride, len(data)
-            count = padding(HEAD + size, sealing)
-            struct.pack_into(">BBLL", self._space, start - HEAD, count, CHANNEL_DATA, channel, size)
-            self._space[start + size : start + size + count] = fresh[at : at + count]
-            at += count
-            body = self._space[start - HEAD : start + size + count]
-            end += sealing.seal_into((sequence + number) & 0xFFFFFFFF, body, self._sealed[end:])
-        return self._sealed[:end]
+            size = len(data)
+            if size != known:
+                known, count = size, padding(HEAD + size, sealing)
+            _BEFORE.pack_into(space, start - HEAD, count, CHANNEL_DATA, channel, size)
+            rest = start + size
+            space[rest : rest + count] = fresh[number * MOST_PADDING : number * MOST_PADDING + count]
+            end += seal((sequence + number) & 0xFFFFFFFF, space[start - HEAD : rest + count], sealed[end:])
+            start += self._stride
+        return sealed[:end]
 
 
 assert AHEAD + MOST_PADDING <= BETWEEN and HEAD + MOST_PADDING + MORE <= BETWEEN

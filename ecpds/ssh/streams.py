@@ -118,6 +118,7 @@ class StreamChannel(Session):
         self._used = 0
         self._whole_window = remote_window
         self._lump = 0
+        self._wanted = 0
         self._ended = False
         self._gone = False
         self._hung_up = False
@@ -233,7 +234,8 @@ class StreamChannel(Session):
             self._lump = min(LUMP, self._whole_window // OFTEN, max(self._lump, self.remoteWindowLeft))
         self.remoteWindowLeft += data
         self._whole_window = max(self._whole_window, self.remoteWindowLeft)
-        self._wake_writer()
+        if self.remoteWindowLeft >= self._wanted:
+            self._wake_writer()
 
     def unblocked(self) -> None:
         self._wake_writer()
@@ -311,7 +313,7 @@ class StreamChannel(Session):
         """Wait until `least` bytes can be sent, and say how many can."""
         while self.remoteWindowLeft < least or self.conn.transport.blocked:
             self._refuse_closed()
-            self._writer = Deferred()
+            self._wanted, self._writer = least, Deferred()
             await self._writer
         self._refuse_closed()
         return int(self.remoteWindowLeft)

@@ -40,7 +40,7 @@ from ecpds.ssh.fields import Fields
 from ecpds.ssh.frames import Frames, padding
 from ecpds.ssh.incoming import BadLength, Incoming
 from ecpds.ssh.quiet import UNHEARD
-from ecpds.ssh.rules import CHANNEL_DATA, OutOfOrder, Phase
+from ecpds.ssh.rules import CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, OutOfOrder, Phase
 
 VERSION = b"SSH-2.0-ecpds"
 
@@ -60,6 +60,9 @@ UNREADABLE = (struct.error, IndexError, KeyError, TypeError, ValueError, ConchEr
 """What conch's handlers raise when a message is not of its form, or names a channel that there is not."""
 
 USERAUTH = b"ssh-userauth"
+
+FLOW = (CHANNEL_DATA, CHANNEL_WINDOW_ADJUST)
+"""What goes the short way while nothing but the flow of data is under way."""
 
 _OPEN = Phase.OPEN  # Looking it up in its class costs as much as a call.
 
@@ -244,8 +247,8 @@ class SshConnection(KeyExchange):
             while not self._ended and (body := self._next()) is not None:
                 self._ledger.packets += 1
                 self.incomingPacketSequence = (self.incomingPacketSequence + 1) % SEQUENCE
-                if body[1] == CHANNEL_DATA and self.rules.flows:
-                    self._data(body)
+                if body[1] in FLOW and self.rules.flows:
+                    self._flow(body)
                 else:
                     self.dispatchMessage(body[1], body[2 : -body[0]])
         except BadPacket as error:
@@ -258,13 +261,13 @@ class SshConnection(KeyExchange):
         most = self._limits.ssh_packet if self.rules.phase is _OPEN else min(BEFORE_LOGIN, self._limits.ssh_packet)
         return self.incoming.next(self.currentEncryptions.opening, self.incomingPacketSequence, most)
 
-    def _data(self, body: bytes) -> None:
-        """CHANNEL_DATA, which there is most of: handed on where it lies."""
+    def _flow(self, body: bytes) -> None:
+        """Data, and room for data, which there is most of: handed on where it lies."""
         service: Any = self.service
         try:
-            service.data(memoryview(body)[2 : -body[0]])
+            (service.data if body[1] == CHANNEL_DATA else service.adjusted)(memoryview(body)[2 : -body[0]])
         except UNREADABLE as error:
-            self._unreadable(CHANNEL_DATA, error)
+            self._unreadable(body[1], error)
 
     def _unreadable(self, number: int, error: Exception) -> None:
         self.give_up(f"message {number} can't be read: {type(error).__name__}", DISCONNECT_PROTOCOL_ERROR)

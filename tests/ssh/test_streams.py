@@ -94,6 +94,15 @@ class Both(StreamCase):
             self.assertClosed("message 94 can't be read")
             self.lose()
 
+    def test_room_that_can_t_be_read(self) -> None:
+        for body in (struct.pack(">2L", 7, 5), struct.pack(">L", 0), b""):
+            self.connection, self.wire = self.connect()
+            self.log_in()
+            self.start()
+            self.send(ADJUST, body)
+            self.assertClosed("message 93 can't be read")
+            self.lose()
+
     def test_the_end(self) -> None:
         self.start()
         self.send(EOF, struct.pack(">L", 0))
