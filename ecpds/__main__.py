@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -153,7 +153,16 @@ def probe() -> click.Command:
     from ecpds.node.fetching import launch
     from ecpds.sources.fetch.probe_command import probe_command
 
-    return probe_command(launch, nearby)
+    def elsewhere(arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        from ecpds.admin.cli import fail
+        from ecpds.admin.client import Failed
+
+        try:
+            yield from node(click.get_current_context().find_root().params["config"]).ask("source/probe", arguments)
+        except Failed as error:
+            fail(str(error))
+
+    return probe_command(launch, nearby, elsewhere)
 
 
 class Whole(click.Group):

@@ -1,20 +1,24 @@
 """What the rooms know of the repository of data sources: where it is kept, and what doors and operators ask of it.
 
 Who calls whom: the doors and the operators' façade ask an `IRepository`; that keeps what is curated in memory, changes it by
-the rules, and has every change saved by an `ISourceStore` before anybody sees it. Reports go to the store as they come.
+the rules, and has every change saved by an `ISourceStore` before anybody sees it. Reports go to the store as they come. An
+`IFleetProbe` asks the repository for candidates, and the `IProber` of each mover how fast they are from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Attribute, Interface
 
 from ecpds.datasources import (
     AuditEntry,
+    Candidate,
     Curated,
     DataSource,
+    Measured,
+    MoverProbe,
     Question,
     RateCell,
     Resolution,
@@ -179,3 +183,27 @@ class IRepository(Interface):
     def describe_matcher(matcher: UrlMatcher) -> str: ...
 
     def describe_transform(transform: Transform) -> str: ...
+
+
+class IProber(Interface):
+    """Measures from one node how fast a candidate is."""
+
+    async def measure(candidate: Candidate, most: int, longest: float) -> Measured:
+        """Fetch the beginning of a file: `most` bytes within `longest` seconds, and no more than the node's limits allow.
+
+        What the candidate's server refuses is part of what is measured. Raises `Unavailable` where the node can't be asked,
+        or measures something already.
+        """
+
+
+class IFleetProbe(Interface):
+    """Has movers measure how fast the data sources are from where they stand, and files a report of each."""
+
+    def probe(
+        movers: Sequence[str], urls: Sequence[str], site: str | None, most: int | None, longest: float | None
+    ) -> AsyncIterator[MoverProbe]:
+        """Each outcome as it comes. No `movers`: all there are; no `urls`: the test files of all sources that are enabled.
+
+        A mover that is gone or refuses is one outcome. Raises `NotFound` for a name that no mover has, `InvalidRequest` for
+        what is beyond the limits, `Unavailable` while another round runs.
+        """

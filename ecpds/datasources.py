@@ -272,6 +272,31 @@ class TransferReport:
 
 
 @frozen
+class Measured:
+    """What came of one candidate that was probed: bytes, and the seconds until they were here, the wait for the first of them
+    included. `reason` is the sentence of why it counts as failed, empty where it does not."""
+
+    size: int
+    seconds: float
+    reason: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second; 0 where nothing was measured."""
+        return self.size / self.seconds if self.seconds > 0 else 0.0
+
+
+@frozen
+class MoverProbe:
+    """What one mover says of one candidate, whose `url` may be shown; without a URL, why the mover says nothing (more)."""
+
+    mover: str
+    url: str | None = None
+    candidate: Candidate | None = None
+    measured: Measured = Measured(0, 0.0)
+
+
+@frozen
 class StoredReport:
     """A report as it is kept: `source` and `site` are ids, `weight` is what it counted for."""
 

@@ -155,3 +155,11 @@ class Limits:
     """Files that an acquisition remembers; those that the folder no longer has go first."""
     acquire_tries: int = natural(8)
     """How often a file that can't be acquired is tried, until it changes."""
+    probe_movers: int = natural(4)
+    """Movers that measure data sources at a time, in a round that was asked for."""
+    probe_files: int = natural(100)
+    """Files of one round."""
+    probe_bytes: int = natural(67108864)
+    """Bytes of a file that are fetched to measure."""
+    probe_seconds: float = positive(60.0)
+    """How long one candidate is measured."""

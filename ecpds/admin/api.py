@@ -75,26 +75,30 @@ class Api:
         objects: AsyncIterator[Any] = method(**arguments)
         # The first object tells whether the verb is refused, while there is still a status to say so.
         first = await anext(objects, None)
-        return Response(200, [JSON_LINES], b"" if first is None else Lines(first, objects))
+        return Response(200, [JSON_LINES], b"" if first is None else Lines(first, objects, 0 if verb.live else BLOCK))
 
 
 @implementer(IBody)
 class Lines:
-    """A list as JSON Lines, made as it is sent."""
+    """A list as JSON Lines, made as it is sent, about `block` bytes at a time."""
 
     length = None
 
-    def __init__(self, first: Any, rest: AsyncIterator[Any]) -> None:
+    def __init__(self, first: Any, rest: AsyncIterator[Any], block: int = BLOCK) -> None:
         self._first = first
         self._rest = rest
+        self._block = block
 
     async def send(self, sink: IByteSink) -> None:
         block = bytearray(line(self._first))
-        async for each in self._rest:
-            block += line(each)
-            if len(block) >= BLOCK:
+        while True:
+            if len(block) >= self._block:
                 await sink.write(bytes(block))
                 block.clear()
+            each = await anext(self._rest, None)
+            if each is None:
+                break
+            block += line(each)
         if block:
             await sink.write(bytes(block))
 

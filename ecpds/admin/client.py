@@ -74,12 +74,12 @@ class NodeClient:
 
 
 def whole_lines(reply: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The lines of a body. Raises `IncompleteRead` or `ValueError` unless it came to its end.
+    """The lines of a body, as they come. Raises `IncompleteRead` or `ValueError` unless it came to its end.
 
     The library notices a body that breaks off when it is read in blocks, and says so only where it came in chunks.
     """
     rest = b""
-    while block := reply.read(BLOCK):
+    while block := reply.read1(BLOCK):
         *lines, rest = (rest + block).split(b"\n")
         yield from lines
     if reply.length:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, TEXT, WORDS
+from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, SECONDS, TEXT, WORDS
 from ecpds.admin.verb import Argument, Verb, named
 
 CONFIGURATION = 1 << 24
@@ -90,6 +90,21 @@ SOURCE_VERBS = (
         ),
         many=True,
         columns=("place", "preferred", "target", "transform", "rate", "works", "reports"),
+    ),
+    Verb(
+        ("source", "probe"),
+        "Have movers measure how fast each candidate is.",
+        lambda operator: operator.probe_sources,
+        (
+            Argument("urls", WORDS, "URLs to measure, in the place of the sources' test files", flag="url"),
+            Argument("movers", WORDS, "the movers that measure; all if not given", flag="on"),
+            _DESTINATION,
+            Argument("most", NUMBER, "bytes of each file at most", flag="bytes"),
+            Argument("longest", SECONDS, "for each candidate at most", flag="seconds"),
+        ),
+        many=True,
+        columns=("mover", "source", "mechanism", "rate", "size", "seconds", "reason", "url"),
+        live=True,
     ),
     Verb(
         ("source", "audit"),

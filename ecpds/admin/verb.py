@@ -47,9 +47,9 @@ class Verb:
     """One thing an operator can do. `words` are what is typed, and the end of the URL; `many` answers a list of objects.
 
     `columns` are what a table for people shows of each; none means everything. A list that grows has an argument `after`,
-    and `follows` is the field of an object that it takes: such a list can be followed. `most` is how
-    many bytes its arguments may have. A `local` verb is answered by the node that is asked, whatever its roles; the others by
-    the Master.
+    and `follows` is the field of an object that it takes: such a list can be followed. `most` is how many bytes its
+    arguments may have. The objects of a `live` list are sent one by one, for each takes its time. A `local` verb is
+    answered by the node that is asked, whatever its roles; the others by the Master.
     """
 
     words: tuple[str, ...]
@@ -61,6 +61,7 @@ class Verb:
     follows: str = ""
     most: int = ARGUMENTS
     local: bool = False
+    live: bool = False
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from ecpds.cluster.authority import (
 from ecpds.cluster.calls import Remote, call, handlers
 from ecpds.cluster.codec import VERSION
 from ecpds.cluster.dial import Dialer
-from ecpds.cluster.fleet import Address, Member, MoverCalls, NodeState, RemoteMoverControl
+from ecpds.cluster.fleet import Address, Member, MoverCalls, NodeState, ProberCalls, RemoteMoverControl
 from ecpds.cluster.joining import Gatekeeper, join_any
 from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
@@ -39,6 +39,7 @@ from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import TicketCheck, TicketOffice, ticket_key
 from ecpds.config import Cluster, Config, ConfigError
+from ecpds.datasource_interfaces import IProber
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.interfaces import IChannel, IEventSink, IMoverControl, IStore, IThreads
 from ecpds.keys import HOST_KEY_FILES, keys_folder, ssh_host_keys, utc_now, write_secret
@@ -256,10 +257,11 @@ class MemberSide:
         self.sink = EventForwarder(self._tell, reactor)
         self.end: NodeEnd | None = None
 
-    def serve(self, store: IStore, control: IMoverControl) -> None:
-        """Give others this node's store, and the Master its control."""
+    def serve(self, store: IStore, control: IMoverControl, prober: IProber) -> None:
+        """Give others this node's store, and the Master its control, and what measures here."""
         self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master)
         self._control = control
+        self._prober = prober
 
     def open(self, ports: Ports) -> None:
         """Raises `OSError`."""
@@ -269,7 +271,7 @@ class MemberSide:
         mover = self._config.mover
         place = (mover.group, *address, mover.cluster, mover.weight)
         hello = Hello(VERSION, node.name, secrets.token_hex(8), list(node.roles), *place)
-        table = handlers(MoverCalls, self._control)
+        table = {**handlers(MoverCalls, self._control), **handlers(ProberCalls, self._prober)}
         masters, patience = master_addresses(cluster), self._config.limits.master_wait
         self.end = NodeEnd(masters, hello, table, self._state, self._reactor, self._random, patience)
         self.end.welcomed = self._welcomed

@@ -1,7 +1,7 @@
 """What the nodes of a fleet say to each other beside the Master's own calls, and leave for each to use the others' bytes.
 
-A node tells the Master how it is every two seconds, and what it recorded. The Master asks a mover to delete, and
-for digests of what it holds.
+A node tells the Master how it is every two seconds, and what it recorded. The Master asks a mover to delete, for digests of
+what it holds, and how fast a data source is from there.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -18,6 +18,8 @@ from zope.interface import classImplements, implementer
 
 from ecpds.cluster.calls import Asker, Remote, call
 from ecpds.cluster.tickets import Owner, Pass, TicketOffice
+from ecpds.datasource_interfaces import IProber
+from ecpds.datasources import Candidate, Measured
 from ecpds.errors import NotPermitted, Unavailable
 from ecpds.events import Event
 from ecpds.interfaces import IEventSink, IMoverControl
@@ -88,6 +90,19 @@ class MoverCalls(Remote):
     async def copy(self, segment: StoredSegment, source: Copy) -> Receipt: ...
 
 
+class ProberCalls(Remote):
+    """What the Master asks a mover to measure."""
+
+    prefix = "prober."
+
+    @call
+    async def measure(self, candidate: Candidate, most: int, longest: float) -> Measured: ...
+
+
+# Said so, not declared: the interface's methods have no `self`.
+classImplements(ProberCalls, IProber)
+
+
 class Member:
     """A node as the Master knows it: what it said last."""
 
@@ -100,6 +115,7 @@ class Member:
         self.address: Address = ("", 0)
         self.state = NodeState((), {}, 0)
         self.calls = MoverCalls(link)
+        self.prober: IProber = ProberCalls(link)
 
 
 @implementer(IMoverControl)

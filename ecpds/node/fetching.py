@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from random import SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
@@ -26,6 +26,9 @@ from ecpds.transports.buffers import BufferPool
 from ecpds.transports.channel import Surroundings
 from ecpds.transports.outgoing import Outgoing, Reach
 from ecpds.transports.pages import Pages
+
+if TYPE_CHECKING:  # `ecpds fetch` has no node, and is to start quickly
+    from ecpds.node.means import Means as NodeMeans
 
 PATIENT = evolve(Limits(), stall=30.0, handshake=15.0, header_bytes=65536)
 """How long a server may take, and what its heads may be; another source may be waiting."""
@@ -64,6 +67,20 @@ def make_means(
         private,
         programs,
         strangers=not verify,
+    )
+
+
+def means_of_a_node(node: NodeMeans) -> Means:
+    """What a node fetches with, for acquisition and to measure: it goes to the world only, unless `[acquire] private`."""
+    private = node.config.acquire.private
+    return make_means(
+        evolve(node.around, limits=PATIENT),
+        node.threads,
+        Wallet(node.threads, None),
+        private=private,
+        inside=private,
+        # No other program is started here: where those connect to, nobody could say.
+        programs=False,
     )
 
 

@@ -21,6 +21,7 @@ from ecpds.admin.forward import answered, operator_elsewhere, passing_on
 from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import CountedPortal
 from ecpds.config import Config
+from ecpds.datasource_interfaces import IRepository
 from ecpds.events import timestamp
 from ecpds.http.message import Handler
 from ecpds.master.operations import Operations
@@ -28,7 +29,9 @@ from ecpds.model import Destination
 from ecpds.mover.digests import follower
 from ecpds.node.acquiring import Acquiring
 from ecpds.node.doors import Doors, every
+from ecpds.node.fetching import means_of_a_node
 from ecpds.node.means import Means
+from ecpds.node.probing import prospects
 from ecpds.node.storage import Storage
 from ecpds.people import NewUser
 from ecpds.portal.backing import Backing
@@ -39,6 +42,9 @@ from ecpds.portal.pace import Paces
 from ecpds.portal.portal import Portal
 from ecpds.portal.records import Tee
 from ecpds.portal.sinks import NodeRecords
+from ecpds.sources.fetch.probe import NodeProber
+from ecpds.sources.fetch.settings import Settings
+from ecpds.sources.probing import FleetProbe
 
 
 class Node:
@@ -50,13 +56,15 @@ class Node:
         self.config, self.reactor = config, reactor
         self.serving = False
         self.means = means = Means(config, reactor)
-        self.storage = storage = Storage(means, self._operate)
+        self.remote = means_of_a_node(means)
+        tools = self.remote.tools(Settings())
+        self.storage = storage = Storage(means, self._operate, NodeProber(tools, config.limits))
         self.journal = NodeRecords(config, means.threads, reactor)
         if storage.member is None:
             storage.master.lifetimes.sink = self._sink()
         self.backing = self._backing()
         self.portal = CountedPortal(Portal(self.backing), means.metrics.logged_in)
-        self.acquiring = Acquiring(means, storage, self.portal, self._sink()) if storage.member is None else None
+        self.acquiring = Acquiring(means, self.remote, storage, self.portal, self._sink()) if storage.member is None else None
         self.operator = self._make_operator()
         admin: Handler = Api(self.operator).handle
         if storage.member is not None:
@@ -73,7 +81,14 @@ class Node:
         acquirer = self.acquiring.acquirer if self.acquiring is not None else None
         operations = Operations(master)
         repository, running = storage.repository, self.backing.running
-        return Operator(operations, master, storage.controls, self.reactor, self._facts, repository, acquirer, running)
+        probe = self._make_probe(repository) if repository is not None else None
+        return Operator(operations, master, storage.controls, self.reactor, self._facts, repository, acquirer, running, probe)
+
+    def _make_probe(self, repository: IRepository) -> FleetProbe:
+        """What has the movers measure the data sources."""
+        config, storage = self.config, self.storage
+        movers = lambda: prospects(config, storage)  # noqa: E731
+        return FleetProbe(repository, movers, self.remote.native, config.limits, self.reactor)
 
     def _backing(self) -> Backing:
         means = self.means
@@ -163,6 +178,7 @@ class Node:
         self.doors.stop_listening()
         if self.acquiring is not None:
             await self.acquiring.stop()
+        self.remote.close()
         late = self.reactor.callLater(self.config.limits.shutdown, self.abort)
         await every(self.doors.drain(), self.storage.drain())
         if late.active():

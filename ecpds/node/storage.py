@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from ecpds.cluster.assembly import MasterSide, MemberSide, join_fleet, member_of_a_fleet
 from ecpds.cluster.fleet import Member
 from ecpds.cluster.membership import Standing
+from ecpds.datasource_interfaces import IProber
 from ecpds.errors import Refusal
 from ecpds.interfaces import IStore
 from ecpds.keys import catalogue_vault, repository_key
@@ -39,8 +40,9 @@ class Storage:
 
     log = Logger()
 
-    def __init__(self, means: Means, operate: Operate) -> None:
+    def __init__(self, means: Means, operate: Operate, prober: IProber) -> None:
         self._means = means
+        self.prober = prober
         self._sweeping = False
         self.swept = "waiting"
         self.engine: Any = None
@@ -98,7 +100,7 @@ class Storage:
         means, config = self._means, self._means.config
         if self.member is not None:
             self.fleet = self.member
-            self.member.serve(self.store, self.control)
+            self.member.serve(self.store, self.control, self.prober)
             self.stores = self.control.sources = self.member.streams.stores
             return
         if "mover" in config.node.roles:

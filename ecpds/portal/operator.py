@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ecpds.acquisitions import IAcquirer
-from ecpds.datasource_interfaces import IRepository
+from ecpds.datasource_interfaces import IFleetProbe, IRepository
 from ecpds.errors import InvalidRequest, IsADirectory, NotFound, Unavailable
 from ecpds.events import FAMILIES, moment, timestamp
 from ecpds.interfaces import IMoverControl
@@ -50,9 +50,10 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         repository: IRepository | None = None,
         acquirer: IAcquirer | None = None,
         running: Set[TransferRecord] = frozenset(),
+        probe: IFleetProbe | None = None,
     ) -> None:
         UsersOperator.__init__(self, operations)
-        SourcesOperator.__init__(self, repository)
+        SourcesOperator.__init__(self, repository, probe)
         AcquisitionsOperator.__init__(self, operations, acquirer)
         TransfersOperator.__init__(self, running)
         self._master = master

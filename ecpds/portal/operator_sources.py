@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import evolve
 
-from ecpds.datasource_interfaces import IRepository
-from ecpds.datasources import MECHANISMS, Candidate, DataSource, Drop, Question, Resolution, UrlMatcher
+from ecpds.datasource_interfaces import IFleetProbe, IRepository
+from ecpds.datasources import MECHANISMS, Candidate, DataSource, Drop, MoverProbe, Question, Resolution, UrlMatcher
 from ecpds.errors import InvalidRequest, NotSupported
 from ecpds.events import timestamp
 
@@ -18,6 +18,9 @@ Object = dict[str, Any]
 OPERATOR = "operator"
 """Who changes what an operator of the node changes, in the audit."""
 
+ALL = "all"
+"""In the place of names of movers."""
+
 AUDIT = 100
 """Changes that are shown where no number is said."""
 
@@ -25,8 +28,9 @@ AUDIT = 100
 class SourcesOperator:
     """The part of the operator's façade that is about data sources. A node without a catalogue has no repository (None)."""
 
-    def __init__(self, repository: IRepository | None) -> None:
+    def __init__(self, repository: IRepository | None, probe: IFleetProbe | None = None) -> None:
         self._kept = repository
+        self._probe = probe
 
     @property
     def _repository(self) -> IRepository:
@@ -131,6 +135,21 @@ class SourcesOperator:
                 **shown_measure(repository.measured(transform.target)),
             }
 
+    async def probe_sources(
+        self,
+        urls: Sequence[str] = (),
+        movers: Sequence[str] = (),
+        destination: str | None = None,
+        most: int | None = None,
+        longest: float | None = None,
+    ) -> AsyncIterator[Object]:
+        """How fast each candidate is from each of these movers (`all`, or none named: all), each as it is known."""
+        if self._probe is None:
+            raise NotSupported("this node keeps no data sources")
+        named = () if ALL in movers else movers
+        async for outcome in self._probe.probe(named, urls, destination, most, longest):
+            yield shown_probe(outcome)
+
     async def audit_sources(self, limit: int = AUDIT) -> AsyncIterator[Object]:
         for entry in await self._repository.audit(None, limit):
             yield {
@@ -163,6 +182,22 @@ def shown_measure(measured: Mapping[str, Any] | None) -> Object:
     if measured is None:
         return {"rate": None, "works": None, "reports": 0}
     return {"rate": round(measured["rate"]), "works": round(measured["works"], 3), "reports": round(measured["reports"], 1)}
+
+
+def shown_probe(outcome: MoverProbe) -> Object:
+    """Without a `url`, a mover says nothing (more): `reason` is why."""
+    candidate, measured = outcome.candidate, outcome.measured
+    return {
+        "mover": outcome.mover,
+        "url": outcome.url,
+        "mechanism": candidate and candidate.mechanism,
+        "source": candidate and candidate.source,
+        "ok": not measured.reason,
+        "size": measured.size,
+        "seconds": round(measured.seconds, 3),
+        "rate": round(measured.rate),
+        "reason": measured.reason,
+    }
 
 
 def shown_source(repository: IRepository, source: DataSource) -> Object:

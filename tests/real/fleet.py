@@ -130,10 +130,10 @@ class Relay:
 
 
 @contextmanager
-def fleet(*names: str, options: Options | None = None) -> Iterator[Fleet]:
-    """A populated fleet, ended and removed with all it holds."""
+def fleet(*names: str, options: Options | None = None, own: Mapping[str, Options] | None = None) -> Iterator[Fleet]:
+    """A populated fleet, ended and removed with all it holds; `own` as in `Fleet`."""
     folder = Path(tempfile.mkdtemp(prefix="ecpds-fleet-"))
-    held = Fleet(folder, names, options)
+    held = Fleet(folder, names, options, own=own)
     try:
         held.start()
         held.master.populate()

@@ -1,4 +1,5 @@
 """`ecpds source probe`: a bounded part of each test file, from each of its candidates; what came of it is shown and reported.
+A mover that is asked to measure one does it the same way.
 
 The repository is asked for its sources' test files (`GET BASE/api/v1/sources`), unless URLs are named, and then where each can
 be had. Candidates are tried one after the other, so that they don't take the way from each other.
@@ -11,9 +12,12 @@ from typing import Any
 
 from attrs import asdict, frozen
 from twisted.internet.defer import Deferred, TimeoutError
+from zope.interface import implementer
 
-from ecpds.datasources import Candidate, Resolution, TransferReport
-from ecpds.errors import Refusal, Stalled
+from ecpds.datasource_interfaces import IProber
+from ecpds.datasources import Candidate, Measured, Resolution, TransferReport
+from ecpds.errors import NotSupported, Refusal, Stalled, Unavailable
+from ecpds.limits import Limits
 from ecpds.sources.fetch.parts import Tools
 from ecpds.sources.fetch.run import Repository, plain_candidate
 from ecpds.sources.mechanisms.base import shown
@@ -66,42 +70,72 @@ class Prober:
 
     async def probe(self, answer: Resolution, candidate: Candidate) -> Probed:
         """Fetch the beginning of a file from one candidate, and report it."""
-        began = self._tools.clock.seconds()
-        came = [0]
-        reason = ""
-        reading = Deferred.fromCoroutine(self._read(candidate, came)).addTimeout(self._longest, self._tools.clock)
-        try:
-            await reading
-        except TimeoutError:
-            reason = "" if came[0] else Stalled("nothing came in time").sentence
-        except Refusal as refusal:
-            reason = refusal.sentence
-        seconds = self._tools.clock.seconds() - began
-        self._repository.report(_report(answer, candidate, came[0], seconds, reason))
-        rate = came[0] / seconds if seconds > 0 else 0.0
-        url, source = shown(candidate.url), candidate.source
-        return Probed(url, candidate.mechanism, source, not reason, came[0], round(seconds, 3), round(rate), reason)
+        measured = await measure(self._tools, candidate, self._most, self._longest)
+        self._repository.report(report_of(answer, candidate, measured))
+        url, source, reason = shown(candidate.url), candidate.source, measured.reason
+        seconds, rate = round(measured.seconds, 3), round(measured.rate)
+        return Probed(url, candidate.mechanism, source, not reason, measured.size, seconds, rate, reason)
 
-    async def _read(self, candidate: Candidate, came: list[int]) -> None:
-        opened = await self._tools.native[candidate.mechanism].open(candidate)
-        buffer = await self._tools.buffers.acquire(BUFFER)
+
+@implementer(IProber)
+class NodeProber:
+    """Measures for who asks this node. One candidate at a time: two would take the way from each other."""
+
+    def __init__(self, tools: Tools, limits: Limits) -> None:
+        self._tools = tools
+        self._limits = limits
+        self._measuring = False
+
+    async def measure(self, candidate: Candidate, most: int, longest: float) -> Measured:
+        if candidate.mechanism not in self._tools.native:
+            raise NotSupported(f"mechanism {candidate.mechanism[:100]!a}")
+        if self._measuring:
+            raise Unavailable("this node is measuring already")
+        self._measuring = True
         try:
-            while came[0] < self._most and (count := await opened.read_into(buffer)):
-                came[0] += count
+            most, longest = min(most, self._limits.probe_bytes), min(longest, self._limits.probe_seconds)
+            return await measure(self._tools, candidate, most, longest)
         finally:
-            opened.close()
-            self._tools.buffers.release(buffer)
+            self._measuring = False
 
 
-def _report(answer: Resolution, candidate: Candidate, size: int, seconds: float, reason: str) -> TransferReport:
+async def measure(tools: Tools, candidate: Candidate, most: int, longest: float) -> Measured:
+    """Fetch the beginning of a file from one candidate. What its server refuses is in what comes back."""
+    began = tools.clock.seconds()
+    came = [0]
+    reason = ""
+    reading = Deferred.fromCoroutine(_read(tools, candidate, most, came)).addTimeout(longest, tools.clock)
+    try:
+        await reading
+    except TimeoutError:
+        reason = "" if came[0] else Stalled("nothing came in time").sentence
+    except Refusal as refusal:
+        reason = refusal.sentence
+    return Measured(came[0], tools.clock.seconds() - began, reason)
+
+
+async def _read(tools: Tools, candidate: Candidate, most: int, came: list[int]) -> None:
+    opened = await tools.native[candidate.mechanism].open(candidate)
+    buffer = await tools.buffers.acquire(BUFFER)
+    try:
+        while came[0] < most and (count := await opened.read_into(buffer)):
+            came[0] += count
+    finally:
+        opened.close()
+        tools.buffers.release(buffer)
+
+
+def report_of(answer: Resolution, candidate: Candidate, measured: Measured, output: str = "") -> TransferReport:
+    """What the repository is told of a candidate of its answer."""
     return TransferReport(
         url=shown(candidate.url),
-        success=not reason,
-        size=size,
-        seconds=seconds,
+        success=not measured.reason,
+        size=measured.size,
+        seconds=measured.seconds,
         mechanism=candidate.mechanism,
-        error=reason,
+        error=measured.reason,
         source_id=candidate.source_id,
         site=answer.site,
         token=answer.token,
+        output=output,
     )

@@ -1,9 +1,9 @@
-"""`ecpds source probe`: its options, and the table or the lines that it prints."""
+"""`ecpds source probe`: its options, and the table or the lines that it prints. With `--on`, movers measure, not we."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,18 @@ from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.fetch.wishes import Wish
 from ecpds.sources.fetch.working import Launch
 
+Elsewhere = Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]]
+"""Has the movers of the node that is configured here measure; what each says, as it is known."""
 
-def probe_command(launch: Launch, nearby: Callable[[], str | None]) -> click.Command:
+
+def probe_command(launch: Launch, nearby: Callable[[], str | None], elsewhere: Elsewhere) -> click.Command:
     """The command; the arguments are as those of `fetch_command`."""
 
     @click.command("probe")
     @click.argument("urls", nargs=-1)
     @click.option("-r", "--repository", metavar="URL", help="whose sources are probed; `none` to probe the URLs alone")
     @click.option("-d", "--destination", metavar="LABEL", help="where we are, as the repository calls it")
+    @click.option("--on", "movers", metavar="all|MOVER,…", multiple=True, help="have these movers of the fleet measure")
     @click.option("--bytes", "most", type=click.IntRange(1), default=MOST, show_default=True, help="of each file at most")
     @click.option(
         "--seconds", type=click.FloatRange(0.1), default=LONGEST, show_default=True, help="for each candidate at most"
@@ -35,6 +39,12 @@ def probe_command(launch: Launch, nearby: Callable[[], str | None]) -> click.Com
     @click.option("--insecure", is_flag=True, help="take any certificate")
     def probe(urls: tuple[str, ...], repository: str | None, destination: str | None, **given: Any) -> None:
         """Fetch the beginning of each test file (or of URLs) from each candidate, and report how fast it came."""
+        if given["movers"]:
+            if repository is not None or given["insecure"]:
+                raise click.UsageError(
+                    "With --on the movers measure, by their node's repository: no --repository, no --insecure."
+                )
+            raise SystemExit(tell(elsewhere(asked_of_movers(urls, destination, given)), given["as_json"]))
         base = repository if repository is not None else nearby()
         base = None if base == "none" else base
         if not urls and base is None:
@@ -74,9 +84,28 @@ async def work(options: FetchOptions, bounds: tuple[int, float], means: Means, c
 def show(found: Sequence[Probed]) -> None:
     """A table, the fastest candidate first."""
     for each in sorted(found, key=lambda each: -each.rate):
-        what = (
-            f"{each.rate / 1e6:10.2f} MB/s  {each.size:>10} bytes  {each.seconds:6.2f} s"
-            if each.ok
-            else f"failed: {each.reason}"
-        )
-        click.echo(f"{each.source or '-':20} {each.mechanism:8} {what}  {each.url}")
+        click.echo(line_of(each.as_json()))
+
+
+def asked_of_movers(urls: Sequence[str], destination: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the verb `source probe`."""
+    movers = [name for text in given["movers"] for name in text.split(",") if name]
+    wanted = {"urls": list(urls), "movers": movers, "destination": destination}
+    return {name: value for name, value in wanted.items() if value} | {"most": given["most"], "longest": given["seconds"]}
+
+
+def tell(outcomes: Iterable[Mapping[str, Any]], as_json: bool) -> int:
+    """Print each outcome of a mover when it is known; 1 if one failed."""
+    failed = 0
+    for each in outcomes:
+        failed += not each["ok"]
+        click.echo(json.dumps(each) if as_json else f"{each['mover']:20} {line_of(each)}")
+    return 1 if failed else 0
+
+
+def line_of(outcome: Mapping[str, Any]) -> str:
+    """What came of one candidate."""
+    what = f"failed: {outcome['reason']}"
+    if outcome["ok"]:
+        what = f"{outcome['rate'] / 1e6:10.2f} MB/s  {outcome['size']:>10} bytes  {outcome['seconds']:6.2f} s"
+    return f"{outcome['source'] or '-':20} {outcome['mechanism'] or '-':8} {what}  {outcome['url'] or ''}".rstrip()
