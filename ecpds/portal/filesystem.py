@@ -110,6 +110,9 @@ class FileSystem(Returning, Figures):
 
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:
+        at_once = self.read_again(path)
+        if at_once is not None:
+            return at_once
         name = self._file(path, "get")
         entry = await self._resolve(name, "get")
         if entry.file is None:
