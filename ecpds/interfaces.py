@@ -84,7 +84,9 @@ class IChannel(IByteSource, IByteSink):
     peer: str = Attribute("the peer's address, without the port")
     secure: bool = Attribute("whether TLS protects it")
     resumed: bool = Attribute("whether its TLS goes on with a session that its context had agreed on before")
-    patience: float = Attribute("seconds that a read or write may wait without progress before it is `Stalled`; may be set")
+    patience: float = Attribute(
+        "seconds that a read or write may wait without progress before it is `Stalled`; may be set, and be infinite"
+    )
 
     async def handshake() -> None:
         """Agree on keys, where TLS protects it. Every other call begins with this; asked for by who must know first."""

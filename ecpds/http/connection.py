@@ -81,8 +81,6 @@ class Connection:
         self._lane = self._make_lane()
         self._in_head = False
         self._farewell: Deferred[None] | None = None
-        # Between requests the deadlines here are the ones that count, and a quiet client is no stalled transfer.
-        self._quiet = limits.login_time + limits.keep_alive + limits.header_time
         # No state sets a deadline earlier than this from now, so a look this often is never late.
         self._look_every = min(limits.header_time, limits.keep_alive, limits.login_time)
         self._watch = server.timeouts.watch(self._look_every, self._look)
@@ -118,6 +116,8 @@ class Connection:
             self.log.failure("an HTTP connection of {peer} failed", peer=self._channel.peer)
             self._cut()
         self._watch.cancel()
+        # It knows us, and we it: without this the collector would have to find out that nobody else does.
+        self._lane = None
         if self._farewell is not None:
             await self._farewell
 
@@ -163,7 +163,8 @@ class Connection:
 
     async def _next_head(self) -> bytes | None:
         """The next head; None when the connection is at its end."""
-        self._channel.patience = self._quiet
+        # Between requests the deadlines here are the ones that count, and a quiet client is no stalled transfer.
+        self._channel.patience = NEVER
         head = await self._arriving_head()
         self._channel.patience = self._stall
         return head
@@ -195,7 +196,7 @@ class Connection:
     async def _something(self) -> None:
         """Wait until something has come that is answered the long way."""
         if self._lane is not None:
-            await self._lane.wait(self._quiet, self._stall, first=not self._answered)
+            await self._lane.wait(self._stall, first=not self._answered)
         elif self._answered:
             # A client that has just got its answer has seldom sent the next request already.
             await self._channel.readable()

@@ -68,8 +68,8 @@ class Lane:
         if short and request.anywhere and familiar is not None and self._anonymous():
             familiar.keep(head.fields, request)
 
-    async def wait(self, patience: float, stall: float, first: bool) -> None:
-        """Until something is there that goes the long way, `patience` seconds at most; `stall` for an answer to leave.
+    async def wait(self, stall: float, first: bool) -> None:
+        """Until something is there that goes the long way; `stall` seconds for an answer to leave.
 
         The `first` request of a connection has often come before we look for it, the next ones seldom.
         """
@@ -78,7 +78,7 @@ class Lane:
             await channel.attend(self._attempt)
         while self._rest is not None:
             (ready, left), self._rest = self._rest, None
-            channel.patience = stall
+            patience, channel.patience = channel.patience, stall
             try:
                 await channel.go_on(left)
             except BaseException as failure:

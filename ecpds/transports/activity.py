@@ -11,6 +11,9 @@ from ecpds.errors import ConnectionLost, Refusal
 from ecpds.interfaces import ITimeouts, IWatch
 from ecpds.transports.links import Need
 
+FOREVER = float("inf")
+"""The patience of who has a clock of its own: nothing is watched."""
+
 
 class Activity:
     """Reading or writing: what it waits for, if it waits, and what it may still move in this turn.
@@ -61,7 +64,7 @@ class Activity:
         if self.watch is not None:
             self.watch.cancel()
         self.patience = patience
-        self.watch = timeouts.watch(patience, expired)
+        self.watch = timeouts.watch(patience, expired) if patience < FOREVER else None
 
     def renew(self, share: int) -> int:
         """A turn begins with this share; how much was moved in the one before."""

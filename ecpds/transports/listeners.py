@@ -203,7 +203,14 @@ class Server:
             return
         channel = make_channel(self._around, sock, peer, self._context, ragged_eof_ok=self._ragged_eof_ok, closed=self._left)
         self.connections.add(channel)
-        Deferred.fromCoroutine(self._greet(channel)).addErrback(self._unexpected, channel)
+        if not channel.link.established:
+            Deferred.fromCoroutine(self._greet(channel)).addErrback(self._unexpected, channel)
+            return
+        try:
+            self._on_channel(channel)
+        except BaseException:
+            channel.abort()
+            raise
 
     async def _greet(self, channel: Channel) -> None:
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -196,6 +199,17 @@ class LaneTests(SynchronousTestCase):
             self.say(client, "GET /a HTTP/1.1")
             getattr(client.channel, end)()
             self.assertTrue(client.ended, end)
+
+    def test_one_that_has_ended_leaves_nothing_for_the_collector(self) -> None:
+        client = self.begun()
+        (connection,) = self.bench.server._connections
+        gone = weakref.ref(connection)
+        del connection
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.say(client, "GET /a HTTP/1.1")
+        client.channel.feed_end()
+        self.assertIsNone(gone())
 
     def test_a_failure_ends_the_connection(self) -> None:
         client = self.begun()

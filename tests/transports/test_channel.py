@@ -181,6 +181,21 @@ class Both:
         self.reactor.pump([1] * 20)
         self.refuse(reader, Stalled)
 
+    def test_patience_without_an_end(self: Any) -> None:
+        here, there = self.channels()
+        here.patience = float("inf")
+        waiter = self.begin(here.readable())
+        self.reactor.pump([100] * 100)
+        self.assertNoResult(waiter)
+        self.finish(there.write(b"x"))
+        self.finish(waiter)
+        here.patience = 30.0
+        reader = self.begin(here.read_into(memoryview(bytearray(1))))
+        self.assertEqual(self.finish(reader), 1)
+        reader = self.begin(self.read_all(here))
+        self.reactor.pump([1] * 40)
+        self.refuse(reader, Stalled)
+
     def test_to_wait_for_bytes_takes_none(self: Any) -> None:
         here, there = self.channels()
         waiter = self.begin(here.readable())
