@@ -218,7 +218,14 @@ class IStore(Interface):
 
 
 class IPromptStore(IStore):
-    """A store that may have what is small without waiting for it."""
+    """A store that may have what is small, and take it, without waiting."""
+
+    def write_now(
+        segment: int, volume: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str] = EMPTY
+    ) -> Receipt | None:
+        """Store a small segment as a whole, as `write`, `IWriteHandle.receive` and `finish` do; the Master is not told.
+
+        None where that has to be waited for, or will be refused; then nothing of it is left."""
 
     def read_now(segment: int, copy: Copy, length: int) -> memoryview | None:
         """All bytes of a small copy, as `IReadHandle.held` of one that was opened; None where that has to be waited for, or

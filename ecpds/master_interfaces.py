@@ -5,7 +5,7 @@ Each has a maker in the Master's own process and one over Perspective Broker, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Interface
@@ -228,6 +228,15 @@ class IAtHand(Interface):
 
     def known(destination: str, path: str) -> Entry | None:
         """The file that `resolve` would answer with, where it is remembered."""
+
+    def put_now(request: AllocationRequest, store: Callable[[Allocation], Receipt | None]) -> Entry | None:
+        """Allocate, have `store` store the only copy, and publish, as one step; None: that has to be waited for, or will
+        be refused, and nothing was done.
+
+        `request` is of a whole file of a known size. `store` returns at once, and is called only where nothing is in the way
+        but the storage; where it returns None it has left nothing. Raises `Unavailable`, `NoSpace` when the catalogue's
+        storage fails; then it is the Master who has the bytes deleted, unless the file is there after all.
+        """
 
 
 class IOperations(Interface):

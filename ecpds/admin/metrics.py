@@ -23,7 +23,7 @@ from ecpds.errors import Refusal
 from ecpds.events import EXPIRE, Event
 from ecpds.http.message import Request, Response
 from ecpds.interfaces import IEventSink
-from ecpds.model import Entry, Identity, Origin
+from ecpds.model import EMPTY, Condition, Entry, Identity, Origin
 from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
 
 T = TypeVar("T")
@@ -213,6 +213,14 @@ class CountedPortal:
         if found is not None:
             self._counted(files.origin.protocol, True)
         return found
+
+    def put_again(
+        self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
+    ) -> Entry | None:
+        entry = self._portal.put_again(files, path, data, condition, expected)
+        if entry is not None:
+            self._counted(files.origin.protocol, True)
+        return entry
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         self._portal.refused(login, message, origin)

@@ -171,15 +171,17 @@ class Accounts:
                 raise NotPermitted
             return
         account = await self._account(user)
-        rights = account.rights
         if not account.enabled:
             raise NotPermitted
-        if destination not in rights.by_destination and permission in self._open_to(destination, account.login):
+        if destination not in account.rights.by_destination and permission in self._open_to(destination, account.login):
             return
-        if permission not in rights.by_destination.get(destination, ()):
+        if not _may(account, permission, destination, path):
             raise NotPermitted
-        if not path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}"):
-            raise NotPermitted
+
+    def known_to_may(self, user: int, permission: str, destination: str, path: str) -> Account | None:
+        """The account of a user that by its own rights may do that now; None: it may not, or that must be asked for."""
+        account = self._known.get(user)
+        return account if account is not None and account.enabled and _may(account, permission, destination, path) else None
 
     async def limited(self, user: int, key: AccessKey) -> Identity:
         """Who may do no more than `key` says in the name of a user. Raises `NotPermitted`."""
@@ -350,6 +352,14 @@ class Accounts:
             await self._writer.run(lambda session: users.logged_in(session, account.id, now))
         except Refusal as refusal:
             self.log.warn("the last login of {login} was not noted: {refusal}", login=account.login, refusal=refusal)
+
+
+def _may(account: Account, permission: str, destination: str, path: str) -> bool:
+    """Whether an account has that right by itself."""
+    rights = account.rights
+    if permission not in rights.by_destination.get(destination, ()):
+        return False
+    return path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}")
 
 
 def _reason(account: Account | None) -> str:

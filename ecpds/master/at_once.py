@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
-from ecpds.master.writer import Committer, Joint
+from ecpds.master.writer import Committer, Short
 
 T = TypeVar("T")
 
@@ -27,12 +27,12 @@ class AtOnce(Committer):
         self._watched = watched
         self._committed = committed
 
-    def run(self, operation: Callable[[Session], T]) -> T | None:
+    def run(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
         """What it returns, when that is committed. None: it is to be done elsewhere, and nothing was done.
 
         Raises what the operation raises, or `Unavailable` or `NoSpace`, as `Writer.run`.
         """
-        if self._engine.commits_wait or not isinstance(operation, Joint):
+        if self._engine.commits_wait or not isinstance(operation, Short):
             return None
         with self._watched(1):
             outcome: Any = self.commit([operation.alone])[0]

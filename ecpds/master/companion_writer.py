@@ -23,7 +23,7 @@ from ecpds.master.at_once import AtOnce
 from ecpds.master.companion_link import Companion
 from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
-from ecpds.master.writer import BATCH, Job, ThreadWriter, Writer
+from ecpds.master.writer import BATCH, Job, Short, ThreadWriter, Writer
 
 T = TypeVar("T")
 
@@ -106,15 +106,19 @@ class CompanionWriter:
             raise Unavailable("the catalogue is closed")
         overlaps = self._away or self._here > 0
         self._overlapping += (overlaps - self._overlapping) / REMEMBERED
-        if self._at_once is not None and not overlaps and not self._told:
-            done = self._at_once.run(operation)
-            if done is not None:
-                return done
+        done = self.run_now(operation)
+        if done is not None:
+            return done
         job = Job(operation)
         self._queue.append(job)
         self._go_on()
         outcome: T = await job.done
         return outcome
+
+    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
+        if self._at_once is None or not self._open or self._away or self._here or self._told:
+            return None
+        return self._at_once.run(operation)
 
     async def stop(self) -> None:
         if self._open:

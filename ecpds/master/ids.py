@@ -45,13 +45,20 @@ class Ids:
 
     async def take(self) -> int:
         """An id that nobody had. Raises `Unavailable` when none can be reserved."""
-        while True:
-            while not self._blocks:
-                await self._more.run()
-            id_ = self._next()
-            if id_ not in self._skipped:
-                return id_
-            self._skipped.remove(id_)
+        while (id_ := self.take_now()) is None:
+            await self._more.run()
+        return id_
+
+    def take_now(self) -> int | None:
+        """The same, where nothing has to be waited for."""
+        id_ = self.peek()
+        return None if id_ is None else self._next()
+
+    def peek(self) -> int | None:
+        """The id that is taken next, where nothing has to be waited for."""
+        while self._blocks and self._blocks[0].start in self._skipped:
+            self._skipped.remove(self._next())
+        return self._blocks[0].start if self._blocks else None
 
     def skip(self, ids: Iterable[int]) -> None:
         """Never hand these out: a sweep has found files of that name and may unlink them at any time."""

@@ -153,6 +153,17 @@ class Movers:
                 raise Unavailable(f"movers are away: {', '.join(away[:NAMED])}") from None
             raise
 
+    def place_now(self, size: int, group: str | None, caller: str) -> Placement | None:
+        """Where one copy goes, if there is but one mover: then it is nobody else's turn. None: this must be asked for."""
+        if len(self._known) != 1 or caller not in self._known:
+            return None
+        if self._clock.seconds() >= self._stale_at:
+            self._refresh()
+        try:
+            return self._placer.place(Wanted(1, size, group=group, caller=caller))[0]
+        except (NoSpace, NotFound):
+            return None
+
     async def room(self, groups: Collection[str | None], copies: int) -> Room:
         """What is left for new files of these transfer groups together, each kept in that many copies."""
         if self._clock.seconds() >= self._stale_at:

@@ -6,20 +6,31 @@ are asked in one go and the rows of each table written in one go; of one alone a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
-from sqlalchemy import exists
+from sqlalchemy import exists, select
 
 from ecpds.errors import IsADirectory, PreconditionFailed, Refusal
 from ecpds.master import files, owed, tree
-from ecpds.master.schema import dead
+from ecpds.master.schema import dead, entry, segment
 from ecpds.master.sql import Session, Statement, value
 from ecpds.master.tree import Room
-from ecpds.master.writer import Joint, Outcome
+from ecpds.master.writer import Joint, Outcome, Short
 from ecpds.model import Condition, DataFile, Entry
 
-_ROOM_AND_DEAD = Statement(tree.ROOM.add_columns(exists().where(dead.c.segment == value("segment"))))
+_file_there = (
+    select(entry.c.data_file)
+    .where(entry.c.directory == tree.ABOVE, entry.c.name == value("name"))
+    .correlate(tree.ABOVE.table)
+    .scalar_subquery()
+)
+_ROOM_AND_DEAD = Statement(
+    tree.ROOM.add_columns(
+        exists().where(dead.c.segment == value("segment")),
+        exists().where(segment.c.data_file == _file_there, segment.c.number > 0),
+    )
+)
 
 
 def check_room(room: Room, condition: Condition) -> None:
@@ -28,6 +39,16 @@ def check_room(room: Room, condition: Condition) -> None:
         raise IsADirectory
     if not condition.met_by(room.file):
         raise PreconditionFailed
+
+
+def ready_room(session: Session, destination: int, path: str, segment: int, condition: Condition) -> Room | None:
+    """Where a file of this one segment can be published in a few rows: a folder is there, and nothing to be replaced but a
+    file in one piece. None: that takes more, or will be refused."""
+    parent, name = tree.split(path)
+    row = session.row(_ROOM_AND_DEAD, destination=destination, path=path, parent=parent, name=name, segment=segment)
+    if row is None or row[2] or row[3] or row[4] or not condition.met_by(row[1]):
+        return None
+    return Room(row[0], row[1])
 
 
 @frozen
@@ -55,21 +76,46 @@ class Publication(Joint[Entry]):
         return _Turns(session, operations).outcomes()
 
     def alone(self, session: Session) -> Entry | None:
-        """A file in one piece that replaces nothing, in a folder that is there. Anything else is not done."""
-        file, path = self.file, self.path
-        if len(file.segments) != 1:
+        """A file in one piece that replaces nothing, or another such file, in a folder that is there. Anything else is not
+        done."""
+        if len(self.file.segments) != 1:
             return None
-        parent, name = tree.split(path)
-        segment = file.segments[0].id
-        row = session.row(_ROOM_AND_DEAD, destination=self.destination, path=path, parent=parent, name=name, segment=segment)
-        if row is None or row[1] is not None or row[2] or row[3] or not self.condition.met_by(None):
-            return None
-        _write(session, [(self, row[0], None)])
-        return self.entry(False)
+        found = ready_room(session, self.destination, self.path, self.file.segments[0].id, self.condition)
+        return None if found is None else self.put_into(session, found)
+
+    def put_into(self, session: Session, room: Room) -> Entry:
+        """Do it, where `ready_room` has found this."""
+        assert room.parent is not None
+        _write(session, [(self, room.parent, room.file)])
+        return self.entry(room.file is not None)
 
     def entry(self, replaced: bool) -> Entry:
         """What is there now."""
         return Entry(self.path, self.file.mtime, self.file, replaced=replaced)
+
+
+class Arrival(Short[Entry]):
+    """A file that is stored in the middle of the transaction that publishes it, when all that may be in its way is known.
+
+    So there is nothing between storing and publishing but a few rows; and no row before the bytes. `store` stores the
+    `segment`, and says what is to be published; None: it could not, and has left nothing.
+    """
+
+    def __init__(
+        self, destination: int, path: str, segment: int, condition: Condition, store: Callable[[], Publication | None]
+    ) -> None:
+        self._room = destination, path, segment, condition
+        self._store = store
+        self.publication: Publication | None = None
+        """What was stored."""
+
+    def alone(self, session: Session) -> Entry | None:
+        room = ready_room(session, *self._room)
+        if room is None:
+            return None
+        if self.publication is None:
+            self.publication = self._store()
+        return None if self.publication is None else self.publication.put_into(session, room)
 
 
 class _Turns:

@@ -204,21 +204,24 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
     async def allocate(self, request: AllocationRequest) -> Allocation:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
         destination = self.destination(request.destination)
-        self._check_announced(request)
+        self.check_announced(request)
         quotas = await self._check_quotas(request)
         await self.multiparts.check(request)
         await self._check_path(request, destination.id)
         placements = await self.movers.place(
             destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
         )
-        kept = while_it_comes(destination, request.part is None)
-        wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
-        names = dict.fromkeys((destinations.CRC, *wanted))
-        allocation = Allocation(await self.ids.take(), placements, tuple(names))
+        allocation = Allocation(await self.ids.take(), placements, self.wanted_digests(request, destination))
         upload = Upload(request, destination.id, allocation)
         upload.quotas = quotas
         self.uploads.begin(upload)
         return allocation
+
+    def wanted_digests(self, request: AllocationRequest, destination: Destination) -> tuple[str, ...]:
+        """Those that are to be computed of what is asked for."""
+        kept = while_it_comes(destination, request.part is None)
+        wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
+        return tuple(dict.fromkeys((destinations.CRC, *wanted)))
 
     async def _check_quotas(self, request: AllocationRequest) -> tuple[Quota, ...]:
         """The quotas that an upload counts for. Raises `UploadQuotaExceeded` where it can't fit."""
@@ -227,7 +230,8 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
             await self.quotas.check(quotas, request.size)
         return quotas
 
-    def _check_announced(self, request: AllocationRequest) -> None:
+    def check_announced(self, request: AllocationRequest) -> None:
+        """Raises `InvalidRequest`, `TooLarge`."""
         size = request.size or 0
         if size < 0 or not isfinite(request.mtime or 0.0):
             raise InvalidRequest("that is no size, or no time")
@@ -285,7 +289,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
 
     async def begin_partial(self, request: AllocationRequest) -> int:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
-        self._check_announced(request)
+        self.check_announced(request)
         await self._check_quotas(request)
         await self._check_path(request, self.destination(request.destination).id)
         return await self.multiparts.begin_partial(request)
@@ -344,11 +348,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         return await detached(self._named(destination, change))
 
     async def _named(self, destination: int, change: multipart.Change) -> Entry:
-        def note(entry: Entry) -> None:
-            self._cache.put(destination, Entry(entry.path, entry.mtime, entry.file))
-            self._folders.put(destination, entry.path)
-
-        return await self._change(change, note)
+        return await self._change(change, lambda entry: self.seen_named(destination, entry))
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         """Change the catalogue, and then what is kept in memory, even if the one who asked goes away in between."""

@@ -120,6 +120,9 @@ class Session:
         self._cursor.execute(text)
 
     def close(self) -> None:
+        # SQLite closes a connection, and lets go of its locks, only when no statement is left; the traceback of a failure may
+        # hold ours for a while.
+        self._cursor.close()
         self.connection.close()
 
 

@@ -34,6 +34,9 @@ ROOM = select(
 ).where(_above.c.destination == value("destination"), _above.c.path == value("parent"))
 """What `Room` has of a `path`, which is called `name` in `parent`; no row where that is missing."""
 
+ABOVE = _above.c.id
+"""Of `ROOM`, the parent's."""
+
 _ROOM = Statement(ROOM)
 _DIRECTORY = Statement(
     select(directory.c.id, directory.c.parent, directory.c.implicit, directory.c.created).where(

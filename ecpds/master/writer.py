@@ -38,7 +38,15 @@ CHECKPOINT = 0.25
 """Seconds between two checkpoints while there is something to move."""
 
 
-class Joint(ABC, Generic[T]):
+class Short(ABC, Generic[T]):
+    """An operation that may be done where it is asked for, if it is a short one then."""
+
+    @abstractmethod
+    def alone(self, session: Session) -> T | None:
+        """Do it if that takes a few rows of a few tables and nothing is in its way. None: nothing was done."""
+
+
+class Joint(Short[T]):
     """An operation that costs less where it is run together with others of its kind."""
 
     def __call__(self, session: Session) -> T:
@@ -72,6 +80,9 @@ class Writer(Protocol):
         It may be called again, in another transaction that takes the first one's place. One that raises has changed
         nothing. Raises `Unavailable` or `NoSpace` when the storage fails; whether the change is there is then unknown.
         """
+
+    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
+        """As `run`, where that waits for nothing: of what is `Short`. None: nothing was done."""
 
     async def stop(self) -> None:
         """Commit what is queued; returns when the storage is closed."""
@@ -204,6 +215,14 @@ class InlineWriter:
             raise outcome
         return outcome
 
+    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
+        if not isinstance(operation, Short):
+            return None
+        outcome: T | Exception | None = self._committer.commit([operation.alone])[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
     async def stop(self) -> None:
         self._committer.close()
 
@@ -264,6 +283,9 @@ class ThreadWriter:
         self._queue.put(job)
         outcome: T = await job.done
         return outcome
+
+    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
+        return None
 
     async def stop(self) -> None:
         if self._open:

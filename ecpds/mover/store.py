@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ecpds.errors import AlreadyExists, TooLarge, Unavailable
+from ecpds.errors import AlreadyExists, Refusal, TooLarge, Unavailable
 from ecpds.interfaces import IPromptStore, IReadHandle, IThreads, IWriteHandle
 from ecpds.limits import Limits
-from ecpds.model import Copy, Receipt
+from ecpds.model import EMPTY, Copy, Receipt
 from ecpds.mover.reading import open_to_read, read_now
 from ecpds.mover.strands import FolderSyncs
 from ecpds.mover.volumes import Volume
-from ecpds.mover.writing import Means, WriteHandle
-from ecpds.transports.buffers import BufferPool
+from ecpds.mover.writing import Means, WriteHandle, written_now
+from ecpds.transports.buffers import SIZES, BufferPool
 
 
 @implementer(IPromptStore)
@@ -86,6 +86,19 @@ class LocalStore:
             self._writing.discard(segment)
             raise
         return WriteHandle(means, place, segment, digests, size or 0, lambda: self._writing.discard(segment))
+
+    def write_now(
+        self, segment: int, volume: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str] = EMPTY
+    ) -> Receipt | None:
+        if not 0 <= volume < len(self.volumes) or segment in self._writing or len(data) >= SIZES[0]:
+            return None
+        place = self.volumes[volume]
+        if place.waits or 0 < self._limits.file_size < len(data):
+            return None
+        try:
+            return written_now(self.name, place, segment, digests, data, expected)
+        except Refusal:
+            return None
 
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
         if copy.mover != self.name:

@@ -28,6 +28,9 @@ from ecpds.mover.strands import FolderSyncs, Strand
 from ecpds.mover.volumes import Volume
 from ecpds.transports.buffers import BufferPool
 
+CRC = "crc64nvme"
+"""The digest that is always computed: the file's own, as it is written."""
+
 UNDECIDED = (ConnectionLost, Stalled, Unavailable)
 """What telling the Master may fail with although it has heard: the bytes stay, and a sweep asks again."""
 
@@ -48,6 +51,35 @@ class Means:
     """Whether no more than one upload is under way: then nobody shares the sync of a folder."""
 
 
+def written_now(
+    mover: str, volume: Volume, segment: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str]
+) -> Receipt:
+    """A whole small segment on a volume that never waits. What raises has left nothing; what it raises is a refusal."""
+    names = dict.fromkeys(name.removesuffix(IF_SMALL) for name in digests)
+    hashes = {name: follower(name) for name in names if name != CRC}
+    if volume.stale:
+        volume.use()
+    volume.reserve(len(data))
+    file = StagedFile(volume, segment, sync=False)
+    try:
+        file.write_all(data, list(hashes.values()))
+        receipt = Receipt(segment, mover, volume.index, len(data), digests_of(file, hashes))
+        check(receipt.digests, expected)
+    except BaseException:
+        file.discard()
+        raise
+    finally:
+        volume.give_back(len(data))
+    return receipt
+
+
+def digests_of(file: StagedFile, hashes: Mapping[str, Hash]) -> Mapping[str, str]:
+    """What a receipt says of a file that was followed by these."""
+    digests = {name: each.hexdigest() for name, each in hashes.items()}
+    digests[CRC] = file.crc64nvme
+    return digests
+
+
 @implementer(IWriteHandle)
 class WriteHandle:
     """`reserved` bytes of the volume are set aside for it. `ended` is called once, when its file is no longer its own."""
@@ -62,7 +94,7 @@ class WriteHandle:
         self._segment = segment
         self._reserved = reserved
         self._when_ended = ended
-        others = [name for name in digests if name.removesuffix(IF_SMALL) != "crc64nvme"]
+        others = [name for name in digests if name.removesuffix(IF_SMALL) != CRC]
         self._hashes: dict[str, Hash] = {name: follower(name) for name in others if not name.endswith(IF_SMALL)}
         self._if_small = [name.removesuffix(IF_SMALL) for name in others if name.endswith(IF_SMALL)]
         self._file = StagedFile(volume, segment, means.sync)
@@ -203,8 +235,7 @@ class WriteHandle:
             raise
 
     def _receipt(self) -> Receipt:
-        digests = {name: each.hexdigest() for name, each in self._hashes.items()}
-        digests["crc64nvme"] = self._file.crc64nvme
+        digests = digests_of(self._file, self._hashes)
         return Receipt(self._segment, self._means.mover, self._volume.index, self._total, digests)
 
     def _use_reserved(self, count: int) -> None:

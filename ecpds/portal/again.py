@@ -9,19 +9,19 @@ allowed is None, and is asked as always.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
 from ecpds.interfaces import IByteSink, IPromptStore
-from ecpds.model import VISITOR, Entry, Identity, Origin
-from ecpds.portal.backing import Backing
-from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.master_interfaces import IAtHand
+from ecpds.model import EMPTY, VISITOR, Condition, Entry
+from ecpds.portal.journal import TransferRecord
 from ecpds.portal.kept import Kept
-from ecpds.portal.namespace import Namespace
-from ecpds.portal.pace import DOWNLOAD, Pace
+from ecpds.portal.pace import DOWNLOAD
 from ecpds.portal.paths import CanonicalPath
+from ecpds.portal.whole import Whole
 from ecpds.portal_interfaces import IDownload
 
 Suits = Callable[[Entry], bool]
@@ -51,25 +51,11 @@ class KeptDownload:
         self._record.end(failure)
 
 
-class Returning:
+class Returning(Whole):
     """The part of a view that answers at once. The attributes are the view's."""
-
-    identity: Identity
-    origin: Origin
-    journal: Journal
-    _backing: Backing
-    _names: Namespace
-    _renewed: float
-
-    def _file(self, path: str, permission: str) -> CanonicalPath:
-        raise NotImplementedError
 
     def _shown(self, destination: str, entry: Entry) -> Entry:
         raise NotImplementedError
-
-    def _pace(self, direction: str, destination: str, upload: int | None = None) -> Pace | None:
-        """What a transfer that begins now obeys."""
-        return self._backing.paces.of(direction, self.identity, self.origin.address, destination, upload)
 
     def look_again(self, path: str, suits: Suits) -> Entry | None:
         """As `IPortal.look_again`."""
@@ -93,14 +79,23 @@ class Returning:
             return None
         return KeptDownload(entry, kept.data, TransferRecord(self.journal, "download", name, file.id, file.size, kept.place))
 
-    def _find(self, path: str) -> tuple[CanonicalPath, Entry] | None:
+    def put_again(self, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY) -> Entry | None:
+        """As `IPortal.put_again`."""
+        return self.put_now(path, data, condition, expected) if self._let_in_anew() is not None else None
+
+    def _let_in_anew(self) -> IAtHand | None:
+        """What is asked, where a login of the same user would be answered with the same identity."""
         at_hand, identity = self._backing.at_hand, self.identity
         # A link counts its uses, and what visitors may read is each file's own affair.
         if at_hand is None or identity.share or identity.visits or identity.user_id == VISITOR:
             return None
-        if self._backing.now() - self._renewed >= self._backing.limits.credential_life or not at_hand.still(identity):
-            return None
         if identity.credential and not at_hand.admits(self.origin.address, identity.login):
+            return None
+        return at_hand if self._is_fresh() and at_hand.still(identity) else None
+
+    def _find(self, path: str) -> tuple[CanonicalPath, Entry] | None:
+        at_hand = self._let_in_anew()
+        if at_hand is None:
             return None
         try:
             name = self._file(path, "get")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from zope.interface import implementer
 
 from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import denial_event
-from ecpds.model import Entry, Identity, Origin
+from ecpds.model import EMPTY, Condition, Entry, Identity, Origin
 from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing
 from ecpds.portal.filesystem import FileSystem
@@ -87,6 +87,11 @@ class Portal:
 
     def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
         return files.read_again(path) if isinstance(files, Returning) else None
+
+    def put_again(
+        self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
+    ) -> Entry | None:
+        return files.put_again(path, data, condition, expected) if isinstance(files, Returning) else None
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)

@@ -208,6 +208,33 @@ class ReadAndWrite(FileSystemContract):
         for shown in (entry, found):
             self.assertEqual(dict(shown.file.metadata), {"origin": "radar ü"})
 
+    def test_what_is_whole_in_memory(self) -> None:
+        for name, data in (("/demo/a", b"content"), ("/demo/folder/b", b""), ("/demo/c", bytes(range(256)) * 1000)):
+            entry = self.run_now(self.files.write_whole(name, data, metadata={"key": "value"}))
+            assert entry.file is not None
+            self.assertEqual((entry.path, entry.size, entry.replaced), (name, len(data), False))
+            self.assertEqual(entry.file.digests["sha256"], hashlib.sha256(data).hexdigest())
+            self.assertEqual(self.run_now(self.files.stat(name)).file.metadata, {"key": "value"})
+            self.assertEqual(self.get(name), data)
+        again = self.run_now(self.files.write_whole("/demo/a", memoryview(b"other")))
+        self.assertTrue(again.replaced)
+        self.assertEqual(self.get("/demo/a"), b"other")
+
+    def test_what_is_whole_in_memory_is_refused_as_any_upload(self) -> None:
+        self.put("/demo/a", b"old")
+        for path, refusal, named in (
+            ("/demo/a", PreconditionFailed, {"condition": Condition(absent=True)}),
+            ("/demo", IsADirectory, {}),
+            ("/demo/a/b", NotADirectory, {}),
+            ("/private/a", NotFound, {}),
+            ("/demo/../a", InvalidName, {}),
+        ):
+            self.refuse(refusal, self.files.write_whole(path, b"new", **named))
+        failed = self.files.write_whole("/demo/a", b"new", expected={"sha256": "0" * 64})
+        self.failureResultOf(ensureDeferred(failed), DigestMismatch)
+        self.assertEqual(self.sink.of("INH")[-1]["Status"], "failed")
+        self.assertEqual(self.get("/demo/a"), b"old")
+
     def test_a_commit_ends_an_upload(self) -> None:
         upload = self.run_now(self.files.open_write("/demo/a"))
         self.run_now(upload.commit())

@@ -36,6 +36,7 @@ from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Ent
 from ecpds.people import NewShare, Share
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
+from tests.doubles.channels import MemorySource
 
 PIECE = 65536
 SMALL = 16384
@@ -270,6 +271,24 @@ class MemoryFileSystem:
         self._check_room(name, condition)
         self.tree.check_space(size or 0)
         return MemoryUpload(self, name, size, condition, dict(expected), dict(metadata))
+
+    async def write_whole(
+        self,
+        path: str,
+        data: bytes | memoryview,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> Entry:
+        upload = await self.open_write(path, len(data), condition, expected, metadata, digests)
+        try:
+            await upload.receive(MemorySource(bytes(data)))
+            entry: Entry = await upload.commit()
+        except BaseException as failure:
+            await upload.abort(failure)
+            raise
+        return entry
 
     def _check_room(self, name: tuple[str, ...], condition: Condition) -> None:
         self.tree.check_target(name, condition)

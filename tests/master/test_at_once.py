@@ -14,9 +14,10 @@ from ecpds.master import sqlite
 from ecpds.master.at_once import AtOnce
 from ecpds.master.companion_writer import CompanionWriter
 from ecpds.master.engine import BUSY
-from ecpds.master.publishing import Publication
+from ecpds.master.publishing import Arrival, Publication
 from ecpds.master.sql import Session
 from ecpds.master.sqlite import SqliteEngine
+from ecpds.master.writer import InlineWriter
 from ecpds.model import ANYTHING, Condition, DataFile, Entry
 from tests.doubles.companion import InlineCompanion
 from tests.master.test_companion import CatalogueCase, publication
@@ -79,8 +80,11 @@ class CommitterTests(AtOnceCase):
         file = publication(2, "a").file
         halves = DataFile(2, 6, 1.0, 2.0, segments=(*file.segments, *publication(3, "a").file.segments))
         self.at_once.run(publication(1, "a"))
+        parts = DataFile(17, 6, 1.0, 2.0, segments=(*publication(8, "a").file.segments, *publication(9, "a").file.segments))
+        InlineWriter(self.engine).run_now(publication(7, "many"))
+        ensureDeferred(InlineWriter(self.engine).run(Publication(1, "many", parts, ANYTHING, 0.0)))
         left: list[Callable[[Session], Any]] = [
-            publication(2, "a"),  # the file that it replaces may have very many segments
+            publication(2, "many"),  # the file that it replaces has many segments
             publication(2, "b/c"),
             publication(2, ""),
             publication(2, "a/b"),
@@ -90,7 +94,41 @@ class CommitterTests(AtOnceCase):
             lambda session: 5,
         ]
         self.assertEqual([self.at_once.run(each) for each in left], [None] * len(left))
+        self.assertEqual(self.names(), ["a", "many"])
+
+    def test_a_file_in_one_piece_is_replaced_by_another(self) -> None:
+        self.at_once.run(publication(1, "a"))
+        self.assertEqual(self.at_once.run(publication(2, "a")), publication(2, "a").entry(True))
+        connection = sqlite3.connect(self.path)
+        self.addCleanup(connection.close)
+        self.assertEqual(connection.execute("SELECT data_file FROM entry").fetchall(), [(2,)])
+        for table, held in (("data_file", "id"), ("segment", "id"), ("copy", "segment")):
+            self.assertEqual(connection.execute(f"SELECT {held} FROM {table}").fetchall(), [(2,)], table)
+        self.assertEqual(connection.execute("SELECT segment, due FROM reclaim").fetchall(), [(1, 9.0)])
+        self.assertIsNone(self.at_once.run(Publication(1, "a", publication(3, "a").file, Condition(absent=True), 0.0)))
+
+    def test_a_file_that_arrives_is_stored_once_and_before_its_rows(self) -> None:
+        stored: list[list[str]] = []
+
+        def store() -> Publication:
+            stored.append(self.names())
+            return publication(1, "a")
+
+        self.assertIsInstance(self.at_once.run(Arrival(1, "a", 1, ANYTHING, store)), Entry)
+        self.assertEqual((stored, self.names()), ([[]], ["a"]))
+        for path, condition in (("b/c", ANYTHING), ("", ANYTHING), ("a/b", ANYTHING), ("a", Condition(absent=True))):
+            self.assertIsNone(self.at_once.run(Arrival(1, path, 2, condition, store)))
+        self.assertEqual(len(stored), 1)
+        self.assertIsNone(self.at_once.run(Arrival(1, "d", 2, ANYTHING, lambda: None)))
+
+    def test_a_row_that_is_in_the_way_spoils_nothing(self) -> None:
+        self.at_once.run(publication(1, "a"))
+        arrival = Arrival(1, "b", 9, ANYTHING, lambda: publication(1, "b"))
+        with self.assertRaises(sqlite3.IntegrityError):
+            self.at_once.run(arrival)
+        self.assertIsNotNone(arrival.publication)
         self.assertEqual(self.names(), ["a"])
+        self.assertIsInstance(self.at_once.run(publication(2, "b")), Entry)
 
     def test_bytes_that_a_sweep_has_taken(self) -> None:
         connection = sqlite3.connect(self.path)
@@ -160,8 +198,18 @@ class WriterTests(AtOnceCase):
 
     def test_what_is_left_is_done_by_the_others(self) -> None:
         self.successResultOf(self.run_now(publication(1, "a")))
-        self.assertTrue(self.successResultOf(self.run_now(publication(2, "a"))).replaced)
+        self.assertFalse(self.successResultOf(self.run_now(publication(2, "b/c"))).replaced)
         self.assertEqual([len(batch) for batch in self.companion.batches], [1])
+
+    def test_what_is_asked_for_now_is_not_done_behind_others(self) -> None:
+        self.assertIsInstance(self.writer.run_now(publication(1, "a")), Entry)
+        waiting = self.run_now(lambda session: 5)
+        self.assertIsNone(self.writer.run_now(publication(2, "b")))
+        self.here.answer(5)
+        self.successResultOf(waiting)
+        self.assertIsInstance(self.writer.run_now(publication(2, "b")), Entry)
+        self.successResultOf(ensureDeferred(self.writer.stop()))
+        self.assertIsNone(self.writer.run_now(publication(3, "c")))
 
     def test_it_waits_for_what_was_asked_before(self) -> None:
         first, second = self.run_now(lambda session: 5), self.run_now(publication(1, "a"))

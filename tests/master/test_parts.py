@@ -124,6 +124,9 @@ class HeldWriter:
         self.waiting.append(waiter)
         return await waiter
 
+    def run_now(self, operation: Callable[[Session], Any]) -> Any:
+        return None
+
     async def stop(self) -> None:
         """There is nothing to stop."""
 

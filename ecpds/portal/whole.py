@@ -1,0 +1,162 @@
+"""Files that are in memory as a whole when they are put: in one step where that can be, and else as any upload.
+
+Who tells whom: the façade checks the name and the user's rights, and asks the Master of the same process to do all of it at
+once (`IAtHand.put_now`), lending it the store of this node; then there is one record, as of any push. Nothing is refused
+here: what can't be done so, for it must be waited for or will be refused, is begun as always and told as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zope.interface import implementer
+
+from ecpds.errors import Refusal
+from ecpds.interfaces import IByteSource, IPromptStore
+from ecpds.master_interfaces import IAtHand
+from ecpds.model import ANYTHING, EMPTY, Allocation, AllocationRequest, Condition, Entry, Identity, Origin, Receipt
+from ecpds.portal.backing import Backing
+from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.namespace import Namespace
+from ecpds.portal.pace import UPLOAD, Pace
+from ecpds.portal.paths import CanonicalPath
+from ecpds.portal_interfaces import IUpload
+
+
+@implementer(IByteSource)
+class BytesSource:
+    """Yields bytes that are in memory."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._rest = memoryview(data)
+
+    async def read_into(self, view: memoryview) -> int:
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+class Whole:
+    """The part of a view that puts what is whole. The attributes are the view's."""
+
+    identity: Identity
+    origin: Origin
+    journal: Journal
+    _backing: Backing
+    _names: Namespace
+    _renewed: float
+
+    def _file(self, path: str, permission: str) -> CanonicalPath:
+        raise NotImplementedError
+
+    async def open_write(
+        self,
+        path: str,
+        size: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> IUpload:
+        raise NotImplementedError
+
+    async def write_whole(
+        self,
+        path: str,
+        data: bytes | memoryview,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> Entry:
+        """As `IFileSystem.write_whole`."""
+        entry = self.put_now(path, data, condition, expected, metadata, digests)
+        if entry is not None:
+            return entry
+        upload = await self.open_write(path, len(data), condition, expected, metadata, digests)
+        try:
+            await upload.receive(BytesSource(data))
+            entry = await upload.commit()
+        except BaseException as failure:
+            await upload.abort(failure)
+            raise
+        return entry
+
+    def put_now(
+        self,
+        path: str,
+        data: bytes | memoryview,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> Entry | None:
+        """As `write_whole`, where nothing has to be waited for; None: nothing was done. Raises what a commit does."""
+        at_hand, store = self._backing.at_hand, self._backing.stores.get(self.origin.node)
+        # A link counts its uses, and replaces nothing.
+        if at_hand is None or self.identity.share or not self._is_fresh() or not IPromptStore.providedBy(store):
+            return None
+        try:
+            name = self._file(path, "put")
+        except Refusal:
+            return None
+        if self._pace(UPLOAD, name.destination) is not None:
+            return None  # it waits for its bytes' turn
+        request = AllocationRequest(
+            self.identity.user_id,
+            name.destination,
+            name.inside,
+            self.origin,
+            len(data),
+            condition,
+            expected,
+            metadata,
+            digests=tuple(digests),
+        )
+        return self._put_at(at_hand, store, name, request, data)
+
+    def _pace(self, direction: str, destination: str, upload: int | None = None) -> Pace | None:
+        """What a transfer that begins now obeys."""
+        return self._backing.paces.of(direction, self.identity, self.origin.address, destination, upload)
+
+    def _is_fresh(self) -> bool:
+        """Whether what the user may do was asked for lately."""
+        return self._backing.now() - self._renewed < self._backing.limits.credential_life
+
+    def _put_at(
+        self,
+        at_hand: IAtHand,
+        store: IPromptStore,
+        name: CanonicalPath,
+        request: AllocationRequest,
+        data: bytes | memoryview,
+    ) -> Entry | None:
+        started, view = self._backing.now(), memoryview(data)
+        stored: list[Allocation] = []
+
+        def keep(allocation: Allocation) -> Receipt | None:
+            place = allocation.placements[0]
+            stored[:] = [allocation]
+            if place.mover != self.origin.node:
+                return None
+            receipt: Receipt | None = store.write_now(allocation.id, place.volume, allocation.digests, view, request.expected)
+            return receipt
+
+        try:
+            entry: Entry | None = at_hand.put_now(request, keep)
+        except Exception as failure:
+            self._write_down(name, stored[0], started, len(data), failure)
+            raise
+        if entry is None:
+            return None
+        self._write_down(name, stored[0], started, len(data))
+        return Entry(self._names.shown(name.destination, name.inside), entry.mtime, entry.file, entry.replaced)
+
+    def _write_down(
+        self, name: CanonicalPath, allocation: Allocation, started: float, size: int, failure: Exception | None = None
+    ) -> None:
+        record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
+        record.started = started
+        record.sent = size
+        record.end(failure)
