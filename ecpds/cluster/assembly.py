@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -25,7 +25,7 @@ from ecpds.cluster.authority import (
     store_credentials,
     stored_credentials,
 )
-from ecpds.cluster.calls import Remote, call, handlers
+from ecpds.cluster.calls import Asker, Handler, Remote, call, handlers
 from ecpds.cluster.codec import VERSION
 from ecpds.cluster.dial import Dialer
 from ecpds.cluster.fleet import Address, Member, MoverCalls, NodeState, ProberCalls, RemoteMoverControl
@@ -34,6 +34,7 @@ from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Hello
 from ecpds.cluster.remembering import RememberingMaster
+from ecpds.cluster.small_reads import LinkedStore, LookCalls, Looking, SmallCalls, SmallDesk
 from ecpds.cluster.stores import Stores, peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
@@ -106,7 +107,7 @@ def certified_name(connection: SSL.Connection) -> str | None:
 
 
 class Streams:
-    """Bytes to and from other movers: this node's own store for them, and theirs for it."""
+    """Bytes to and from other movers: this node's own store for them, and theirs for it. `link` is what asks a mover."""
 
     def __init__(
         self,
@@ -116,6 +117,7 @@ class Streams:
         credentials: Credentials,
         store: IStore,
         master: IMaster,
+        link: Callable[[str], Asker | None] = lambda mover: None,
     ) -> None:
         assert config.cluster is not None
         self._cluster = config.cluster
@@ -126,9 +128,11 @@ class Streams:
         clock = around.reactor
         self.server = StreamServer(store, lambda: self.check, name_of, clock, master)
         self.connections = Connections(Dialer(self._around, threads, self._context).connect, name_of, clock)
-        self.stores = Stores(
-            {config.node.name: store}, lambda mover: RemoteStore(mover, self.connections, around.pool, around.limits)
-        )
+
+        def store_of(mover: str) -> IStore:
+            return LinkedStore(RemoteStore(mover, self.connections, around.pool, around.limits), lambda: link(mover))
+
+        self.stores = Stores({config.node.name: store}, store_of)
         self._listening: Server | None = None
 
     def open(self, ports: Ports) -> None:
@@ -191,12 +195,22 @@ class MasterSide:
         self._credentials = master_credentials(config, self._authority, utc_now())
         self._secret = fleet_secret(config, make=True)
         ssh_host_keys(config)  # Made here, where they are missing, for all nodes to have the same.
-        self.streams = Streams(config, around, threads, self._credentials, store, master)
+
+        def link(mover: str) -> Asker | None:
+            end: MasterEnd = self.end
+            return end.link_of(mover)
+
+        self.streams = Streams(config, around, threads, self._credentials, store, master, link)
         office = TicketOffice(ticket_key(config), reactor.seconds, config.limits.ticket_life)
         self.streams.check = TicketCheck(office.public_key, config.node.name, reactor.seconds)
         name = config.node.name
         self.end = MasterEnd(name, secrets.token_hex(8), master, history, office, ("", 0), reactor, register)
-        self.end.more = lambda member: handlers(AdminCalls, Operating(operate))
+
+        def more(member: Member) -> Mapping[str, Handler]:
+            looking = Looking(master, store, member.name, self.end.leave_for(member.name))
+            return {**handlers(AdminCalls, Operating(operate)), **handlers(LookCalls, looking)}
+
+        self.end.more = more
         self.master: Any = self.end.master_for(name)
         self._listening: Any = None
 
@@ -260,7 +274,7 @@ class MemberSide:
     def serve(self, store: IStore, control: IMoverControl, prober: IProber) -> None:
         """Give others this node's store, and the Master its control, and what measures here."""
         self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master)
-        self._control = control
+        self._store, self._control = store, control
         self._prober = prober
 
     def open(self, ports: Ports) -> None:
@@ -272,6 +286,7 @@ class MemberSide:
         place = (mover.group, *address, mover.cluster, mover.weight)
         hello = Hello(VERSION, node.name, secrets.token_hex(8), list(node.roles), *place)
         table = {**handlers(MoverCalls, self._control), **handlers(ProberCalls, self._prober)}
+        table |= handlers(SmallCalls, SmallDesk(node.name, self._store))
         masters, patience = master_addresses(cluster), self._config.limits.master_wait
         self.end = NodeEnd(masters, hello, table, self._state, self._reactor, self._random, patience)
         self.end.welcomed = self._welcomed

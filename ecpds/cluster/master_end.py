@@ -130,6 +130,11 @@ class MasterEnd:
             return None
         return session.member.address
 
+    def link_of(self, name: str) -> Exchange | None:
+        """What asks a node, while its link is there."""
+        session = self._sessions.get(name)
+        return session.exchange if session is not None and session.post is not None else None
+
     def master_for(self, node: str) -> MasterFor:
         """The Master as a node may use it."""
         return MasterFor(self._master, node, self.leave_for(node))

@@ -68,6 +68,7 @@ class Movers:
 
     def __init__(self, clock: IReactorTime, random: Random, limits: Limits) -> None:
         self._placer = Placer(random, limits.free_space)
+        self._near_file = limits.near_file
         self._volumes: dict[str, Sequence[VolumeUse]] = {}
         self._known: dict[str, Known] = {}
         self.duties: dict[str, Duty] = {}
@@ -137,7 +138,8 @@ class Movers:
         self, copies: int, size: int, group: str | None = None, caller: str = "", avoid: Sequence[str] = ()
     ) -> tuple[Placement, ...]:
         """Raises `NoSpace`, but not before it has looked again; `Unavailable` where one that is away may have room."""
-        wanted = Wanted(copies, size, group=group, caller=caller, avoid=frozenset(avoid))
+        near = self._near(caller, size)
+        wanted = Wanted(copies, size, group=group, caller=caller, preferred=near, avoid=frozenset(avoid))
         if self._clock.seconds() >= self._stale_at:
             self._refresh()
         try:
@@ -154,15 +156,25 @@ class Movers:
             raise
 
     def place_now(self, size: int, group: str | None, caller: str) -> Placement | None:
-        """Where one copy goes, if there is but one mover: then it is nobody else's turn. None: this must be asked for."""
-        if len(self._known) != 1 or caller not in self._known:
+        """Where one copy goes, if there is but one mover, or the file is small and the mover of its client's node can take it:
+        then it is nobody else's turn. None: this must be asked for."""
+        near = self._near(caller, size)
+        if caller not in self._known or (near is None and len(self._known) != 1):
             return None
         if self._clock.seconds() >= self._stale_at:
             self._refresh()
         try:
-            return self._placer.place(Wanted(1, size, group=group, caller=caller))[0]
+            (place,) = self._placer.place(Wanted(1, size, group=group, caller=caller, preferred=near))
         except (NoSpace, NotFound):
             return None
+        if place.mover == caller:
+            return place
+        self._placer.ended((place,))
+        return None
+
+    def _near(self, caller: str, size: int) -> str | None:
+        """The mover that a file of a known size should go to."""
+        return caller if 0 < size <= self._near_file else None
 
     async def room(self, groups: Collection[str | None], copies: int) -> Room:
         """What is left for new files of these transfer groups together, each kept in that many copies."""

@@ -54,7 +54,8 @@ class Candidate:
 class Wanted:
     """What is to be placed. `explicit` is a group that was asked for by name, `group` the destination's own.
 
-    `caller` is where the client is; `preferred` a mover to take if it can be; `avoid` those that were tried in vain.
+    `caller` is where the client is; `preferred` a mover to take if it can be, and is not much fuller than the others; `avoid`
+    those that were tried in vain.
     """
 
     copies: int = 1
@@ -90,12 +91,16 @@ class _Volume:
     def next(self, wanted: Wanted, turn: int, taken: Sequence[Placement]) -> str | None:
         """The mover whose turn it is, of those that can take the file."""
         names = {each.mover for each in taken}
-        if self._can(wanted.preferred, wanted, names):
+        if self._can(wanted.preferred, wanted, names) and self._has_its_share(wanted.preferred):
             return wanted.preferred
         for name in self.movers.in_order(turn):
             if self._can(name, wanted, names):
                 return name
         return None
+
+    def _has_its_share(self, name: str | None) -> bool:
+        """Whether a mover has at least half of the room that the movers have on average."""
+        return name is not None and 2 * len(self.rooms) * self.rooms[name] >= self._total
 
     def _can(self, name: str | None, wanted: Wanted, taken: set[str]) -> bool:
         if name is None or name in taken or name in wanted.avoid:

@@ -63,6 +63,8 @@ class Node:
         if storage.member is None:
             storage.master.lifetimes.sink = self._sink()
         self.backing = self._backing()
+        if storage.member is not None:
+            storage.member.master.keeper = self.backing.kept
         self.portal = CountedPortal(Portal(self.backing), means.metrics.logged_in)
         self.acquiring = Acquiring(means, self.remote, storage, self.portal, self._sink()) if storage.member is None else None
         self.operator = self._make_operator()

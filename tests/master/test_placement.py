@@ -179,6 +179,13 @@ class Placing(SynchronousTestCase):
         self.placer.forget("b")
         self.assertEqual(self.placed([movers[0]], 5, preferred="b"), {"a": 5})
 
+    def test_the_preferred_that_is_much_fuller_than_the_others(self) -> None:
+        for free, count in ((50, 6), (30, 6), (28, 2)):
+            movers = [mover("a", volume(0, free=free)), mover("b", volume(0, free=100)), mover("c", volume(0, free=50))]
+            placer = knowing(Placer(Random(1), 0), movers)
+            found = [placer.place(Wanted(preferred="a"))[0].mover for _ in range(6)]
+            self.assertEqual(found.count("a"), count, (free, found))
+
     @given(st.integers(2, 12), st.integers(1, 4), st.integers())
     @settings(max_examples=30)
     def test_equal_movers_get_equal_shares(self, count: int, volumes: int, seed: int) -> None:

@@ -1,0 +1,138 @@
+"""Small files cross the control link as they are asked for, in one exchange, and need no ticket and no stream.
+
+Who tells whom: a node asks its Master what a path is (`LookCalls`). Where all its bytes are on the Master's own node, few, and
+can be had without waiting, they come with the answer; the node keeps them, as it keeps what it reads, and so asks no mover. The
+Master's node knows where bytes are, and asks another mover for few of them over that mover's link (`SmallCalls`). Everything
+else (more bytes, a copy at a third node, a disk that has to be waited for, a link that is lost) goes over the data stream.
+"""
+
+# mypy: disable-error-code="empty-body"
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from zope.interface import implementer
+
+from ecpds.cluster.calls import Asker, Remote, call
+from ecpds.cluster.fleet import Leave
+from ecpds.errors import InvalidRequest, Unavailable
+from ecpds.held import HeldSegment
+from ecpds.interfaces import IPromptStore, IReadHandle, IStore, IWriteHandle
+from ecpds.master_interfaces import IMaster
+from ecpds.model import Copy, Entry, Segment, StoredSegment
+
+SMALL = 16384
+"""Bytes of a segment that may cross the link: what a mover reads at once, and a batch has room for many of."""
+
+
+class LookCalls(Remote):
+    """What a node asks the Master that would keep what is small."""
+
+    prefix = "look."
+
+    @call(repeatable=True)
+    async def look(self, destination: str, path: str, most: int) -> tuple[Entry, Copy | None, bytes]:
+        """As `IMaster.resolve`; where the file has at most `most` bytes, and they are at hand, all of them too, and the copy
+        that they were read from."""
+
+
+class Looking:
+    """Answers the `LookCalls` of one node, from the Master and the store of its own node."""
+
+    def __init__(self, master: IMaster, store: IStore, node: str, leave: Leave) -> None:
+        self._master = master
+        self._store = IPromptStore(store, None)
+        self._node = node
+        self._leave = leave
+
+    async def look(self, destination: str, path: str, most: int) -> tuple[Entry, Copy | None, bytes]:
+        entry: Entry = await self._master.resolve(destination, path)
+        found = self._at_hand(entry, min(most, SMALL))
+        return (entry, *found) if found is not None else (self._leave.to_read(entry), None, b"")
+
+    def _at_hand(self, entry: Entry, most: int) -> tuple[Copy, bytes] | None:
+        """The bytes, where the node that asks has none of the copies itself."""
+        store, segment = self._store, small_segment(entry, most)
+        if store is None or segment is None or any(copy.mover == self._node for copy in segment.copies):
+            return None
+        for copy in segment.copies:
+            data = store.read_now(segment.id, copy, segment.length)
+            if data is not None:
+                return copy, bytes(data)
+        return None
+
+
+def small_segment(entry: Entry, most: int) -> Segment | None:
+    """The one segment of a file that has bytes, at most so many."""
+    segments = entry.file.segments if entry.file is not None else ()
+    return segments[0] if len(segments) == 1 and 0 < segments[0].length <= most else None
+
+
+class Keeper(Protocol):
+    """What keeps bytes of segments of at most `largest` bytes."""
+
+    largest: int
+
+    def keep(self, segment: Segment, place: Copy, data: memoryview) -> None:
+        """These are all the bytes of a segment, read from one of its copies."""
+
+
+class SmallCalls(Remote):
+    """What the Master's node asks a mover that is another."""
+
+    prefix = "small."
+
+    @call(repeatable=True)
+    async def read(self, segment: StoredSegment) -> bytes:
+        """All of a small segment. Raises `Unavailable`, `Corrupt`, `InvalidRequest` of one that is not small."""
+
+
+class SmallDesk:
+    """Answers the `SmallCalls` from a mover's store. Only the Master is at the other end of the link."""
+
+    def __init__(self, mover: str, store: IStore) -> None:
+        self._mover = mover
+        self._store = store
+
+    async def read(self, segment: StoredSegment) -> bytes:
+        if not 0 < segment.size <= SMALL:
+            raise InvalidRequest(f"{segment.size} bytes are not few")
+        copy = Copy(self._mover, segment.volume)
+        handle: IReadHandle = await self._store.read(segment.segment, copy, segment.size)
+        try:
+            data = handle.held(0, segment.size)
+            if data is None:
+                raise Unavailable("it is not in memory")
+            return bytes(data)
+        finally:
+            handle.close()
+
+
+@implementer(IStore)
+class LinkedStore:
+    """A mover's store, of which small copies are read over its link, while it has one; all else goes by `store`."""
+
+    def __init__(self, store: IStore, link: Callable[[], Asker | None]) -> None:
+        self._store = store
+        self._link = link
+
+    async def write(
+        self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
+    ) -> IWriteHandle:
+        handle: IWriteHandle = await self._store.write(segment, volume, digests, size, ticket)
+        return handle
+
+    async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
+        link = self._link() if 0 < length <= SMALL else None
+        if link is not None:
+            try:
+                data = await SmallCalls(link).read(StoredSegment(segment, copy.volume, length))
+            except Unavailable:
+                pass  # The link was lost, or what is there can't be read so: the stream will tell.
+            else:
+                if len(data) == length:
+                    return HeldSegment(memoryview(data))
+        handle: IReadHandle = await self._store.read(segment, copy, length)
+        return handle
