@@ -220,6 +220,8 @@ class IStore(Interface):
 class IPromptStore(IStore):
     """A store that may have what is small, and take it, without waiting."""
 
+    prompt: bool = Attribute("whether small segments are stored without waiting, on each volume")
+
     def write_now(
         segment: int, volume: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str] = EMPTY
     ) -> Receipt | None:

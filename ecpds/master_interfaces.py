@@ -229,6 +229,10 @@ class IAtHand(Interface):
     def known(destination: str, path: str) -> Entry | None:
         """The file that `resolve` would answer with, where it is remembered."""
 
+    def takes_now(request: AllocationRequest) -> bool:
+        """Whether `put_now` would do such a file, as far as is remembered: the right is there and so is the folder, no folder
+        has that name, no quota counts, there is but one mover to choose, and commits wait for nothing."""
+
     def put_now(request: AllocationRequest, store: Callable[[Allocation], Receipt | None]) -> Entry | None:
         """Allocate, have `store` store the only copy, and publish, as one step; None: that has to be waited for, or will
         be refused, and nothing was done.

@@ -134,6 +134,12 @@ class IFileSystem(Interface):
         Checks, records and refusals are the same: of what fails nothing is left. Raises what those raise.
         """
 
+    def takes_now(path: str) -> bool:
+        """Whether `write_whole` of a small file would find nothing in its way now, and not wait, as far as is remembered.
+
+        For doors that give leave before the bytes come, as FTP's 150 does. Where it is False, `open_write` tells what is so.
+        """
+
     async def kept(path: str, upload: int | None = None) -> int:
         """How many bytes this user has kept of an upload to `path` that broke off, 0 if none.
 

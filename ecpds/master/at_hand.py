@@ -66,6 +66,13 @@ class AtHand:
         place = self._destinations.get(destination)
         return self.resolved.get(place.id, path) if place is not None else None
 
+    def takes_now(self, request: AllocationRequest) -> bool:
+        destination = self._destinations.get(request.destination)
+        if destination is None or destination.copies != 1 or not self._folders.have_room(destination.id, request.path):
+            return False
+        at_once = self.writer.at_once and self.movers.is_only(request.origin.node)
+        return at_once and self._may_be_put(request, destination)
+
     def put_now(self, request: AllocationRequest, store: Store) -> Entry | None:
         destination = self._destinations.get(request.destination)
         if destination is None or destination.copies != 1 or not self._may_be_put(request, destination):

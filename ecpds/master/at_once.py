@@ -27,12 +27,17 @@ class AtOnce(Committer):
         self._watched = watched
         self._committed = committed
 
+    @property
+    def possible(self) -> bool:
+        """Whether anything is ever done here."""
+        return not self._engine.commits_wait
+
     def run(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
         """What it returns, when that is committed. None: it is to be done elsewhere, and nothing was done.
 
         Raises what the operation raises, or `Unavailable` or `NoSpace`, as `Writer.run`.
         """
-        if self._engine.commits_wait or not isinstance(operation, Short):
+        if not self.possible or not isinstance(operation, Short):
             return None
         with self._watched(1):
             outcome: Any = self.commit([operation.alone])[0]

@@ -115,6 +115,10 @@ class CompanionWriter:
         outcome: T = await job.done
         return outcome
 
+    @property
+    def at_once(self) -> bool:
+        return self._at_once is not None and self._at_once.possible
+
     def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
         if self._at_once is None or not self._open or self._away or self._here or self._told:
             return None

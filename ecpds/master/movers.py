@@ -155,6 +155,10 @@ class Movers:
                 raise Unavailable(f"movers are away: {', '.join(away[:NAMED])}") from None
             raise
 
+    def is_only(self, mover: str) -> bool:
+        """Whether whatever is stored is stored there."""
+        return len(self._known) == 1 and mover in self._known
+
     def place_now(self, size: int, group: str | None, caller: str) -> Placement | None:
         """Where one copy goes, if there is but one mover, or the file is small and the mover of its client's node can take it:
         then it is nobody else's turn. None: this must be asked for."""

@@ -81,6 +81,10 @@ class Writer(Protocol):
         nothing. Raises `Unavailable` or `NoSpace` when the storage fails; whether the change is there is then unknown.
         """
 
+    @property
+    def at_once(self) -> bool:
+        """Whether `run_now` does anything at all."""
+
     def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
         """As `run`, where that waits for nothing: of what is `Short`. None: nothing was done."""
 
@@ -215,6 +219,10 @@ class InlineWriter:
             raise outcome
         return outcome
 
+    @property
+    def at_once(self) -> bool:
+        return True
+
     def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
         if not isinstance(operation, Short):
             return None
@@ -283,6 +291,10 @@ class ThreadWriter:
         self._queue.put(job)
         outcome: T = await job.done
         return outcome
+
+    @property
+    def at_once(self) -> bool:
+        return False
 
     def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
         return None

@@ -87,6 +87,10 @@ class LocalStore:
             raise
         return WriteHandle(means, place, segment, digests, size or 0, lambda: self._writing.discard(segment))
 
+    @property
+    def prompt(self) -> bool:
+        return not any(volume.waits for volume in self.volumes)
+
     def write_now(
         self, segment: int, volume: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str] = EMPTY
     ) -> Receipt | None:

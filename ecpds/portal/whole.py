@@ -93,16 +93,10 @@ class Whole:
         digests: Sequence[str] = (),
     ) -> Entry | None:
         """As `write_whole`, where nothing has to be waited for; None: nothing was done. Raises what a commit does."""
-        at_hand, store = self._backing.at_hand, self._backing.stores.get(self.origin.node)
-        # A link counts its uses, and replaces nothing.
-        if at_hand is None or self.identity.share or not self._is_fresh() or not IPromptStore.providedBy(store):
+        found = self._at_hand(path)
+        if found is None:
             return None
-        try:
-            name = self._file(path, "put")
-        except Refusal:
-            return None
-        if self._pace(UPLOAD, name.destination) is not None:
-            return None  # it waits for its bytes' turn
+        at_hand, store, name = found
         request = AllocationRequest(
             self.identity.user_id,
             name.destination,
@@ -115,6 +109,29 @@ class Whole:
             digests=tuple(digests),
         )
         return self._put_at(at_hand, store, name, request, data)
+
+    def takes_now(self, path: str) -> bool:
+        """As `IFileSystem.takes_now`."""
+        found = self._at_hand(path)
+        if found is None:
+            return False
+        at_hand, store, name = found
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin)
+        return store.prompt and at_hand.takes_now(request)
+
+    def _at_hand(self, path: str) -> tuple[IAtHand, IPromptStore, CanonicalPath] | None:
+        """Who may do it at once, the store of this node, and the real path; None where it must be asked for, or waited."""
+        at_hand, store = self._backing.at_hand, self._backing.stores.get(self.origin.node)
+        # A link counts its uses, and replaces nothing.
+        if at_hand is None or self.identity.share or not self._is_fresh() or not IPromptStore.providedBy(store):
+            return None
+        try:
+            name = self._file(path, "put")
+        except Refusal:
+            return None
+        if self._pace(UPLOAD, name.destination) is not None:
+            return None  # it waits for its bytes' turn
+        return at_hand, store, name
 
     def _pace(self, direction: str, destination: str, upload: int | None = None) -> Pace | None:
         """What a transfer that begins now obeys."""

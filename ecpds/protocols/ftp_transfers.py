@@ -18,6 +18,7 @@ from ecpds.protocols.ftp_data import DataConnection
 from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter, grace
 from ecpds.protocols.ftp_listings import Listing, any_listing, directory_listing, without_options
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
+from ecpds.protocols.held_upload import HeldUpload
 from ecpds.wire.listings import mlsd_facts, time_value, unix_line
 
 Line = Callable[[Entry, str], str]
@@ -54,8 +55,16 @@ async def store(pi: Interpreter, argument: str) -> Reply:
     """STOR, behind what is kept where REST said so. The file is there when 226 is said, and not before."""
     offset = pi.session.take_restart()
     path = pi.session.resolve_file(argument)
-    opening = partial(_resume, pi, path, offset) if offset else partial(pi.files.open_write, path)
+    opening = partial(_resume, pi, path, offset) if offset else partial(_put, pi, path)
     return await _receive(pi, path, opening, "Waiting for the bytes.", offset)
+
+
+async def _put(pi: Interpreter, path: str) -> IUpload:
+    """Where a small file would be put in one step now, it is seen when the bytes have come whether it is one."""
+    if pi.files.takes_now(path):
+        return HeldUpload(pi.files, path)
+    upload: IUpload = await pi.files.open_write(path)
+    return upload
 
 
 async def append(pi: Interpreter, argument: str) -> Reply:

@@ -59,7 +59,7 @@ class MemoryTree:
 
     A test may change how it behaves: `space` is how many bytes fit, `broken` a refusal that everything raises, `hold` a
     Deferred that a commit waits for, `hold_kept` and `hold_settled` ones that the question what is kept and the end of an
-    upload's bytes wait for, `now` the time.
+    upload's bytes wait for, `now` the time, `takes_now` whether small files are taken in one step.
     """
 
     def __init__(self, destinations: tuple[str, ...] = (), digests: tuple[str, ...] = ("sha256", "md5")) -> None:
@@ -69,6 +69,7 @@ class MemoryTree:
         self.hold: Deferred[None] | None = None
         self.hold_kept: Deferred[None] | None = None
         self.hold_settled: Deferred[None] | None = None
+        self.takes_now = False
         self.digests = digests
         self.directories: dict[tuple[str, ...], bool] = {(name,): False for name in destinations}
         """Every directory, and whether it is implicit."""
@@ -271,6 +272,11 @@ class MemoryFileSystem:
         self._check_room(name, condition)
         self.tree.check_space(size or 0)
         return MemoryUpload(self, name, size, condition, dict(expected), dict(metadata))
+
+    def takes_now(self, path: str) -> bool:
+        name = canonical(path)
+        here = name.segments[:-1] in self.tree.directories and name.segments not in self.tree.directories
+        return self.tree.takes_now and here and self.identity.may("put") and not name.directory
 
     async def write_whole(
         self,

@@ -138,9 +138,14 @@ class LongWayTests(SynchronousTestCase):
         self.node = Node(self)
         self.house = self.node.house
         self.assertIsNotNone(self.node.files.put_now("/demo/first", b"first"))
+        for _ in range(2):  # so that the folder is worth to be known
+            self.house.now(self.house.now(self.node.files.open_write("/demo/second")).abort())
+        self.assertTrue(self.node.files.takes_now("/demo/a"))
 
     def left(self, path: str = "/demo/a", data: bytes = b"hello", **named: Any) -> None:
         before = self.state()
+        if not named and data == b"hello":
+            self.assertFalse(self.node.files.takes_now(path))
         self.assertIsNone(self.node.files.put_now(path, data, **named))
         self.assertEqual(self.state(), before)
 
@@ -215,7 +220,8 @@ class LongWayTests(SynchronousTestCase):
         self.assertIsNone(self.node.files.put_now("/demo/a", b"hello", expected={"sha256": "0" * 64}))
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
 
-    def test_two_movers(self) -> None:
+    def test_two_movers_that_take_turns(self) -> None:
+        self.patch(self.house.master.movers, "_near_file", 0)
         self.house.master.movers.register(type("Other", (), {"name": "node-2"})())
         self.left()
 
@@ -227,9 +233,14 @@ class LongWayTests(SynchronousTestCase):
 
     def test_a_volume_that_waits(self) -> None:
         self.house.store.volumes[0].waits = True
+        self.assertFalse(self.node.files.takes_now("/demo/a"))
         before = self.node.rows(), self.node.contents(), self.node.records()
         self.assertIsNone(self.node.files.put_now("/demo/a", b"hello"))
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
+
+    def test_a_catalogue_that_waits(self) -> None:
+        self.patch(type(self.house.master.writer), "at_once", False)
+        self.assertFalse(self.node.files.takes_now("/demo/a"))
 
     def test_a_store_that_promises_nothing(self) -> None:
         self.house.stores.pop(NODE)

@@ -381,6 +381,43 @@ class Storing(FtpTestCase):
         self.absent("/demo/a")
 
 
+class StoringInOneStep(Storing):
+    """The same, where a small file is put in one step; so nothing of it is settled before the last look."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.house.tree.takes_now = True
+
+    test_the_last_look_comes_when_all_is_on_disk = None  # type: ignore[assignment]
+    test_the_time_that_the_disk_takes_is_grace_too = None  # type: ignore[assignment]
+
+    def test_nothing_is_begun_before_the_end_of_a_small_file(self) -> None:
+        channel, _ = self.begin_over_a_socket()
+        channel.feed(b"small")
+        self.assertEqual(self.house.tree.uploads, [])
+        channel.feed_end()
+        self.assertEqual(codes(self.client.heard()), ["226"])
+        self.assertEqual(self.house.tree.read("/demo/a"), b"small")
+
+    def test_who_has_ended_before_the_step_publishes_nothing(self) -> None:
+        for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close()):
+            channel, there = self.begin_over_a_socket()
+            channel.feed(b"hel")
+            end(there)
+            channel.feed_end()
+            self.assertEqual(self.client.heard(), [])
+            self.client.lose()
+            self.client.turn()
+            self.absent("/demo/a")
+            self.assertEqual([bytes(kept.data) for kept in self.house.tree.partials.values()], [b"hel"])
+
+    def test_where_it_may_be_refused_that_is_said_before_150(self) -> None:
+        self.house.tree.put("/demo/folder/b", b"")
+        for path in ("/demo/folder", "/demo/folder/b/c"):
+            self.client.passive()
+            self.assertEqual(codes(self.client.say(f"STOR {path}")), ["550"])
+
+
 class Listing(FtpTestCase):
     def setUp(self) -> None:
         self.house = self.new_house(limits={"listing_page": 2})
