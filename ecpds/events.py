@@ -103,7 +103,18 @@ def timestamp(seconds: float) -> str:
 @lru_cache(64)
 def _second(seconds: int) -> str:
     """A whole second, without its `Z`. Each record has three times, of the same few seconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+    day, rest = divmod(seconds, 86400)
+    minute, second = divmod(rest, 60)
+    return f"{_day(day)}T{_MINUTES[minute]}:{second:02}"
+
+
+@lru_cache(64)
+def _day(days: int) -> str:
+    """A date, by its days since the epoch: long listings have many times, of not so many days."""
+    return datetime.fromtimestamp(days * 86400, UTC).date().isoformat()
+
+
+_MINUTES = tuple(f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60))
 
 
 def moment(text: str, now: float) -> float:

@@ -112,8 +112,9 @@ def entry_at(session: Session, destination: int, path: str) -> Entry | None:
 def page(session: Session, path: str, directory_id: int, after: str | None, limit: int) -> Page:
     """Up to `limit` names of a directory behind `after`, files without their segments."""
     rows = session.rows(_PAGE, directory=directory_id, after=after or "", limit=limit + 1)
-    entries = tuple(_listed(path, row) for row in rows[:limit])
-    return Page(entries, entries[-1].name if len(rows) > limit else None)
+    base = f"{path}/" if path else ""
+    entries = tuple([_listed(base, *row) for row in rows[:limit]])
+    return Page(entries, rows[limit - 1][0] if len(rows) > limit else None)
 
 
 def add(session: Session, files: Sequence[DataFile]) -> None:
@@ -221,9 +222,10 @@ def _segments(rows: Iterable[Sequence[Any]]) -> tuple[Segment, ...]:
     return tuple(Segment(id_, length, tuple(copies[id_])) for id_, length in lengths.items())
 
 
-def _listed(path: str, row: Sequence[Any]) -> Entry:
-    where = f"{path}/{row[0]}" if path else row[0]
-    if row[2] is None:
-        return Entry(where, row[1])
-    file = from_row(row[2:])
-    return Entry(where, file.mtime, file)
+def _listed(
+    base: str, name: str, made: float, id_: int | None, size: int, mtime: float, created: float, digests: str, metadata: str
+) -> Entry:
+    """A row of `_PAGE`."""
+    if id_ is None:
+        return Entry(base + name, made)
+    return Entry(base + name, mtime, DataFile(id_, size, mtime, created, unpacked(digests), unpacked(metadata)))

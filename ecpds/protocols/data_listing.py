@@ -24,7 +24,7 @@ from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import SAFE, SANDBOX
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks, Shown, tells
 from ecpds.protocols.data_place import Place
-from ecpds.wire.listings import csv_line, json_entry, text_line
+from ecpds.wire.listings import csv_line, json_line, text_line
 from ecpds.wire.negotiation import preferred
 
 TYPES = {"text": "text/plain", "html": "text/html", "json": "application/json", "csv": "text/csv", "links": "text/html"}
@@ -136,7 +136,7 @@ class JsonForm:
         return f'{{"path": {json.dumps(path)}, "entries": ['
 
     def entries(self, entries: Sequence[Entry], first: bool) -> str:
-        lines = ",\n".join(json.dumps(json_entry(entry)) for entry in entries)
+        lines = ",\n".join([json_line(entry) for entry in entries])
         return f"\n{lines}" if first or not lines else f",\n{lines}"
 
     def end(self, after: str | None) -> str:
@@ -150,7 +150,7 @@ class CsvForm:
         return "name,type,size,mtime,sha256\r\n"
 
     def entries(self, entries: Sequence[Entry], first: bool) -> str:
-        return "".join(csv_line(entry) for entry in entries)
+        return "".join([csv_line(entry) for entry in entries])
 
     def end(self, after: str | None) -> str:
         return ""

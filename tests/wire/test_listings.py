@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.model import PERMISSIONS, DataFile, Entry
-from ecpds.wire.listings import json_entry, marked_name, mlsd_facts, text_line, time_value, unix_line
+from ecpds.wire.listings import csv_line, json_entry, json_line, marked_name, mlsd_facts, text_line, time_value, unix_line
 
 NOW = 1795300000.0  # 2026-11-21T22:26:40Z
 FILE = Entry("/demo/a b.grib", NOW - 3600, DataFile(7, 1234, NOW - 3600, NOW - 3600, {"sha256": "ab"}))
@@ -84,3 +86,17 @@ class TextAndJsonTests(SynchronousTestCase):
         }
         self.assertEqual(json_entry(FILE), expected)
         self.assertEqual(json.loads(json.dumps(json_entry(FOLDER)))["directory"], True)
+        self.assertEqual(json_line(FOLDER), json.dumps(json_entry(FOLDER)))
+
+    @given(st.text(), st.floats(-1e10, 1e11), st.integers(0, 2**63), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))
+    def test_a_line_of_json_is_what_json_makes_of_it(self, path: str, mtime: float, size: int, digests: dict[str, str]) -> None:
+        entry = Entry(f"/{path}", mtime, DataFile(7, size, mtime, 0.0, digests))
+        self.assertEqual(json_line(entry), json.dumps(json_entry(entry)))
+
+    @given(st.text(), st.sampled_from(["", "=", "+", "-", "@", "\t", '"']))
+    def test_a_line_of_csv_is_read_as_it_was_meant(self, rest: str, first: str) -> None:
+        name = (first + rest).replace("/", "")
+        line = csv_line(Entry(f"/demo/{name}", 0.0, DataFile(7, 5, 0.0, 0.0)))
+        (row,) = csv.reader(io.StringIO(line, newline=""))
+        shown = f"'{name}" if name.startswith(("=", "+", "-", "@", "\t")) else name
+        self.assertEqual(row, [shown, "file", "5", "1970-01-01T00:00:00.000Z", ""])
