@@ -44,6 +44,10 @@ class LoginFailed(Refusal):
     """The user name or the password is wrong."""
 
 
+class CodeNeeded(LoginFailed):
+    """A one-time code is needed, right behind the password."""
+
+
 class NotPermitted(Refusal):
     """You may not do that here."""
 
@@ -125,7 +129,7 @@ class TooManyConnections(Refusal):
 
 
 class TooManyFailures(Refusal):
-    """Too many logins from your address have failed; try again later."""
+    """Too many logins have failed; try again later."""
 
 
 class CrossesDestinations(Refusal):

@@ -53,6 +53,10 @@ class Limits:
     """Wrong passwords from one address in `login_forgiven` seconds before it is told to come back later; 0: no limit."""
     login_forgiven: float = positive(600.0)
     """After how long a wrong password no longer counts."""
+    code_failures: int = natural(10)
+    """Wrong one-time codes of one user in `login_forgiven` seconds before its next ones are refused; 0: no limit."""
+    code_life: float = positive(600.0)
+    """How long a one-time code that HTTP brought is taken again from the same address, as with each request."""
     credential_life: float = positive(60.0)
     """How long a checked password is remembered."""
     signature_life: float = positive(5.0)

@@ -294,6 +294,15 @@ class IOperations(Interface):
         It expires after `life` seconds, and may do less than its user. Raises `NotFound`, `InvalidRequest`.
         """
 
+    async def enrol_totp(login: str) -> str:
+        """From now on a one-time code stands behind the user's password: the `otpauth://` URI, which is told this once.
+
+        Raises `NotFound`, `AlreadyExists`, and `InvalidRequest` for a user who has no password of its own.
+        """
+
+    async def remove_totp(login: str) -> UserRecord:
+        """Raises `NotFound`, also where there are none."""
+
     async def access_keys(login: str) -> Sequence[AccessKey]:
         """The oldest first."""
 

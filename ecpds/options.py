@@ -46,6 +46,9 @@ BUCKET_SETTINGS = frozenset((BUCKET_ACL, BUCKET_GRANTS, BUCKET_OBJECTS, BUCKET_L
 EDITS_SOURCES = "repository.edit"
 """The option of users who may change data sources."""
 
+ONE_TIME_CODES = "portal.totp"
+"""The option of users who may log in by nothing less than a password with a one-time code."""
+
 SSH_NEEDS_BOTH = "portal.sshNeedsBoth"
 """The option of users who log in over SSH with a key and a password."""
 
@@ -262,6 +265,12 @@ USER_OPTIONS = (
     Option(MAKES_BUCKETS, BOOLEAN, "whether S3's CreateBucket and DeleteBucket make and remove destinations", True),
     Option(EDITS_SOURCES, BOOLEAN, "whether the user may change data sources, and see reports of single transfers", True),
     Option(SSH_NEEDS_BOTH, BOOLEAN, "whether SSH asks for a key and for the password, not for one of them", True),
+    Option(
+        ONE_TIME_CODES,
+        _choice("required", "only"),
+        "`required`: no password lets in without a one-time code; `only`: nor does anything else, such as keys",
+        True,
+    ),
     Option(MOST_SESSIONS, NUMBER, "sessions of FTP and SSH at a time on a node; `0`: any number", True),
     Option(MOST_SESSIONS_BY_TIME, SCHEDULE, "the same by the time of day, where a span holds it; `0`: none then", True),
     Option("portal.maxUploadBytes", SIZE, "bytes that may be put within any `portal.uploadPeriod`", True),

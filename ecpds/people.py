@@ -15,7 +15,7 @@ LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}", re.ASCII)
 
 @frozen
 class UserRecord:
-    """A Data User as operators see it: never the password, whether it has one."""
+    """A Data User as operators see it: never the password, whether it has one. `totp`: one-time codes stand behind that."""
 
     id: int
     login: str
@@ -30,6 +30,7 @@ class UserRecord:
     last_login: float | None = None
     policies: tuple[str, ...] = ()
     comment: str = ""
+    totp: bool = False
 
 
 @frozen

@@ -24,6 +24,7 @@ LISTS, SHOWS = ("list", "ls"), "show"
 NAMES: dict[tuple[str, ...], str] = {
     ("user", "key"): "user_key",
     ("user", "s3key"): "user_s3key",
+    ("user", "totp"): "user_totp",
     ("mover", "drain"): "drain",
     ("mover", "undrain"): "undrain",
     ("mover", "retire"): "retire",

@@ -146,6 +146,15 @@ VERBS = (
         many=True,
     ),
     Verb(
+        ("user", "totp"),
+        "Have one-time codes (TOTP) stand behind a user's password, or no more. The URI for an app is shown this once.",
+        lambda operator: operator.change_totp,
+        (
+            named("login", "the user's name"),
+            Argument("action", TEXT, "what to do", positional=True, choices=("enrol", "remove", "show")),
+        ),
+    ),
+    Verb(
         ("policy", "add"),
         "Add a policy: destinations, permissions and options that are given to many users.",
         lambda operator: operator.add_policy,

@@ -15,6 +15,7 @@ QUOTA_RETRY_AFTER = 600
 STATUS: dict[type[Refusal], int] = {
     Refusal: 403,
     errors.LoginFailed: 401,
+    errors.CodeNeeded: 401,
     errors.NotPermitted: 403,
     errors.NotFound: 404,
     errors.AlreadyExists: 409,

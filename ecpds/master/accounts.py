@@ -14,7 +14,7 @@ from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal
 from ecpds.keys import Vault
 from ecpds.master import access, traits, users
 from ecpds.master.access import StoredKey
-from ecpds.master.passwords import Passwords
+from ecpds.master.credentials import Credentials, check_sole, reason_of
 from ecpds.master.reader import Reader
 from ecpds.master.rights import ROOTDIR, names_of, of_visitors
 from ecpds.master.signing import SigningKeys
@@ -44,7 +44,7 @@ class Accounts:
         self,
         reader: Reader,
         writer: Writer,
-        passwords: Passwords,
+        credentials: Credentials,
         vault: Vault,
         clock: IReactorTime,
         set_of: SetOf,
@@ -52,7 +52,7 @@ class Accounts:
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._passwords = passwords
+        self._credentials = credentials
         self._signing = SigningKeys(vault)
         self._clock = clock
         self._set_of = set_of
@@ -72,11 +72,7 @@ class Accounts:
         account = await self._named(login)
         credential = ""
         if account is None or account.mode != "open":
-            stored = account.password if account is not None and account.mode == "standard" else None
-            right = await self._passwords.check(login, password, stored)
-            account = await self._named(login)
-            if account is None or not right or stored is None or account.password != stored:
-                raise LoginFailed(reason=_reason(account))
+            account = await self._credentials.check(login, password, origin, self._named)
             credential = account.password_mark
         return self._logged_in(account, origin, credential)
 
@@ -84,9 +80,10 @@ class Accounts:
         """Raises as `login` does."""
         account = await self._named(login)
         if account is None:
-            raise LoginFailed(reason=_reason(account))
+            raise LoginFailed(reason=reason_of(account))
         credential = ""
         if account.mode != "open":
+            check_sole(account.rights.options)
             blob = base64.b64encode(key).decode("ascii")
             if account.mode != "standard" or not account.has_key(blob):
                 raise LoginFailed(reason="Public key authentication failed")
@@ -98,6 +95,8 @@ class Accounts:
         account = await self._named(login)
         if account is None or account.mode not in ("open", "standard"):
             raise LoginFailed(reason="Not found" if account is None else "Certificate authentication failed")
+        if account.mode != "open":
+            check_sole(account.rights.options)
         return self._logged_in(account, origin, "")
 
     async def login_with_signature(
@@ -109,6 +108,7 @@ class Accounts:
             raise LoginFailed(reason="Not found" if stored is None else "Access key expired")
         identity = self._identity(await self._account(stored.user), stored)
         check_door(identity, origin)
+        check_sole(identity.options)
         return identity, self._signing.get(stored, date, region, service)
 
     async def visit(self, destination: str, login: str) -> Identity:
@@ -360,13 +360,6 @@ def _may(account: Account, permission: str, destination: str, path: str) -> bool
     if permission not in rights.by_destination.get(destination, ()):
         return False
     return path_allowed(rights.options, permission, f"/{destination}/{path}" if path else f"/{destination}")
-
-
-def _reason(account: Account | None) -> str:
-    """Why a login failed, for the record alone, in the ancestor's words."""
-    if account is None:
-        return "Not found"
-    return "Password authentication failed" if account.password else "Password not set"
 
 
 def check_door(identity: Identity, origin: Origin) -> None:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from ecpds.errors import InvalidRequest
 from ecpds.events import Event
-from ecpds.master import access, days, destinations, owed, policies, user_changes, users
+from ecpds.master import access, codes, days, destinations, owed, policies, user_changes, users
 from ecpds.master.movers import Duty
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
@@ -154,6 +154,14 @@ class Operations:
             return access.add(session, key, owner, sealed)
 
         return await self._change_user(login, operation), secret
+
+    async def enrol_totp(self, login: str) -> str:
+        secret, now = codes.new_secret(self._master.random), self._master.clock.seconds()
+        await self._change_user(login, lambda session: codes.enrol(session, login, self._master.vault, secret, now))
+        return codes.uri(secret, login)
+
+    async def remove_totp(self, login: str) -> UserRecord:
+        return await self._change_user(login, lambda session: codes.remove(session, login))
 
     async def access_keys(self, login: str) -> Sequence[AccessKey]:
         return await self._master.reader.ask(lambda session: access.of_user(session, users.named(session, login).id))

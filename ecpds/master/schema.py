@@ -159,6 +159,17 @@ user_secret = Table(
     sqlite_with_rowid=False,
 )
 
+# Of whose passwords one-time codes are a part: the secret, sealed, and the last time step of which a code was taken.
+user_totp = Table(
+    "user_totp",
+    metadata,
+    Column("user", Number, ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("used", Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # The root of a destination has no parent and the empty name and path. An implicit directory came with a file and goes
 # when it is empty.
 directory = Table(

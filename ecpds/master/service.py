@@ -28,6 +28,7 @@ from ecpds.master.afterwards import Afterwards, owing, while_it_comes
 from ecpds.master.at_hand import AtHand
 from ecpds.master.buckets import Buckets, needless_md5_left_out
 from ecpds.master.cache import ResolveCache
+from ecpds.master.credentials import Credentials
 from ecpds.master.editing import Editing
 from ecpds.master.engine import Engine
 from ecpds.master.entrance import Entrance
@@ -100,7 +101,8 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self.writer = writer
         self.reader = Reader(engine, threads)
         self.passwords = Passwords(login_threads, clock, random, limits.credential_life)
-        self.accounts = Accounts(self.reader, writer, self.passwords, vault, clock, self._set_of, self.destination)
+        credentials = Credentials(self.passwords, writer, vault, clock, limits)
+        self.accounts = Accounts(self.reader, writer, credentials, vault, clock, self._set_of, self.destination)
         self.movers = Movers(clock, random, limits)
         self.roster = Roster(self.reader, writer, self.movers)
         self.uploads = Uploads(lambda upload: self.movers.ended(upload.allocation.placements))

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from ecpds.errors import NotFound
 from ecpds.master import policies
 from ecpds.master.rights import Grant, Rights, merged
-from ecpds.master.schema import destination, user, user_destination, user_key, user_option
+from ecpds.master.schema import destination, user, user_destination, user_key, user_option, user_totp
 from ecpds.master.sql import Session, Statement, value
 from ecpds.people import Policy, UserRecord
 
@@ -43,6 +43,7 @@ _KEYS = Statement(
     .where(user_key.c.user == value("user"))
     .order_by(user_key.c.added, user_key.c.blob)
 )
+_TOTP = Statement(select(user_totp.c.sealed).where(user_totp.c.user == value("user")))
 _LOGGED_IN = Statement(update(user).where(user.c.id == value("who")).values(last_login=value("at")))
 
 
@@ -67,7 +68,10 @@ def mark(secret: str) -> str:
 
 @frozen
 class Account:
-    """A user as the Master knows it: its own, not merged with its policies. `password` is a PHC string."""
+    """A user as the Master knows it: its own, not merged with its policies.
+
+    `password` is a PHC string, `totp` the sealed secret of its one-time codes.
+    """
 
     id: int
     login: str
@@ -82,6 +86,7 @@ class Account:
     options: Mapping[str, str]
     policies: tuple[Policy, ...]
     keys: tuple[Key, ...]
+    totp: str | None = None
 
     @cached_property
     def rights(self) -> Rights:
@@ -115,6 +120,7 @@ class Account:
             self.last_login,
             tuple(policy.name for policy in self.policies),
             self.comment,
+            self.totp is not None,
         )
 
 
@@ -156,4 +162,20 @@ def _account(session: Session, row: Any) -> Account | None:
     options = dict(session.rows(_OPTIONS, user=id_))
     held = tuple(filter(None, permissions.split(",")))
     given, keys = policies.of_user(session, id_), tuple(Key(*row) for row in session.rows(_KEYS, user=id_))
-    return Account(id_, login, password, mode, bool(enabled), held, comment, created, last_login, places, options, given, keys)
+    enrolled = session.row(_TOTP, user=id_)
+    return Account(
+        id_,
+        login,
+        password,
+        mode,
+        bool(enabled),
+        held,
+        comment,
+        created,
+        last_login,
+        places,
+        options,
+        given,
+        keys,
+        enrolled[0] if enrolled is not None else None,
+    )

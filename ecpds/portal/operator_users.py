@@ -111,6 +111,14 @@ class UsersOperator:
             for key in await self._operations.access_keys(login):
                 yield shown_access_key(key)
 
+    async def change_totp(self, login: str, action: str) -> Object:
+        """Have one-time codes stand behind a user's password, which is the one time that their secret is shown, or no more."""
+        _check_known("action", [action], ("enrol", "remove", "show"))
+        if action == "enrol":
+            return {"login": login, "totp": True, "uri": await self._operations.enrol_totp(login)}
+        user = await (self._operations.remove_totp(login) if action == "remove" else self._operations.user(login))
+        return {"login": user.login, "totp": user.totp}
+
     async def add_policy(
         self,
         name: str,

@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 
 from ecpds.limits import Limits
 from ecpds.model import VISITOR, Identity
-from ecpds.rates import Rates, rates_at
+from ecpds.rates import OF_USER, Rates, rates_at
 
 SLACK = 0.1
 """Seconds whose bytes may be caught up with: timers are late, and a shared limit is not always used."""
@@ -34,6 +34,8 @@ REMEMBERED = 10_000
 """Limits that several transfers share, and are remembered between them."""
 
 DOWNLOAD, UPLOAD = "download", "upload"
+
+_OF_USER = frozenset(OF_USER)
 
 
 class Bucket:
@@ -95,10 +97,10 @@ class Paces:
 
     def of(self, direction: str, identity: Identity, address: str, destination: str, upload: int | None = None) -> Pace | None:
         """For a transfer of a user who comes from `address`; None: it obeys nothing. Parts of one `upload` share its limit."""
-        network, of_user = rates_at(identity.options, address)
         of_destination = identity.rates.get(destination)
-        if not (self._of_node or of_user or of_destination):
-            return None
+        if of_destination is None and not self._of_node and _OF_USER.isdisjoint(identity.options):
+            return None  # as most do, and their small files take a few microseconds
+        network, of_user = rates_at(identity.options, address)
         found = [self._of_node[direction]] if direction in self._of_node else []
         if identity.user_id != VISITOR and (rate := _in(direction, of_user)):
             found.append(self._bucket((direction, "user", identity.user_id, network), rate))

@@ -123,7 +123,8 @@ class Gate:
         refuse_other_sites(request)
         to = _place(fields.get("to"))
         try:
-            files = await self._portal.login(fields.get("login", ""), fields.get("password", ""), self.origin(request))
+            password = fields.get("password", "") + fields.get("code", "").strip()
+            files = await self._portal.login(fields.get("login", ""), password, self.origin(request))
         except (LoginFailed, NotPermitted) as refusal:
             return self._form(403, to, refusal.sentence)
         headers = [("Location", to), ("Set-Cookie", self._sessions.begin(files.identity)), *SAFE]

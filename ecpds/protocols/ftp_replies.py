@@ -50,6 +50,7 @@ def reply(code: int, *lines: str) -> Reply:
 REFUSALS: dict[type[errors.Refusal], int] = {
     errors.Refusal: 550,
     errors.LoginFailed: 530,
+    errors.CodeNeeded: 530,
     errors.NotPermitted: 550,
     errors.NotFound: 550,
     errors.AlreadyExists: 550,

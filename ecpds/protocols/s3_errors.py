@@ -30,6 +30,7 @@ class S3Error(Exception):
 TABLE: dict[type[Refusal], tuple[str, int]] = {
     Refusal: ("AccessDenied", 403),
     errors.LoginFailed: ("InvalidAccessKeyId", 403),
+    errors.CodeNeeded: ("AccessDenied", 403),
     errors.NotPermitted: ("AccessDenied", 403),
     errors.NotFound: ("NoSuchKey", 404),
     errors.AlreadyExists: ("OperationAborted", 409),

@@ -102,6 +102,7 @@ class Code(IntEnum):
 
 CODES: dict[type[Refusal], Code] = {
     errors.LoginFailed: Code.PERMISSION_DENIED,
+    errors.CodeNeeded: Code.PERMISSION_DENIED,
     errors.NotPermitted: Code.PERMISSION_DENIED,
     errors.NotFound: Code.NO_SUCH_FILE,
     errors.NotADirectory: Code.NO_SUCH_FILE,

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from ecpds.admission import Admission
-from ecpds.errors import Refusal, TooManyConnections
+from ecpds.errors import CodeNeeded, Refusal, TooManyConnections
 from ecpds.interfaces import ITimeouts
 from ecpds.keys import HostKey
 from ecpds.model import Origin
@@ -76,6 +76,8 @@ class PortalGate:
     async def with_password(self, user: str, password: str, address: str) -> Visitor | None:
         try:
             return Visitor(await self._portal.login(user, password, self._origin(address)))
+        except CodeNeeded:
+            raise
         except Refusal:
             return None  # The portal has recorded it.
 

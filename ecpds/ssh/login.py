@@ -1,5 +1,7 @@
 """Logging in with a public key, a password (RFC 4252), or the answer to a question for it (RFC 4256), as a gate allows.
 
+Who was asked for the password, and has one-time codes behind it, is asked for a code next.
+
 The client names a user, the service it wants (ssh-connection) and a method. For `publickey` it may first ask whether a
 key, or a certificate of one, would do, and is told; then it signs, with that key, the session's identity and its request,
 and is in. Where the gate
@@ -23,6 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ecpds.errors import CodeNeeded
 from ecpds.ssh.authorized import AuthorizedKey, shown
 from ecpds.ssh.certificates import Certificate, offered_key
 from ecpds.ssh.fields import Fields, Malformed
@@ -35,8 +38,13 @@ FAILURE, SUCCESS, PK_OK, INFO_REQUEST = 51, 52, 60, 60
 
 PUBLICKEY, PASSWORD, INTERACTIVE = b"publickey", b"password", b"keyboard-interactive"
 
-QUESTION = NS(b"") * 3 + struct.pack(">L", 1) + NS(b"Password: ") + b"\0"
-"""The one question that there is, whose answer is not shown."""
+
+def _question(text: bytes) -> bytes:
+    """One question, whose answer is not shown."""
+    return NS(b"") * 3 + struct.pack(">L", 1) + NS(text) + b"\0"
+
+
+QUESTION, CODE_QUESTION = _question(b"Password: "), _question(b"One-time code: ")
 CONNECTION = b"ssh-connection"
 
 FindKey = Callable[[UserKey], Awaitable[AuthorizedKey | None]]
@@ -67,7 +75,7 @@ class Gate(Protocol):
         """Log in somebody who holds `key`, or the key that it is a certificate of."""
 
     async def with_password(self, user: str, password: str, address: str) -> Admitted | None:
-        """Log in somebody who knows `password`."""
+        """Log in somebody who knows `password`. Raises `CodeNeeded` where that is right, and a code behind it is missing."""
 
 
 @frozen
@@ -117,10 +125,11 @@ class Attempt:
 
 @frozen
 class PasswordAttempt:
-    """One request to log in with a password."""
+    """One request to log in with a password; `may_ask`: whether the client can be asked for what is missing."""
 
     user: str
     password: str = field(repr=False)
+    may_ask: bool = False
 
 
 @frozen
@@ -190,6 +199,7 @@ class LoginService(SSHService):
         self._tries = tries
         self._failures = 0
         self._asked = ""
+        self._password = ""
         self._passed: tuple[str, bytes] | None = None
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._busy = False
@@ -222,7 +232,8 @@ class LoginService(SSHService):
     def _read(self, message: int, packet: bytes) -> Attempt | PasswordAttempt | Interactive | str:
         self.transport.rules.asked = False
         if message == USERAUTH_INFO_RESPONSE:
-            return PasswordAttempt(self._asked, read_answer(packet))
+            password, self._password = self._password, ""
+            return PasswordAttempt(self._asked, password + read_answer(packet), may_ask=not password)
         return read_attempt(packet, self.transport.sessionID, self._gate.methods)
 
     async def _answer(self, message: int, packet: bytes) -> None:
@@ -244,10 +255,11 @@ class LoginService(SSHService):
             else:
                 self._refuse(f"method {attempt!a}", counts=attempt != "none")
 
-    def _ask(self, user: str) -> None:
-        self._asked = user
+    def _ask(self, user: str, password: str = "") -> None:
+        """For the password, or, where that is known, for the code behind it."""
+        self._asked, self._password = user, password
         self.transport.rules.asked = True
-        self.transport.sendPacket(INFO_REQUEST, QUESTION)
+        self.transport.sendPacket(INFO_REQUEST, CODE_QUESTION if password else QUESTION)
 
     async def _try_key(self, attempt: Attempt) -> None:
         offered = f"user {shown(attempt.user)!r}, key {attempt.key.fingerprint}"
@@ -266,8 +278,18 @@ class LoginService(SSHService):
             self._decide(login, attempt.user, PUBLICKEY, offered)
 
     async def _try_password(self, attempt: PasswordAttempt) -> None:
-        login = await self._gate.with_password(attempt.user, attempt.password, self.transport.address)
-        self._decide(login, attempt.user, PASSWORD, f"user {shown(attempt.user)!r}, password")
+        offered = f"user {shown(attempt.user)!r}, password"
+        try:
+            login = await self._gate.with_password(attempt.user, attempt.password, self.transport.address)
+        except CodeNeeded:
+            if self._over:
+                return
+            if attempt.may_ask:
+                self._ask(attempt.user, attempt.password)
+            else:
+                self._refuse(f"{offered}: a one-time code is missing")
+        else:
+            self._decide(login, attempt.user, PASSWORD, offered)
 
     def _decide(self, login: Admitted | None, user: str, method: bytes, offered: str) -> None:
         if self._over:

@@ -109,6 +109,8 @@ class Rules:
             return False
         if message not in self.allowed():
             raise OutOfOrder(f"message {message} in {self.phase.name}, key exchange {self.exchange.name}")
+        if message == USERAUTH_INFO_RESPONSE:
+            self.asked = False  # before it is handled, which may end with another question
         return True
 
     def handled(self, message: int) -> None:
@@ -121,8 +123,6 @@ class Rules:
             self.exchange = Exchange.NONE
             if self.phase is Phase.START:
                 self.phase = Phase.KEYED
-        elif message == USERAUTH_INFO_RESPONSE:
-            self.asked = False
         elif message == SERVICE_REQUEST:
             self.phase = Phase.LOGIN
 

@@ -40,6 +40,7 @@ class Verbs(SynchronousTestCase):
             ("mover retire", "retire"),
             ("user key", "user_key"),
             ("user s3key", "user_s3key"),
+            ("user totp", "user_totp"),
             ("status", "status"),
         ):
             self.assertEqual(function_name(words.split()), name)

@@ -94,7 +94,7 @@ class Guarding(SynchronousTestCase):
         for number in range(10):
             self.enter(address=f"192.0.2.{number}")
             self.enter("right", address=f"192.0.2.{number}")
-        self.assertEqual((len(self.defender._forgiven), len(self.defender._known)), (3, 3))
+        self.assertEqual((len(self.defender._debts), len(self.defender._known)), (3, 3))
 
     def test_addresses_of_one_network_are_one(self) -> None:
         self.assertEqual(network_of("2001:db8::1"), network_of("2001:db8:0:0:ffff::9"))

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import (
     AlreadyExists,
+    CodeNeeded,
     DirectoryNotEmpty,
     InvalidName,
     InvalidRequest,
@@ -62,6 +63,18 @@ class OperatorCase(SynchronousTestCase):
 
 
 class UserTests(OperatorCase):
+    def test_one_time_codes(self) -> None:
+        self.assertFalse(self.add()["totp"])
+        enrolled = self.now(self.operator.change_totp("joe", "enrol"))
+        self.assertEqual({**enrolled, "uri": ""}, {"login": "joe", "totp": True, "uri": ""})
+        self.assertTrue(enrolled["uri"].startswith("otpauth://totp/ecpds:joe?"))
+        self.assertEqual(self.now(self.operator.change_totp("joe", "show")), {"login": "joe", "totp": True})
+        self.assertTrue(self.now(self.operator.show_user("joe"))["totp"])
+        self.assertIn("A one-time code is needed", self.refuse(CodeNeeded, self.login()))
+        self.assertEqual(self.now(self.operator.change_totp("joe", "remove")), {"login": "joe", "totp": False})
+        self.now(self.login())
+        self.refuse(InvalidRequest, self.operator.change_totp("joe", "guess"))
+
     def test_how_far_quotas_are_used_is_shown(self) -> None:
         self.add(options={"portal.maxUploadBytes": "100", "portal.maxDownloadBytes": "1k", "portal.downloadPeriod": "1h"})
         self.now(self.operator.set_destination("demo", options={"incoming.maxUploadBytes": "7"}))

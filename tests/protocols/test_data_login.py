@@ -11,6 +11,7 @@ from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from twisted.internet.defer import Deferred
 
+from ecpds.errors import CodeNeeded
 from ecpds.http.message import Request, Response
 from ecpds.protocols.data_sessions import COOKIE
 from tests.doubles import make_identity
@@ -29,8 +30,8 @@ class GateTestCase(DoorTestCase):
 
         return self.finish(Deferred.fromCoroutine(call()))
 
-    def log_in(self, password: str = PASSWORD, to: str = "", secure: bool = True, **fields: str) -> Seen:
-        body = urlencode({"login": "alice", "password": password, "to": to}).encode()
+    def log_in(self, password: str = PASSWORD, to: str = "", secure: bool = True, code: str = "", **fields: str) -> Seen:
+        body = urlencode({"login": "alice", "password": password, "code": code, "to": to}).encode()
         fields = {"Content-Type": FORM, "Host": "portal", **{name.replace("_", "-"): value for name, value in fields.items()}}
         return self.send(self.door.gate.login, self.request("POST", "/login", fields, body, login=None, secure=secure))
 
@@ -56,6 +57,20 @@ class FormTests(GateTestCase):
         self.assertIn('value="/data/demo/?limit=2"', form.text)
         self.assertEqual(self.log_in(to="/data/demo/?limit=2").headers.get("location"), "/data/demo/?limit=2")
         self.assertEqual(self.portal.sink.events, [], "nobody was refused")
+
+    def test_a_one_time_code_stands_behind_the_password(self) -> None:
+        form = self.send(self.door.gate.login, self.request("GET", "/login", login=None))
+        self.assertIn('autocomplete="one-time-code"', form.text)
+        self.portal.users["alice"] = ("secret123456", self.portal.users["alice"][1])
+        for code, status in (("", 403), ("123457", 403), (" 123456 ", 303)):
+            self.assertEqual(self.log_in("secret", code=code).status, status)
+
+    def test_it_is_told_that_a_code_is_missing(self) -> None:
+        self.portal.broken = CodeNeeded()
+        self.assertIn(CodeNeeded().sentence, self.log_in().text)
+        self.portal.broken = CodeNeeded()
+        seen = self.ask("GET", "/data/demo/")
+        self.assertEqual((seen.status, CodeNeeded().sentence in seen.text), (401, True))
 
     def test_programs_and_plain_connections_are_asked_for_a_password(self) -> None:
         self.assertEqual(self.ask("GET", "/data/demo/", {"Accept": "*/*"}, login=None).status, 401)

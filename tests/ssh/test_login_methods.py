@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.conch.ssh.common import MP, NS, getNS
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.errors import CodeNeeded
 from ecpds.ssh.login import INTERACTIVE, PASSWORD, PUBLICKEY, Gate
 from ecpds.ssh.rules import Phase
 from ecpds.ssh.trust import Offered
@@ -45,7 +46,9 @@ class House:
         return Somebody(user, self._needs_both) if key.blob == self._key else None
 
     async def with_password(self, user: str, password: str, address: str) -> Somebody | None:
-        return Somebody(user, self._needs_both) if password == "right" else None
+        if password == "half":
+            raise CodeNeeded
+        return Somebody(user, self._needs_both) if password in ("right", "half123456") else None
 
 
 class MethodsCase(SshTestCase):
@@ -110,6 +113,43 @@ class Questions(MethodsCase):
             self.answer(*texts)
             self.assertClosed("another number of answers")
             self.lose()
+
+
+class Codes(MethodsCase):
+    """A password that is half of what is needed."""
+
+    def half(self) -> None:
+        self.ask()
+        ((message, body),) = self.answer(b"half")
+        self.assertEqual((message, body[-20:]), (INFO_REQUEST, b"\0\0\0\x0fOne-time code: \0"))
+
+    def test_the_code_is_asked_for(self) -> None:
+        self.half()
+        self.assertEqual([number for number, _ in self.answer(b"123456")], [SUCCESS])
+
+    def test_both_in_one_answer(self) -> None:
+        self.ask()
+        self.assertEqual([number for number, _ in self.answer(b"half123456")], [SUCCESS])
+
+    def test_a_wrong_code(self) -> None:
+        for text in (b"123457", b"", b"x"):
+            self.half()
+            self.assertEqual([number for number, _ in self.answer(text)], [FAILURE])
+        self.half()
+        self.assertEqual([number for number, _ in self.answer(b"123456")], [SUCCESS])
+
+    def test_who_begins_anew_begins_with_the_password(self) -> None:
+        self.half()
+        self.ask()
+        self.assertEqual([number for number, _ in self.answer(b"123456")], [FAILURE])
+        self.half()
+        self.password(b"wrong")
+        self.answer(b"123456")
+        self.assertClosed("unexpected: message 61")
+
+    def test_a_password_that_nobody_asked_for(self) -> None:
+        self.assertEqual([number for number, _ in self.password(b"half")], [FAILURE])
+        self.assertEqual([number for number, _ in self.password(b"half123456")], [SUCCESS])
 
 
 class Both(MethodsCase):
