@@ -106,7 +106,7 @@ class FileSystem(Returning, Figures):
         if self._names.shared:
             return Page((await self._resolve(self._visible(f"/{self._names.shared}")),))
         page = await self._master.list(name.destination, name.inside, after, limit)
-        return Page(self._shown_in(name, page.entries), page.after)
+        return Page(self._names.shown_in(name, page.entries), page.after)
 
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:
@@ -376,12 +376,6 @@ class FileSystem(Returning, Figures):
     def _shown(self, destination: str, entry: Entry) -> Entry:
         """An entry of the Master's under the path that the user knows it by."""
         return Entry(self._names.shown(destination, entry.path), entry.mtime, entry.file, entry.replaced)
-
-    def _shown_in(self, folder: CanonicalPath, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """The entries of one folder, as `_shown` has them."""
-        known = len(folder.inside) + 1 if folder.inside else 0
-        base = f"{self._names.shown(folder.destination, folder.inside).rstrip('/')}/"
-        return tuple([Entry(base + entry.path[known:], entry.mtime, entry.file) for entry in entries])
 
     async def _list_destinations(self, after: str | None, limit: int) -> Page:
         found: list[Entry] = []

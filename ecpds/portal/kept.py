@@ -1,4 +1,4 @@
-"""The bytes of small segments that were read lately.
+"""The bytes of small segments that were read lately, or put as a whole.
 
 What is kept is true as long as it is asked for: whoever asks has just been told by the Master that a path is this segment, and
 that its copies are these; a segment's bytes never change, and an overwrite is another segment. They are believed only with
@@ -21,7 +21,7 @@ OVERHEAD = 512
 
 @frozen
 class Kept:
-    """A segment's bytes, the copy that they were read from, and the segment as the catalogue had it."""
+    """A segment's bytes, the copy that they were read from or written to, and the segment as the catalogue had it."""
 
     data: memoryview
     place: Copy
@@ -52,7 +52,7 @@ class KeptSegments:
         return None
 
     def keep(self, segment: Segment, place: Copy, data: memoryview) -> None:
-        """These are all the bytes of a segment, read from one of its copies."""
+        """These are all the bytes of a segment, read from one of its copies, or written to it."""
         if len(data) != segment.length or segment.length > self.largest:
             return
         old = self._kept.pop(segment.id, None)

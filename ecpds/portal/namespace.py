@@ -8,12 +8,12 @@ knows: everything behind it has real paths, which begin with the destination's o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import evolve
 
 from ecpds.errors import InvalidName, NotFound
-from ecpds.model import Identity
+from ecpds.model import Entry, Identity
 from ecpds.portal.paths import CanonicalPath, canonical
 
 FIXED = "portal.destination"
@@ -60,6 +60,12 @@ class Namespace:
             return f"/{inside}"
         first = self._element.get(destination, destination)
         return f"/{first}/{inside}" if inside else f"/{first}"
+
+    def shown_in(self, folder: CanonicalPath, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """The Master's entries of one folder, as the user calls them."""
+        known = len(folder.inside) + 1 if folder.inside else 0
+        base = f"{self.shown(folder.destination, folder.inside).rstrip('/')}/"
+        return tuple([Entry(base + entry.path[known:], entry.mtime, entry.file) for entry in entries])
 
     def destinations(self, after: str | None) -> Iterator[str]:
         """The destinations behind an element of the root's listing, in the byte order of elements."""

@@ -81,6 +81,7 @@ class Whole:
         except BaseException as failure:
             await upload.abort(failure)
             raise
+        self._keep(entry, data)
         return entry
 
     def put_now(
@@ -168,7 +169,14 @@ class Whole:
         if entry is None:
             return None
         self._write_down(name, stored[0], started, len(data))
+        self._keep(entry, data)
         return Entry(self._names.shown(name.destination, name.inside), entry.mtime, entry.file, entry.replaced)
+
+    def _keep(self, entry: Entry, data: bytes | memoryview) -> None:
+        """What was put is mostly got soon."""
+        segments = entry.file.segments if entry.file is not None else ()
+        if len(segments) == 1 and segments[0].copies:
+            self._backing.kept.keep(segments[0], segments[0].copies[0], memoryview(data))
 
     def _write_down(
         self, name: CanonicalPath, allocation: Allocation, started: float, size: int, failure: Exception | None = None

@@ -20,6 +20,7 @@ from ecpds.mover import staging, volumes
 from ecpds.mover.store import LocalStore
 from ecpds.people import NewShare, UserChange
 from ecpds.portal.filesystem import FileSystem
+from ecpds.portal.whole import BytesSource
 from tests.portal.house import NODE, ORIGIN, House
 
 TABLES = ("directory", "entry", "data_file", "segment", "copy", "reclaim", "owed", "dead")
@@ -58,7 +59,7 @@ class Node:
         identity = Identity(self.user.id, "alice", frozenset(self.user.permissions), ("demo",))
         return FileSystem(self.house.backing, self.house.now(self.house.master.renew(identity)), ORIGIN)
 
-    def put(self, path: str, data: bytes, *terms: Any) -> Any:
+    def put(self, path: str, data: bytes | memoryview, *terms: Any) -> Any:
         """What came of it: an entry, or the name of a refusal."""
         outcome: list[Any] = []
         ensureDeferred(self.files.write_whole(path, data, *terms)).addBoth(outcome.append)
@@ -129,6 +130,53 @@ class SameTests(SynchronousTestCase):
             assert entry is not None
             self.assertEqual((entry.path, entry.size, entry.replaced), ("/demo/a", len(data), replaced))
             self.assertEqual(node.house.now(node.files.stat("/demo/a")).file, entry.file)
+
+
+class KeptTests(SynchronousTestCase):
+    """What was put is got from memory, whichever way it came, and never after something else was put."""
+
+    def got(self, node: Node) -> bytes:
+        async def read() -> bytes:
+            download = await node.files.open_read("/demo/a")
+            data = download.held(0, download.entry.size)
+            download.close()
+            assert data is not None
+            return bytes(data)
+
+        content: bytes = node.house.now(read())
+        return content
+
+    def test_the_first_get_needs_no_disk(self) -> None:
+        for at_once in (True, False):
+            node = Node(self, at_once=at_once)
+            for data in (b"hello", b"other", b"x" * 16000):
+                node.put("/demo/a", data)
+                hits = node.house.backing.kept.hits
+                self.assertEqual((self.got(node), node.house.backing.kept.hits), (data, hits + 1))
+
+    def test_it_is_a_copy(self) -> None:
+        node = Node(self)
+        data = bytearray(b"hello")
+        node.put("/demo/a", memoryview(data))
+        data[:] = b"other"
+        self.assertEqual(self.got(node), b"hello")
+
+    def test_what_another_door_puts_over_it_counts(self) -> None:
+        node = Node(self)
+        node.put("/demo/a", b"hello")
+
+        async def put() -> None:
+            upload = await node.files.open_write("/demo/a")
+            await upload.receive(BytesSource(b"other"))
+            await upload.commit()
+
+        node.house.now(put())
+        self.assertEqual(self.got(node), b"other")
+
+    def test_what_was_refused_is_not_kept(self) -> None:
+        node = Node(self)
+        node.put("/demo/a", b"hello", ANYTHING, {"sha256": "00" * 32})
+        self.assertEqual(node.house.backing.kept.size, 0)
 
 
 class LongWayTests(SynchronousTestCase):
