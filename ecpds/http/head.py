@@ -24,6 +24,9 @@ _FIRST_LINE = re.compile(_REQUEST_LINE)
 PLAIN_LINE = re.compile(rb"(GET|HEAD) (/[!\"$->@-~]*+) HTTP/1\.1")
 """A request line for a path, and nothing else."""
 
+PUT_LINE = re.compile(rb"PUT (/[!\"$->@-~]*+) HTTP/1\.1")
+"""The same for what is to be stored there."""
+
 _FIELD_NAME = re.compile(_TOKEN)
 _FIELD_VALUE = re.compile(_VALUE)
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -53,7 +56,16 @@ class Head:
     @property
     def is_plain(self) -> bool:
         """Whether the same fields behind a `PLAIN_LINE` say that it has no body, and that the connection goes on."""
-        return self.version == "1.1" and self.length == 0 and self.keep_alive and not self.expects
+        return self.length == 0 and self._goes_on
+
+    @property
+    def is_plain_put(self) -> bool:
+        """Whether the same fields behind a `PUT_LINE` say that a body comes at once, and that the connection goes on."""
+        return self.method == "PUT" and bool(self.length) and self._goes_on
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.version == "1.1" and self.keep_alive and not self.expects
 
 
 class _Fields:

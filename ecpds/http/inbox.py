@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 
 from ecpds.http.message import HttpError
-from ecpds.http.same_fields import SameFields
+from ecpds.http.same_fields import SameButLength, SameFields
 from ecpds.interfaces import IChannel, IPromptChannel
 
 SMALL = 4096
 """Bytes of the buffer of a connection that waits or has short heads."""
+
+SHORT_BODY = 16384
+"""Bytes of a body that may be held here as a whole, for who answers at once."""
 
 _BEGIN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -107,6 +110,33 @@ class Inbox:
         if end == len(self._buffer) or not 0 < stop <= self._line_bytes or not self._buffer.endswith(b"\r\n\r\n", stop, end):
             return None
         return bytes(self._view[:stop]), bytes(self._view[stop:end])
+
+    def begins_with(self, text: bytes) -> bool:
+        """Whether what is there does."""
+        return self._buffer.startswith(text, self._start, self._end)
+
+    def line_and_body(self, channel: IPromptChannel, fields: SameButLength) -> tuple[bytes, memoryview] | None:
+        """After a `line_alone`: the request line, and a short body behind these fields, if that is what is there as a whole.
+
+        What is missing of the body is looked for once more. The body is valid as `unread` is.
+        """
+        stop = self._buffer.find(b"\r\n", 0, self._end)
+        found = fields.find(self._buffer, stop, self._end) if 0 < stop <= self._line_bytes else None
+        if found is None or found[1] > SHORT_BODY:
+            return None
+        begin, end = found[0], sum(found)
+        if self._end < end or end == len(self._buffer):
+            self._look_for(channel, end)
+        if self._end != end or end == len(self._buffer):
+            return None
+        return bytes(self._view[:stop]), self._view[begin:end]
+
+    def _look_for(self, channel: IPromptChannel, end: int) -> None:
+        """For what is missing up to `end`, with room to see whether more is behind it."""
+        if end >= len(self._buffer):
+            self._renew(end + 1, self.unread)
+            self._scanned = 0
+        self._end += channel.receive(self._view[self._end :])
 
     def clear(self) -> None:
         """What is there was used."""

@@ -3,8 +3,9 @@
 Who tells whom: the client sends a request as always, which the handler answers, and may remember on it what came of its fields
 (`Request.memory`). When the next head differs in its request line alone, and in the values of fields that the handler has
 named (`Request.varying`), whoever answers at once is asked with that, and hands over bytes; the kernel takes them in the same
-turn, and the connection waits on. Anything else (another field, a body, a second request behind the first, an answer that is
-not ready, a kernel that has no room) goes the long way, with nothing lost: what was read lies in the inbox.
+turn, and the connection waits on. So it is with a PUT like an earlier one, whatever its length, if its short body is all there
+with its head. Anything else (another field, a long body, a second request behind the first, an answer that is not ready, a
+kernel that has no room) goes the long way, with nothing lost: what was read lies in the inbox.
 
 What is remembered is the connection's own. For its first request, and for fields that it has not sent before, it is the
 server's, of all its connections (`familiar`).
@@ -16,11 +17,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ecpds.http.familiar import Familiar
-from ecpds.http.head import PLAIN_LINE, Head
+from ecpds.http.head import PLAIN_LINE, PUT_LINE, Head
 from ecpds.http.inbox import SMALL, Inbox
 from ecpds.http.message import AtOnce, Ready, Request
-from ecpds.http.same_fields import NO_FIELDS, SameFields
+from ecpds.http.same_fields import NO_FIELDS, SameButLength, SameFields
 from ecpds.interfaces import IPromptChannel
+
+NO_BODY = memoryview(b"")
 
 
 class Server(Protocol):
@@ -57,10 +60,15 @@ class Lane:
         self._anonymous = anonymous
         self._like: Request | None = None
         self._fields = NO_FIELDS
+        self._put: tuple[Request, SameButLength] | None = None
         self._rest: tuple[Ready, memoryview] | None = None
 
     def remember(self, head: Head, request: Request) -> None:
         """A request was answered the long way; the next may have the same fields."""
+        if head.is_plain_put:
+            short = request.memory is not None and len(head.fields) < SMALL
+            self._put = (request, SameButLength(head.fields)) if short else None
+            return
         short = head.is_plain and request.memory is not None and len(head.fields) < SMALL
         self._like = request if short else None
         self._fields = SameFields(head.fields, request.varying) if short else NO_FIELDS
@@ -90,23 +98,36 @@ class Lane:
 
     def _attempt(self) -> bool:
         at_once = self._server.at_once
-        if at_once is None or not self._open() or (self._like is None and not self._server.familiar):
+        if at_once is None or not self._open() or not (self._like or self._put or self._server.familiar):
             return False
         line = self._inbox.line_alone(self._channel, self._fields)
-        if line is None or self._like is None:
-            line = self._recognised()
-        like, match = self._like, PLAIN_LINE.fullmatch(line) if line is not None else None
-        if like is None or match is None:
-            return False
-        if like.varying:
-            like.varying = self._fields.values
-        ready = at_once(match[1].decode("ascii"), match[2].decode("ascii"), like)
+        if self._put is not None and self._inbox.begins_with(b"PUT "):
+            ready = self._stored(at_once, *self._put)
+        else:
+            ready = self._got(at_once, line)
         if ready is None:
             return False
         self._inbox.clear()
         self._answered()
         self._server.answered_at_once += 1
         return self._send(ready)
+
+    def _got(self, at_once: AtOnce, line: bytes | None) -> Ready | None:
+        if line is None or self._like is None:
+            line = self._recognised()
+        like, match = self._like, PLAIN_LINE.fullmatch(line) if line is not None else None
+        if like is None or match is None:
+            return None
+        if like.varying:
+            like.varying = self._fields.values
+        return at_once(match[1].decode("ascii"), match[2].decode("ascii"), like, NO_BODY)
+
+    def _stored(self, at_once: AtOnce, like: Request, fields: SameButLength) -> Ready | None:
+        found = self._inbox.line_and_body(self._channel, fields)
+        match = PUT_LINE.fullmatch(found[0]) if found is not None else None
+        if found is None or match is None:
+            return None
+        return at_once("PUT", match[1].decode("ascii"), like, found[1])
 
     def _recognised(self) -> bytes | None:
         """The request line of what is there, where its fields were seen on other connections."""

@@ -88,12 +88,13 @@ class Ready:
     ended: Callable[[BaseException | None], None]
 
 
-AtOnce = Callable[[str, str, Request], Ready | None]
-"""Answers a GET or HEAD of a path, which has no query, where nothing has to be waited for: else None, and a `Handler` is asked.
+AtOnce = Callable[[str, str, Request, memoryview], Ready | None]
+"""Answers a GET or HEAD of a path, which has no query, or a PUT to one, with its short body, where nothing has to be waited
+for: else None, and a `Handler` is asked; then nothing was done.
 
-The request is an earlier one of the same connection, with the same fields and the memory of who answered it; `varying` has the
-values of now. Or it is one without fields that stands for those of other connections (`Request.anywhere`). An answer keeps
-the connection open. Raises nothing.
+The request is an earlier one of the same connection, with the same fields, but for a body's length, and the memory of who
+answered it; `varying` has the values of now. Or it is one without fields that stands for those of other connections
+(`Request.anywhere`). An answer keeps the connection open. Raises nothing.
 """
 
 

@@ -8,6 +8,9 @@ from collections.abc import Collection
 _VALUE = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 """A value that is read as it stands: printable ASCII without spaces around it."""
 
+_LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[\t ]*([0-9]+)[\t ]*\r\n", re.IGNORECASE)
+_SHORT_LENGTH = re.compile(rb"[0-9]{1,6}")
+
 
 class SameFields:
     """`fields` are the bytes behind a request line, from its end on, of a head that was read.
@@ -46,6 +49,26 @@ class SameFields:
             values[name] = value.decode("ascii")
         self.values = values
         return True
+
+
+class SameButLength:
+    """`fields`, as in `SameFields`, of a head that announced a body by its length; that may be another one each time."""
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, fields: bytes) -> None:
+        length = _LENGTH_FIELD.search(fields)
+        self._before = fields[: length.start(1)] if length is not None else fields
+        self._after = fields[length.end(1) :] if length is not None else b""
+
+    def find(self, buffer: bytearray, start: int, end: int) -> tuple[int, int] | None:
+        """Where the body begins behind the fields at `start`, if these are there, and how long it is."""
+        if not self._after or not buffer.startswith(self._before, start, end):
+            return None
+        length = _SHORT_LENGTH.match(buffer, start + len(self._before), end)
+        if length is None or not buffer.startswith(self._after, length.end(), end):
+            return None
+        return length.end() + len(self._after), int(length[0])
 
 
 def _spans(fields: bytes, name: str) -> list[tuple[int, int, str]]:

@@ -1,4 +1,5 @@
-"""GET and HEAD of small files without waiting, for who has just been let in on the same connection with the same fields.
+"""GET and HEAD of small files without waiting, for who has just been let in on the same connection with the same fields;
+PUT has a module of its own (`data_put_at_once`).
 
 What came of the fields is remembered on the request (`Known`): the user's view, and whether they ask for anything but a file as
 it is. The login itself is not remembered: the portal logs the user in anew (`IPortal.look_again`). What a reply says of a file,
@@ -20,6 +21,7 @@ from ecpds.options import ALLOW_ORIGIN
 from ecpds.portal_interfaces import IPortal
 from ecpds.protocols.data_headers import PREFIX, Header, digests, representation, validators
 from ecpds.protocols.data_login import Gate, Visitor
+from ecpds.protocols.data_put_at_once import AtOnceWriter
 from ecpds.protocols.data_read import UnsentBody
 from ecpds.wire.conditions import Verdict, verdict
 
@@ -46,12 +48,15 @@ class AtOnceReader:
         self._portal = portal
         self._gate = gate
         self._always = tuple(always)
+        self._writer = AtOnceWriter(portal, always)
         self._heads: OrderedDict[tuple[int, str, bool], tuple[DataFile, bytes]] = OrderedDict()
 
     def remember(self, request: Request, visitor: Visitor) -> None:
         """A visitor was let in by these fields."""
         identity, fields = visitor.files.identity, request.headers
         shaped = identity.sites or ALLOW_ORIGIN in identity.options or "portal.headerRegistry" in identity.options
+        if request.method == "PUT" and not shaped:
+            self._writer.remember(request, visitor)
         if shaped or request.method not in ("GET", "HEAD") or any(name in fields for name in PECULIAR):
             return
         if "metalink" not in (fields.get("accept") or ""):
@@ -60,8 +65,10 @@ class AtOnceReader:
             # The other fields are read for each request: a session's cookie, and conditions.
             request.anywhere = "authorization" in fields and visitor.session is None and not conditional
 
-    def answer(self, method: str, path: str, like: Request) -> Ready | None:
+    def answer(self, method: str, path: str, like: Request, body: memoryview) -> Ready | None:
         """As `http.message.AtOnce`."""
+        if method == "PUT":
+            return self._writer.answer(path, like, body)
         known = like.memory
         if not isinstance(known, Known) or not path.startswith(f"{PREFIX}/"):
             return None

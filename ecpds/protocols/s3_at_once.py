@@ -67,7 +67,7 @@ class AtOnceObjects:
         request.memory = Known(files, signed, key, values, host, s3_headers.checksums_wanted(fields))
         request.varying = {name: text for name in VARYING if (text := fields.get(name)) is not None}
 
-    def answer(self, method: str, path: str, like: Request) -> Ready | None:
+    def answer(self, method: str, path: str, like: Request, body: memoryview) -> Ready | None:
         """As `http.message.AtOnce`."""
         known = like.memory
         if not isinstance(known, Known):
