@@ -78,7 +78,7 @@ class Link(Protocol):
         """As `send`, from a file. Raises `Corrupt` when the file ends there, `Unavailable` when it can't be read."""
 
     def pending(self) -> bool:
-        """Whether bytes were received that the socket's readiness no longer tells of."""
+        """Whether bytes, or an end, were received that the socket's readiness no longer tells of."""
 
     def say_end(self) -> Need | None:
         """Tell the peer that nothing more will be written."""
@@ -209,7 +209,7 @@ class TlsLink:
         raise NotImplementedError("TLS sends from memory")
 
     def pending(self) -> bool:
-        return self._connection.pending() > 0
+        return self._end is not None or self._connection.pending() > 0
 
     @property
     def connection(self) -> SSL.Connection:

@@ -546,6 +546,17 @@ class TlsChannelTests(Both, ChannelCase):
             self.assertEqual(self.finish(here.read_into(view)), 1)
             self.assertEqual(view[0], expected)
 
+    def test_an_end_that_openssl_has_told_of_is_not_waited_for(self) -> None:
+        """It comes with the last bytes, and nothing after it: the socket is never readable again."""
+        here, there = self.channels()
+        view = memoryview(bytearray(100))
+        self.finish(there.write(b"all"))
+        self.assertIsNone(there._link.say_end())
+        self.assertEqual(self.finish(here.read_into(view)), 3)
+        self.finish(here.readable())
+        self.around.turns._until = self.reactor.seconds()  # the next read is put off to another turn
+        self.assertEqual(self.finish(here.read_into(view)), 0)
+
 
 class AnyPieces(ChannelCase):
     """Whatever the sizes of writes and reads, plain and TLS."""
