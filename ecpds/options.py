@@ -272,7 +272,12 @@ USER_OPTIONS = (
         True,
     ),
     Option(MOST_SESSIONS, NUMBER, "sessions of FTP and SSH at a time on a node; `0`: any number", True),
-    Option(MOST_SESSIONS_BY_TIME, SCHEDULE, "the same by the time of day, where a span holds it; `0`: none then", True),
+    Option(
+        MOST_SESSIONS_BY_TIME,
+        SCHEDULE,
+        "the same by the time of day, where a span holds it; `0`: no login then, at any door",
+        True,
+    ),
     Option("portal.maxUploadBytes", SIZE, "bytes that may be put within any `portal.uploadPeriod`", True),
     Option("portal.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
     Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched within any `portal.downloadPeriod`", True),

@@ -18,6 +18,7 @@ GROUND = {
     "model",
     "people",
     "rates",
+    "schedules",
     "datasources",
     "datasource_interfaces",
     "interfaces",

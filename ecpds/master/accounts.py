@@ -14,7 +14,7 @@ from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal
 from ecpds.keys import Vault
 from ecpds.master import access, traits, users
 from ecpds.master.access import StoredKey
-from ecpds.master.credentials import Credentials, check_sole, reason_of
+from ecpds.master.credentials import Credentials, check_sole, check_time, reason_of
 from ecpds.master.reader import Reader
 from ecpds.master.rights import ROOTDIR, names_of, of_visitors
 from ecpds.master.signing import SigningKeys
@@ -109,6 +109,7 @@ class Accounts:
         identity = self._identity(await self._account(stored.user), stored)
         check_door(identity, origin)
         check_sole(identity.options)
+        check_time(identity.options, origin, self._clock.seconds())
         return identity, self._signing.get(stored, date, region, service)
 
     async def visit(self, destination: str, login: str) -> Identity:
@@ -237,6 +238,7 @@ class Accounts:
     def _logged_in(self, account: Account, origin: Origin, credential: str) -> Identity:
         identity = self._identity(account, credential=credential)
         check_door(identity, origin)
+        check_time(identity.options, origin, self._clock.seconds())
         if identity.options.get(NOTE) != "false":
             self._note(account)
         return identity

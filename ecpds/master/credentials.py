@@ -29,13 +29,17 @@ from ecpds.master.shared import Shared
 from ecpds.master.users import Account
 from ecpds.master.writer import Writer
 from ecpds.model import Origin
-from ecpds.options import ONE_TIME_CODES
+from ecpds.options import MOST_SESSIONS_BY_TIME, ONE_TIME_CODES
+from ecpds.schedules import most_sessions
 
 REQUIRED, ONLY = "required", "only"
 """What `portal.totp` may say."""
 
 REPEATING = ("http", "https")
 """The protocols that send the same credentials again and again."""
+
+SESSIONLESS = (*REPEATING, "s3")
+"""The protocols that have no sessions to count."""
 
 REMEMBERED = 10_000
 """Codes that are remembered at most."""
@@ -139,6 +143,15 @@ def check_sole(options: Mapping[str, str]) -> None:
     """Whether a user may come in without password and code. Raises `LoginFailed`."""
     if options.get(ONE_TIME_CODES) == ONLY:
         raise LoginFailed(reason="Only a password with a TOTP passcode lets this user in")
+
+
+def check_time(options: Mapping[str, str], origin: Origin, now: float) -> None:
+    """Whether a user may come in at this time of day. Raises `NotPermitted`.
+
+    Where doors have sessions they count those themselves, and none is more than none.
+    """
+    if MOST_SESSIONS_BY_TIME in options and origin.protocol in SESSIONLESS and most_sessions(options, now) == 0:
+        raise NotPermitted("Not at this time")
 
 
 def reason_of(account: Account | None) -> str:

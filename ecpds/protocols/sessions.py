@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ecpds.errors import TooManyConnections
 from ecpds.model import Identity
-from ecpds.options import MOST_SESSIONS, MOST_SESSIONS_BY_TIME
-
-DAY = 24 * 60
-"""Minutes."""
+from ecpds.schedules import most_sessions
 
 
 class UserSessions:
@@ -39,14 +36,3 @@ class UserSessions:
     @property
     def total(self) -> int:
         return self._inside.total()
-
-
-def most_sessions(options: Mapping[str, str], now: float) -> int | None:
-    """How many sessions a user may have at a time; None: any number. The first span of the schedule that holds counts."""
-    minute = int(now // 60) % DAY
-    for rule in filter(None, options.get(MOST_SESSIONS_BY_TIME, "").split(",")):
-        span, _, most = rule.partition("=")
-        begin, end = (int(time[:2]) * 60 + int(time[3:]) for time in span.split("-"))
-        if (minute - begin) % DAY < ((end - begin) % DAY or DAY):
-            return int(most)
-    return int(options.get(MOST_SESSIONS, "0")) or None

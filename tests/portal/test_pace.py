@@ -271,6 +271,11 @@ class Throttled(SynchronousTestCase):
                 self.assertLess(abs(self.elapsed(transfer) - size / RATE), TICK + EXACT * size / RATE)
         self.assertEqual(self.elapsed(self.put("/free/a", bytes(2 * RATE))) + self.elapsed(self.get("/free/a")), 0.0)
 
+    def test_what_is_put_as_a_whole(self) -> None:
+        for path, seconds in (("/demo/a", 0.5), ("/free/a", 0.0)):
+            self.assertLess(abs(self.elapsed(self.files.write_whole(path, bytes(500))) - seconds), TICK + EXACT)
+            self.assertEqual(self.house.now(self.files.stat(path)).size, 500)
+
     def test_bytes_that_are_in_memory(self) -> None:
         self.elapsed(self.put("/demo/a", bytes(200)))
         self.elapsed(self.get("/demo/a"))

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import TooManyConnections
-from ecpds.protocols.sessions import UserSessions, most_sessions
+from ecpds.protocols.sessions import UserSessions
+from ecpds.schedules import most_sessions
 from tests.doubles import make_identity
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

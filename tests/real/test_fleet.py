@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ftplib
 import hashlib
@@ -9,13 +10,17 @@ import io
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.master.codes import STEP, code_of
 from tests.real.clients import ClientFailed, Curl, authorization, https, path_of, vanish
 from tests.real.fleet import Fleet, fleet
 from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node, Options, until
@@ -143,6 +148,46 @@ class Flowing(FleetCase):
             answer = connection.getresponse()
             answer.read()
             return answer.status
+
+    def test_what_only_passes_through_obeys_bandwidth_too(self) -> None:
+        """To a client in clear text and to one with TLS, and from them; at the node that they are connected to."""
+        name = self.put_on(B, A)
+        rates = [f"portal.maxBytesPerSecFor{each}={SIZE}" for each in ("Input", "Output")]
+        words = ["user", "add", "slow", "--password-stdin", "--destination", DESTINATION]
+        self.fleet.master.ecpds(*words, "--option", rates[0], "--option", rates[1], stdin=PASSWORD + "\n")
+        self.fleet.master.ecpds("mover", "drain", A)
+        try:
+            for door in ("https", "https_plain"):
+                node, target = self.node(A), self.folder / "target"
+                slow = partial(Curl(node, door), "--user", f"slow:{PASSWORD}")
+                start = time.monotonic()
+                slow("-o", str(target), node.url(door, name))
+                middle = time.monotonic()
+                slow("-T", str(self.source), node.url(door, f"slow-{door}"))
+                self.assertGreater(min(middle - start, time.monotonic() - middle), 0.95)
+                self.assertEqual(target.read_bytes(), self.content)
+                self.assertNotEqual(self.holder(f"slow-{door}"), A)
+        finally:
+            self.fleet.master.ecpds("mover", "undrain", A)
+
+    def test_a_one_time_code_is_taken_by_one_node(self) -> None:
+        words = ["user", "add", "coded", "--password-stdin", "--destination", DESTINATION]
+        self.fleet.master.ecpds(*words, stdin=PASSWORD + "\n")
+        uri = self.node(A).json("user", "totp", "coded", "enrol")["uri"]
+        secret = base64.b32decode(parse_qs(urlsplit(uri).query)["secret"][0])
+        code = code_of(secret, int(time.time()) // STEP + 1)
+        said = [self.by_ftp(through, "coded", PASSWORD + behind) for through, behind in ((A, ""), (A, code), (B, code))]
+        self.assertEqual([each[:3] for each in said], ["530", "230", "530"])
+        self.assertIn("A one-time code is needed", said[0])
+
+    def by_ftp(self, through: str, login: str, password: str) -> str:
+        """What a node says to a login."""
+        with ftplib.FTP(timeout=30) as client:
+            client.connect("127.0.0.1", self.node(through).ports["ftp"])
+            try:
+                return client.login(login, password)
+            except ftplib.error_perm as error:
+                return str(error)
 
     def test_every_transfer_is_in_the_history(self) -> None:
         name = self.put_on(B, A, "ftp")
