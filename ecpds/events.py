@@ -249,24 +249,36 @@ EXPIRE = "expire"
 """The `Action` of a file that left because its lifetime was over."""
 
 
+RELEASE = "release"
+"""The `Action` of a file that waited, and is seen from now on."""
+
+
 def expiry_event(time: float, destination: str, path: str, file_id: int, size: int, over: float) -> Event:
     """The INH record of a file that the portal itself let go of; its time was `over` then. No byte crossed, no user asked."""
-    known = {
+    known = _of_portal(time, destination, path, file_id, size)
+    ended = timestamp(over)
+    return family_event("INH", time, {**known, "ScheduledTime": ended, "ExpiryTime": ended, "Action": EXPIRE})
+
+
+def release_event(time: float, destination: str, path: str, file_id: int, size: int) -> Event:
+    """The INH record of a file that was released, by itself or by somebody. No byte crossed."""
+    known = _of_portal(time, destination, path, file_id, size)
+    return family_event("INH", time, {**known, "ScheduledTime": timestamp(time), "Action": RELEASE})
+
+
+def _of_portal(time: float, destination: str, path: str, file_id: int, size: int) -> dict[str, object]:
+    return {
         "Monitored": False,
         "DataTransferId": file_id,
         "DestinationName": destination,
         "FileName": path,
         "FileSize": size,
-        "ScheduledTime": timestamp(over),
         "StartTime": timestamp(time),
         "Duration": 0,
         "BytesSent": 0,
         "TransferProtocol": "portal",
-        "ExpiryTime": timestamp(over),
-        "Action": EXPIRE,
         "Status": "done",
     }
-    return family_event("INH", time, known)
 
 
 def _or_none(value: int | None) -> int | str:

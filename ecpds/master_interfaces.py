@@ -82,13 +82,16 @@ class IMaster(Interface):
     async def renew(identity: Identity) -> Identity:
         """What the user may do by now. Raises `NotPermitted` when it may log in no more, `Unavailable`."""
 
-    async def resolve(destination: str, path: str) -> Entry:
-        """What is at `path`, with its data file, segments and copies. Raises `NotFound`."""
+    async def resolve(destination: str, path: str, waiting: bool = False) -> Entry:
+        """What is at `path`, with its data file, segments and copies. Raises `NotFound`.
 
-    async def list(destination: str, path: str, after: str | None, limit: int) -> Page:
+        With `waiting`, here and below, who asks sees files that wait to be released: of two of a name the one that waits.
+        """
+
+    async def list(destination: str, path: str, after: str | None, limit: int, waiting: bool = False) -> Page:
         """A page of a directory, without segments. Raises `NotFound`, `NotADirectory`."""
 
-    async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+    async def keys(destination: str, prefix: str, after: str, delimiter: str, limit: int, waiting: bool = False) -> KeyPage:
         """As `IObjects.keys`."""
 
     async def create_bucket(identity: Identity, name: str, settings: Mapping[str, str]) -> None:
@@ -102,7 +105,12 @@ class IMaster(Interface):
     async def set_bucket(identity: Identity, name: str, settings: Mapping[str, str | None]) -> None: ...
 
     async def annotate(
-        user: int, destination: str, path: str, notes: Mapping[str, str | None], condition: Condition
+        user: int,
+        destination: str,
+        path: str,
+        notes: Mapping[str, str | None],
+        condition: Condition,
+        waiting: bool = False,
     ) -> Entry: ...
 
     async def unmark_directory(user: int, destination: str, path: str) -> None: ...
@@ -196,17 +204,19 @@ class IMaster(Interface):
         None where `path` no longer points at it. Raises `NotFound`.
         """
 
-    async def set_mtime(user: int, destination: str, path: str, mtime: float) -> Entry:
+    async def set_mtime(user: int, destination: str, path: str, mtime: float, waiting: bool = False) -> Entry:
         """Raises `NotFound`, `IsADirectory`."""
 
     async def make_directory(user: int, destination: str, path: str) -> Entry: ...
 
     async def remove_directory(user: int, destination: str, path: str) -> None: ...
 
-    async def delete(user: int, destination: str, path: str, condition: Condition) -> Entry:
+    async def delete(user: int, destination: str, path: str, condition: Condition, waiting: bool = False) -> Entry:
         """Returns what was deleted."""
 
-    async def rename(user: int, destination: str, source: str, target: str, replace: bool = True) -> Entry:
+    async def rename(
+        user: int, destination: str, source: str, target: str, replace: bool = True, waiting: bool = False
+    ) -> Entry:
         """Returns what the new name points at. Without `replace` it must be free when the change is made."""
 
     async def mark_dead(mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
@@ -226,7 +236,7 @@ class IAtHand(Interface):
     def admits(address: str, login: str) -> bool:
         """Whether a password of this user is looked at when it comes from there now: not after too many wrong ones."""
 
-    def known(destination: str, path: str) -> Entry | None:
+    def known(destination: str, path: str, waiting: bool = False) -> Entry | None:
         """The file that `resolve` would answer with, where it is remembered."""
 
     def takes_now(request: AllocationRequest) -> bool:
@@ -322,6 +332,12 @@ class IOperations(Interface):
     async def policy(name: str) -> Policy: ...
 
     async def remove_file(destination: str, path: str) -> Entry: ...
+
+    async def release_file(destination: str, path: str) -> Entry:
+        """Let a file that waits be seen by everybody. Raises `NotFound`, `IsADirectory`."""
+
+    async def hold_file(destination: str, path: str) -> Entry:
+        """Let a file be seen only by who may put there, until it is released. Raises `NotFound`, `IsADirectory`."""
 
     async def history(wanted: RecordFilter, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
         """The newest records, with their numbers, newest first; those with numbers below `before`, where it is given."""

@@ -158,12 +158,14 @@ class Entry:
 
     `path` is what the asker calls it, absolute; from the Master it is relative to the destination, without a leading
     slash, and empty for the destination itself. `replaced` is said by a commit alone: the name pointed at a file before.
+    `waits` is said of a file that is not released yet (`ecpds.releases`): when it will be.
     """
 
     path: str
     mtime: float
     file: DataFile | None = None
     replaced: bool = field(default=False, eq=False, repr=False)
+    waits: float | None = None
 
     @property
     def name(self) -> str:

@@ -190,12 +190,12 @@ def quota(options: Mapping[str, str], of: str, direction: str) -> Quota | None:
     if most is None:
         return None
     period = options.get(span)
-    return Quota(in_bytes(most), QUOTA_PERIOD if period is None else max(1, _in_seconds(period)))
+    return Quota(in_bytes(most), QUOTA_PERIOD if period is None else max(1, in_seconds(period)))
 
 
 def kept_for(lifetime: float | None, option: str | None) -> float | None:
     """Seconds that a destination keeps files; None: for ever. Its own lifetime counts before the option, whose 0 is none."""
-    life = lifetime if lifetime is not None or option is None else _in_seconds(option)
+    life = lifetime if lifetime is not None or option is None else in_seconds(option)
     return life if life and life < EVER else None
 
 
@@ -204,7 +204,7 @@ def lifetime_of(destination: Destination) -> float | None:
     return kept_for(destination.lifetime, destination.options.get(LIFETIME))
 
 
-def _in_seconds(text: str) -> int:
+def in_seconds(text: str) -> int:
     """What a `PERIOD` says."""
     digits = text.rstrip("smhdw")
     return int(digits) * UNITS[text[len(digits) :] or "s"]
@@ -315,14 +315,16 @@ USER_OPTIONS = (
 DESTINATION_OPTIONS = (
     Option("incoming.rootdir", SEGMENT, "what users see as the destination's name", True),
     Option(LIFETIME, PERIOD, "how long files are kept, where `--lifetime` doesn't say; `0`: for ever", True),
-    Option("incoming.delay", PERIOD, "after which files are seen"),
-    Option("incoming.standby", BOOLEAN, "whether files wait to be released"),
+    Option("incoming.delay", PERIOD, "how long files that are put wait until they are seen", True),
+    Option(
+        "incoming.standby", BOOLEAN, "whether files that are put wait until somebody releases them, whatever the delay", True
+    ),
     Option("incoming.priority", NUMBER, "of transfers, 0 to 99"),
     Option("incoming.version", TEXT, "how versions of one name are told apart"),
     Option("incoming.dateformat", TEXT, "how dates are written in names"),
     Option("incoming.event", BOOLEAN, "whether what arrives is told of"),
-    Option("incoming.tmpDetect", BOOLEAN, "whether names may say that a file is not ready"),
-    Option("incoming.tmpPattern", PATTERN, "which names do"),
+    Option("incoming.tmpDetect", BOOLEAN, "whether files wait whose names say that they are not ready, until renamed", True),
+    Option("incoming.tmpPattern", PATTERN, "which names do; `.tmp .part .partial .filepart` at the end unless set", True),
     Option("incoming.metadata", TEXT, "what is read out of names"),
     Option("incoming.failOnMetadataParsingError", BOOLEAN, "whether names must fit that"),
     Option("incoming.sort", SORT, "by what listings are sorted"),

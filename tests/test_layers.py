@@ -40,6 +40,7 @@ GROUND = {
     "filling",
     "admission",
     "ports",
+    "releases",
 }
 
 ARROWS: dict[str, set[str]] = {

@@ -241,12 +241,24 @@ VERBS = (
         lambda operator: operator.list_files,
         (named("path", "/DESTINATION/PATH/"),),
         many=True,
-        columns=("size", "mtime", "path", "id", "copies"),
+        columns=("size", "mtime", "path", "id", "copies", "state", "release"),
     ),
     Verb(
         ("file", "rm"),
         "Remove a file.",
         lambda operator: operator.remove_file,
+        (named("path", "/DESTINATION/PATH"),),
+    ),
+    Verb(
+        ("file", "release"),
+        "Let everybody see a file that waits to be released.",
+        lambda operator: operator.release_file,
+        (named("path", "/DESTINATION/PATH"),),
+    ),
+    Verb(
+        ("file", "hold"),
+        "Show a file only to who may put there, until it is released.",
+        lambda operator: operator.hold_file,
         (named("path", "/DESTINATION/PATH"),),
     ),
     Verb(

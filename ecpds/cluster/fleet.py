@@ -254,8 +254,8 @@ class MasterFor:
         while self._begun:
             await self.abandon(self._begun.pop())
 
-    async def resolve(self, destination: str, path: str) -> Entry:
-        return self._leave.to_read(await self._master.resolve(destination, path))
+    async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
+        return self._leave.to_read(await self._master.resolve(destination, path, waiting))
 
     async def kept(self, user: int, destination: str, path: str, upload: int | None = None) -> Partial:
         found: Partial = await self._master.kept(user, destination, path, upload)

@@ -47,12 +47,12 @@ class RememberingMaster(RemoteMaster):
         self._logins[asked] = until, found
         return found
 
-    async def resolve(self, destination: str, path: str) -> Entry:
+    async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         keeper = self.keeper
         if keeper is None or keeper.largest <= 0:
-            plain: Entry = await super().resolve(destination, path)
+            plain: Entry = await super().resolve(destination, path, waiting)
             return plain
-        entry, place, data = await self._looking.look(destination, path, keeper.largest)
+        entry, place, data = await self._looking.look(destination, path, keeper.largest, waiting)
         segment = small_segment(entry, keeper.largest)
         if place is not None and segment is not None:
             keeper.keep(segment, place, memoryview(data))

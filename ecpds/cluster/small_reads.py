@@ -33,7 +33,7 @@ class LookCalls(Remote):
     prefix = "look."
 
     @call(repeatable=True)
-    async def look(self, destination: str, path: str, most: int) -> tuple[Entry, Copy | None, bytes]:
+    async def look(self, destination: str, path: str, most: int, waiting: bool = False) -> tuple[Entry, Copy | None, bytes]:
         """As `IMaster.resolve`; where the file has at most `most` bytes, and they are at hand, all of them too, and the copy
         that they were read from."""
 
@@ -47,8 +47,8 @@ class Looking:
         self._node = node
         self._leave = leave
 
-    async def look(self, destination: str, path: str, most: int) -> tuple[Entry, Copy | None, bytes]:
-        entry: Entry = await self._master.resolve(destination, path)
+    async def look(self, destination: str, path: str, most: int, waiting: bool = False) -> tuple[Entry, Copy | None, bytes]:
+        entry: Entry = await self._master.resolve(destination, path, waiting)
         found = self._at_hand(entry, min(most, SMALL))
         return (entry, *found) if found is not None else (self._leave.to_read(entry), None, b"")
 

@@ -25,6 +25,7 @@ from ecpds.master.known_folders import KnownFolders
 from ecpds.master.movers import Movers
 from ecpds.master.publishing import Arrival, Publication
 from ecpds.master.quotas import UPLOAD, quotas_of
+from ecpds.master.releasing import Releases
 from ecpds.master.uploads import Upload
 from ecpds.master.writer import Writer
 from ecpds.model import Allocation, AllocationRequest, Copy, Destination, Entry, Identity, Receipt
@@ -38,6 +39,7 @@ class AtHand:
     clock: IReactorTime
     limits: Limits
     accounts: Accounts
+    releases: Releases
     resolved: ResolveCache
     ids: Ids
     movers: Movers
@@ -62,9 +64,11 @@ class AtHand:
     def admits(self, address: str, login: str) -> bool:
         return self._defender.admits(address, login)
 
-    def known(self, destination: str, path: str) -> Entry | None:
+    def known(self, destination: str, path: str, waiting: bool = False) -> Entry | None:
         place = self._destinations.get(destination)
-        return self.resolved.get(place.id, path) if place is not None else None
+        if place is None or (waiting and self.releases.concern(place.id)):
+            return None
+        return self.resolved.get(place.id, path)
 
     def takes_now(self, request: AllocationRequest) -> bool:
         destination = self._destinations.get(request.destination)
@@ -88,7 +92,9 @@ class AtHand:
             self.movers.ended((place,))
 
     def _may_be_put(self, request: AllocationRequest, destination: Destination) -> bool:
-        """As far as is remembered, and counts for no quota: those are told by more than is at hand."""
+        """As far as is remembered, is seen at once, and counts for no quota: those are told by more than is at hand."""
+        if not self.releases.seen_at_once(destination, request.path):
+            return False
         account = self.accounts.known_to_may(request.user_id, "put", request.destination, request.path)
         if account is None or quotas_of(
             UPLOAD, account.login, account.rights.options, request.destination, destination.options
@@ -139,6 +145,9 @@ class AtHand:
         return Publication(destination.id, request.path, file, request.condition, now + self.limits.ticket_life, owed)
 
     def seen_named(self, destination: int, entry: Entry) -> None:
-        """A file has this name now."""
-        self.resolved.put(destination, Entry(entry.path, entry.mtime, entry.file))
+        """A file has this name now; where it waits to be released, another may be seen."""
+        if entry.waits is None:
+            self.resolved.put(destination, Entry(entry.path, entry.mtime, entry.file))
+        else:
+            self.releases.note(entry.waits)
         self._folders.put(destination, entry.path)

@@ -9,7 +9,7 @@ from attrs import evolve
 from sqlalchemy import delete, exists, select, update
 
 from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, InvalidRequest, NotFound, Unavailable
-from ecpds.master import files, tree
+from ecpds.master import files, standby, tree
 from ecpds.master.schema import destination, destination_option, directory, entry, upload
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.model import DIGESTS, Destination, DestinationChange
@@ -146,11 +146,12 @@ def change(session: Session, new: Destination) -> Destination:
 
 def empty_some(session: Session, id_: int, limit: int, due: float) -> int:
     """Remove up to `limit` files of a destination, whose bytes may be deleted from `due` on, and say how many."""
-    found = session.rows(_SOME_FILES, which=id_, limit=limit)
+    waiting = standby.empty_some(session, id_, limit, due)
+    found = session.rows(_SOME_FILES, which=id_, limit=limit - waiting)
     for place, name, file in found:
         files.unname(session, place, name)
         files.drop(session, [(file, due)])
-    return len(found)
+    return waiting + len(found)
 
 
 def remove(session: Session, id_: int, force: bool) -> None:
@@ -158,7 +159,7 @@ def remove(session: Session, id_: int, force: bool) -> None:
 
     Directories of its own go only when forced.
     """
-    if session.rows(_SOME_FILES, which=id_, limit=1):
+    if session.rows(_SOME_FILES, which=id_, limit=1) or standby.has_any(session, id_):
         raise DirectoryNotEmpty("--force removes what is in it")
     if not force and session.rows(_HAS_DIRECTORIES, which=id_, root="")[0][0]:
         raise DirectoryNotEmpty("--force removes what is in it")

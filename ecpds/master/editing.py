@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
+from types import ModuleType
 from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
 from ecpds.errors import InvalidRequest
 from ecpds.limits import Limits
-from ecpds.master import changes
+from ecpds.master import changes, standby
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
+from ecpds.master.releasing import Releases
 from ecpds.master.sql import Session
+from ecpds.master.standby import Renaming
 from ecpds.model import ANYTHING, Condition, Destination, Entry
 
 T = TypeVar("T")
@@ -25,6 +28,7 @@ class Editing:
     accounts: Accounts
     clock: IReactorTime
     limits: Limits
+    releases: Releases
     resolved: ResolveCache
 
     def destination(self, name: str) -> Destination:
@@ -33,48 +37,62 @@ class Editing:
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         raise NotImplementedError
 
-    async def set_mtime(self, user: int, destination: str, path: str, mtime: float) -> Entry:
+    async def set_mtime(self, user: int, destination: str, path: str, mtime: float, waiting: bool = False) -> Entry:
         await self.accounts.authorise(user, "mtime", destination, path)
         if not isfinite(mtime):
             raise InvalidRequest("that is no time")
         place = self.destination(destination).id
-        return await self.change(
-            lambda session: changes.set_mtime(session, place, path, mtime), lambda _: self.resolved.drop(place, path)
-        )
+        change = self._ways(place, waiting).set_mtime
+        return await self.change(lambda session: change(session, place, path, mtime), lambda _: self.resolved.drop(place, path))
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
         await self.accounts.authorise(user, "mkdir", destination, path)
         place, now = self.destination(destination).id, self.clock.seconds()
-        return await self.change(lambda session: changes.make_directory(session, place, path, now), lambda _: None)
+        change = self._ways(place).make_directory
+        return await self.change(lambda session: change(session, place, path, now), lambda _: None)
 
     async def remove_directory(self, user: int, destination: str, path: str) -> None:
         await self.accounts.authorise(user, "rmdir", destination, path)
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        change = self._ways(place).remove_directory
         await self.change(
-            lambda session: changes.remove_directory(session, place, path, due),
+            lambda session: change(session, place, path, due),
             lambda _: self.resolved.drop(place, f"{path}/"),
         )
 
-    async def delete(self, user: int, destination: str, path: str, condition: Condition) -> Entry:
+    async def delete(self, user: int, destination: str, path: str, condition: Condition, waiting: bool = False) -> Entry:
         await self.accounts.authorise(user, "delete", destination, path)
-        return await self.delete_file(destination, path, condition)
+        return await self.delete_file(destination, path, condition, waiting)
 
-    async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING) -> Entry:
+    async def delete_file(self, destination: str, path: str, condition: Condition = ANYTHING, waiting: bool = True) -> Entry:
         """As `delete`, for operators."""
         place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        change = self._ways(place, waiting).delete
         return await self.change(
-            lambda session: changes.delete(session, place, path, condition, due), lambda _: self.resolved.drop(place, path)
+            lambda session: change(session, place, path, condition, due), lambda _: self.resolved.drop(place, path)
         )
 
-    async def rename(self, user: int, destination: str, source: str, target: str, replace: bool = True) -> Entry:
+    async def rename(
+        self, user: int, destination: str, source: str, target: str, replace: bool = True, waiting: bool = False
+    ) -> Entry:
         for path in (source, target):
             await self.accounts.authorise(user, "rename", destination, path)
-        place, due = self.destination(destination).id, self.clock.seconds() + self.limits.ticket_life
+        found, now = self.destination(destination), self.clock.seconds()
+        place, due = found.id, now + self.limits.ticket_life
 
         def forget(renamed: Entry) -> None:
             if renamed.is_directory:
                 self.resolved.clear()
+            if renamed.waits is not None:
+                self.releases.note(renamed.waits)
             self.resolved.drop(place, source)
             self.resolved.drop(place, target)
 
+        if self.releases.concern(place):
+            renaming = Renaming(place, source, target, replace, waiting, found.options, now, due)
+            return await self.change(renaming, forget)
         return await self.change(lambda session: changes.rename(session, place, source, target, due, replace), forget)
+
+    def _ways(self, destination: int, waiting: bool = True) -> ModuleType:
+        """The changes as who sees what waits has them, where anything does, or as everybody has."""
+        return standby if waiting and self.releases.concern(destination) else changes

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, insert, null, select, union_all, update
+from sqlalchemy import FromClause, Select, Table, delete, insert, null, select, union_all, update
 
 from ecpds.errors import Unavailable
 from ecpds.master import tree
@@ -24,17 +24,25 @@ COLUMNS = (
     data_file.c.metadata,
 )
 
-_FILE_AT = Statement(
-    select(*COLUMNS, segment.c.id, segment.c.length, copy.c.mover, copy.c.volume)
-    .select_from(
-        directory.join(entry, entry.c.directory == directory.c.id)
-        .join(data_file, data_file.c.id == entry.c.data_file)
-        .join(segment, segment.c.data_file == data_file.c.id)
-        .outerjoin(copy, copy.c.segment == segment.c.id)
+
+def _whole(found: FromClause) -> Select[Any]:
+    """Files that are found, with their segments and copies."""
+    return (
+        select(*COLUMNS, segment.c.id, segment.c.length, copy.c.mover, copy.c.volume)
+        .select_from(found.join(segment, segment.c.data_file == data_file.c.id).outerjoin(copy, copy.c.segment == segment.c.id))
+        .order_by(segment.c.number, copy.c.mover, copy.c.volume)
     )
-    .where(directory.c.destination == value("destination"), directory.c.path == value("parent"), entry.c.name == value("name"))
-    .order_by(segment.c.number, copy.c.mover, copy.c.volume)
-)
+
+
+def named_in(names: Table) -> Select[Any]:
+    """A file with its segments and copies, of which a table of names has the name."""
+    found = directory.join(names, names.c.directory == directory.c.id).join(data_file, data_file.c.id == names.c.data_file)
+    at = (directory.c.destination == value("destination"), directory.c.path == value("parent"), names.c.name == value("name"))
+    return _whole(found).where(*at)
+
+
+_FILE_AT = Statement(named_in(entry))
+_BY_ID = Statement(_whole(data_file).where(data_file.c.id == value("file")))
 _directories_of_page = select(
     directory.c.name.label("name"),
     directory.c.created.label("made"),
@@ -97,8 +105,12 @@ _DROP_FILE = Statement(delete(data_file).where(data_file.c.id == value("file")))
 def file_at(session: Session, destination: int, path: str) -> DataFile | None:
     """The file at `path` with its segments and copies."""
     parent, name = tree.split(path)
-    rows = session.rows(_FILE_AT, destination=destination, parent=parent, name=name)
-    return from_row(rows[0][:6], _segments(row[6:] for row in rows)) if rows else None
+    return from_rows(session.rows(_FILE_AT, destination=destination, parent=parent, name=name))
+
+
+def by_id(session: Session, id_: int) -> DataFile | None:
+    """A data file with its segments and copies, whatever its name."""
+    return from_rows(session.rows(_BY_ID, file=id_))
 
 
 def entry_at(session: Session, destination: int, path: str) -> Entry | None:
@@ -208,6 +220,11 @@ def from_row(row: Sequence[Any], segments: tuple[Segment, ...] = ()) -> DataFile
     """A data file from its `COLUMNS`."""
     id_, size, mtime, created, digests, metadata = row
     return DataFile(id_, size, mtime, created, unpacked(digests), unpacked(metadata), segments)
+
+
+def from_rows(rows: Sequence[Sequence[Any]]) -> DataFile | None:
+    """A data file with its segments, from the rows of `named_in`."""
+    return from_row(rows[0][:6], _segments(row[6:10] for row in rows)) if rows else None
 
 
 def _segments(rows: Iterable[Sequence[Any]]) -> tuple[Segment, ...]:

@@ -18,6 +18,7 @@ from ecpds.master.metered import Metered
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.quotas import UPLOAD
 from ecpds.master.reader import Reader
+from ecpds.master.releasing import Releases
 from ecpds.master.sql import Session
 from ecpds.model import (
     ACL_NOTES,
@@ -43,17 +44,23 @@ class KeyedMaster(Metered):
     limits: Limits
     multiparts: Multiparts
     reader: Reader
+    releases: Releases
     resolved: ResolveCache
 
-    async def resolve(self, destination: str, path: str) -> Entry:
+    async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         raise NotImplementedError
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
         raise NotImplementedError
 
-    async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
+    async def keys(
+        self, destination: str, prefix: str, after: str, delimiter: str, limit: int, waiting: bool = False
+    ) -> KeyPage:
         place, limit = self.destination(destination).id, max(1, min(limit, self.limits.listing_page))
-        return await self.reader.ask_on_thread(lambda session: keylist.page(session, place, prefix, after, delimiter, limit))
+        waiting = waiting and self.releases.concern(place)
+        return await self.reader.ask_on_thread(
+            lambda session: keylist.page(session, place, prefix, after, delimiter, limit, waiting)
+        )
 
     async def create_bucket(self, identity: Identity, name: str, settings: Mapping[str, str]) -> None:
         await self.buckets.create(identity, name, settings)
@@ -68,12 +75,19 @@ class KeyedMaster(Metered):
         await self.buckets.set(identity, name, settings)
 
     async def annotate(
-        self, user: int, destination: str, path: str, notes: Mapping[str, str | None], condition: Condition
+        self,
+        user: int,
+        destination: str,
+        path: str,
+        notes: Mapping[str, str | None],
+        condition: Condition,
+        waiting: bool = False,
     ) -> Entry:
         await self._check_note(user, destination, path, notes)
         place = self.destination(destination).id
+        waiting = waiting and self.releases.concern(place)
         return await self.change(
-            lambda session: marks.annotate(session, place, path, notes, condition),
+            lambda session: marks.annotate(session, place, path, notes, condition, waiting),
             lambda _: self.resolved.drop(place, path),
         )
 

@@ -9,7 +9,8 @@ the rows that it returns, plus a few look-ups for each level.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from heapq import merge
 from itertools import chain
 from typing import Any
@@ -17,19 +18,14 @@ from typing import Any
 from attrs import define
 from sqlalchemy import Select, select
 
-from ecpds.master import files, tree
+from ecpds.master import files, standby, tree
 from ecpds.master.schema import data_file, directory, entry
 from ecpds.master.sql import Session, Statement, limited, value
+from ecpds.master.tree import AFTER_ALL, JUST_AFTER
 from ecpds.model import DataFile, Entry, KeyPage
 
 FIRST_READ = 32
 """Rows of the first read of a folder; each that follows reads twice as many, up to what is left of what is asked for."""
-
-AFTER_ALL = "\U0010ffff" * 256
-"""Behind every name and key: none has so many characters."""
-
-JUST_AFTER = "\x01"
-"""A name with this behind it comes right after the name: no name holds a control character."""
 
 
 @define
@@ -41,6 +37,7 @@ class Child:
     created: float = 0.0
     implicit: bool = False
     file: DataFile | None = None
+    waits: float | None = None
 
 
 def _folders() -> Select[Any]:
@@ -65,9 +62,14 @@ _FOLDERS = Statement(
 _FOLDER = Statement(_folders().where(directory.c.parent == value("directory"), directory.c.name == value("name")))
 
 
-def page(session: Session, destination: int, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
-    """Up to `limit` keys, and common prefixes where keys have the delimiter behind the prefix, that come after `after`."""
-    walk = Walk(session, destination, prefix, limit + 1)
+def page(
+    session: Session, destination: int, prefix: str, after: str, delimiter: str, limit: int, waiting: bool = False
+) -> KeyPage:
+    """Up to `limit` keys, and common prefixes where keys have the delimiter behind the prefix, that come after `after`.
+
+    With `waiting` files that wait are seen.
+    """
+    walk = (WaitingWalk if waiting else Walk)(session, destination, prefix, limit + 1)
     found = walk.keys(after) if not delimiter else walk.folded(after, delimiter)
     entries: list[Entry] = []
     prefixes: list[str] = []
@@ -136,7 +138,7 @@ class Walk:
             if child is None:
                 frames.pop()
             elif child.file is not None:
-                yield Entry(base + child.key, child.file.mtime, child.file)
+                yield Entry(base + child.key, child.file.mtime, child.file, waits=child.waits)
             elif not child.key:
                 yield Entry(base, child.created)
             elif not flat:
@@ -178,12 +180,13 @@ class Walk:
         return files if first is None else merge(files, chain((first,), folders), key=lambda child: child.key)
 
     def _files_in(self, id_: int, first: str, prefix: str) -> Iterator[Child]:
-        for row in self._rows(_FILES, id_, first, prefix):
+        read = partial(self._session.rows, _FILES, directory=id_)
+        for row in self._rows(read, first, prefix):
             yield Child(row[0], row[1], file=files.from_row(row[1:]))
 
     def _folders_in(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
         held = list(self._before(id_, after, prefix))
-        for row in self._rows(_FOLDERS, id_, max(after, prefix), prefix):
+        for row in self._rows(partial(self._session.rows, _FOLDERS, directory=id_), max(after, prefix), prefix):
             while held and held[-1].key < row[0]:
                 yield held.pop()
             held.append(_folder(row))
@@ -198,15 +201,28 @@ class Walk:
                 if row is not None:
                     yield _folder(row)
 
-    def _rows(self, statement: Statement, id_: int, first: str, prefix: str) -> Iterator[Sequence[Any]]:
+    def _rows(self, read: Callable[..., Sequence[Any]], first: str, prefix: str) -> Iterator[Sequence[Any]]:
         end, size, left = _end(prefix), min(FIRST_READ, self._most), self._most
         while True:
-            rows = self._session.rows(statement, directory=id_, first=first, end=end, limit=size)
+            rows = read(first=first, end=end, limit=size)
             yield from rows
             if len(rows) < size:
                 return
             left -= size
             first, size = rows[-1][0] + JUST_AFTER, max(FIRST_READ, min(size * 2, left))
+
+
+class WaitingWalk(Walk):
+    """As who sees files that wait: of two of a name the one that waits."""
+
+    def _files_in(self, id_: int, first: str, prefix: str) -> Iterator[Child]:
+        read = partial(standby.rows_in, self._session, id_)
+        waiting = (Child(name, file.id, file=file, waits=waits) for name, waits, file in self._rows(read, first, prefix))
+        last = None
+        for child in merge(waiting, super()._files_in(id_, first, prefix), key=lambda child: child.key):
+            if child.key != last:
+                yield child
+            last = child.key
 
 
 def _folder(row: Sequence[Any]) -> Child:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
 from ecpds.errors import InvalidRequest, NotFound, PreconditionFailed
-from ecpds.master import files, tree
+from ecpds.master import files, standby
 from ecpds.master.publishing import check_room
 from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
@@ -166,7 +166,7 @@ def partial(session: Session, destination: int, path: str, user: int, upload: in
     Where no `upload` is named, what is older than the file that is there by now does not count; its commit may be refused.
     """
     row = session.row(_PARTIAL, destination=destination, path=path, user=user)
-    file = files.file_at(session, destination, path)
+    file = standby.newest_at(session, destination, path)
     is_old = row is not None and file is not None and file.created >= row[1]
     if row is None or upload not in (None, row[0]) or (is_old and upload is None):
         raise NotFound("nothing is kept")
@@ -238,14 +238,18 @@ def complete(
     now: float,
     due: float,
     user: int = 0,
+    waits: float | None = None,
 ) -> Entry:
-    """Make a file of parts and give it its name. Raises `InvalidRequest` when a part isn't what it was any more."""
+    """Make a file of parts and give it its name; it is seen, or waits to be released.
+
+    Raises `InvalidRequest` when a part isn't what it was any more.
+    """
     done = _done_before(session, destination, path, id_)
     if done is not None:
         return done
     found = find(session, destination, path, id_, user)
-    room = tree.room(session, destination, path)
-    check_room(room, condition)
+    at = standby.spot(session, destination, path)
+    check_room(at.seen, condition)
     for each in completion.parts:
         row = session.row(_PART, upload=id_, number=each.number)
         if row is None or row[1] != each.segment:
@@ -255,17 +259,10 @@ def complete(
     size = sum(part.size for part in completion.parts)
     segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in completion.parts)
     file = DataFile(id_, size, now, now, dict(completion.digests), metadata, segments)
-    parent = room.parent
-    if parent is None:
-        parent = tree.make_missing(session, destination, tree.split(path)[0], now)
+    at = standby.with_folder(session, at, now)
     _publish(session, file)
-    named = [(parent, tree.split(path)[1], id_)]
-    if room.file is None:
-        files.name(session, named)
-    else:
-        files.point(session, named)
-        files.drop(session, [(room.file, due)])
-    return Entry(path, now, file, replaced=room.file is not None)
+    standby.point(session, at, id_, waits, due)
+    return Entry(path, now, file, replaced=at.seen.file is not None, waits=waits)
 
 
 def abort(session: Session, destination: int, path: str, id_: int, user: int = 0) -> None:
@@ -284,8 +281,10 @@ def expire(session: Session, now: float) -> int:
 
 def _done_before(session: Session, destination: int, path: str, id_: int) -> Entry | None:
     """The file that a completion that was made before has left at the path."""
-    file = files.file_at(session, destination, path)
-    return Entry(path, file.mtime, file) if file is not None and file.id == id_ else None
+    for found in (files.entry_at(session, destination, path), standby.entry_at(session, destination, path)):
+        if found is not None and found.file is not None and found.file.id == id_:
+            return found
+    return None
 
 
 def _publish(session: Session, file: DataFile) -> None:

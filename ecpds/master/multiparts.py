@@ -16,6 +16,7 @@ from ecpds.master.afterwards import Afterwards, owing
 from ecpds.master.ids import Ids
 from ecpds.master.multipart import MOST_PARTS
 from ecpds.master.reader import Reader
+from ecpds.master.releasing import Releases
 from ecpds.master.shared import Shared
 from ecpds.master.sql import Session
 from ecpds.master.writer import Writer
@@ -34,6 +35,7 @@ class IsMaster(Protocol):
     ids: Ids
     limits: Limits
     reader: Reader
+    releases: Releases
     writer: Writer
 
     def destination(self, name: str) -> Destination: ...
@@ -125,9 +127,10 @@ class Multiparts:
             raise InvalidRequest(f"{len(completion.parts)} parts; allowed: 1 to {MOST_PARTS}")
         due = now + master.limits.ticket_life
         names = owing(master.destination(destination), completion.digests)
+        waits = master.releases.waits(destination, path, now)
 
         def change(session: Session) -> Entry:
-            entry = multipart.complete(session, place, path, upload, completion, condition, now, due, user)
+            entry = multipart.complete(session, place, path, upload, completion, condition, now, due, user, waits)
             if names and not owed.is_owed(session, upload):
                 owed.owe(session, [(upload, names)])
             return entry

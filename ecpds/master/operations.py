@@ -199,6 +199,12 @@ class Operations:
     async def remove_file(self, destination: str, path: str) -> Entry:
         return await self._master.delete_file(destination, path)
 
+    async def release_file(self, destination: str, path: str) -> Entry:
+        return await self._master.releases.release(destination, path)
+
+    async def hold_file(self, destination: str, path: str) -> Entry:
+        return await self._master.releases.hold(destination, path)
+
     async def history(self, wanted: RecordFilter, limit: int, before: int | None) -> Sequence[tuple[int, Event]]:
         return await self._records(limit, lambda session: days.newest(session, wanted, limit, before))
 

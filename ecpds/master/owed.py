@@ -7,11 +7,12 @@ turn comes: then nothing is owed any more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, Table, delete, func, select, union_all
 
 from ecpds.master import files
-from ecpds.master.schema import directory, entry, owed
+from ecpds.master.schema import directory, entry, owed, standby
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.model import DataFile
 
@@ -23,11 +24,17 @@ _OWED = Statement(select(owed.c.digests).where(owed.c.data_file == value("file")
 _PAGE = Statement(limited(select(owed.c.data_file).where(owed.c.data_file > value("after")).order_by(owed.c.data_file)))
 _PAID = Statement(delete(owed).where(owed.c.data_file == value("file")))
 _COUNT = Statement(select(func.count()).select_from(owed))
-_PLACES = Statement(
-    select(directory.c.destination, directory.c.path, entry.c.name)
-    .select_from(entry.join(directory, directory.c.id == entry.c.directory))
-    .where(entry.c.data_file == value("file"))
-)
+
+
+def _names_in(names: Table) -> Select[Any]:
+    return (
+        select(directory.c.destination, directory.c.path, names.c.name)
+        .select_from(names.join(directory, directory.c.id == names.c.directory))
+        .where(names.c.data_file == value("file"))
+    )
+
+
+_PLACES = Statement(union_all(_names_in(entry), _names_in(standby)))
 
 
 def owe(session: Session, owing: Sequence[tuple[int, Sequence[str]]]) -> None:
@@ -42,7 +49,7 @@ def is_owed(session: Session, file: int) -> bool:
 def debt(session: Session, file: int) -> tuple[DataFile | None, tuple[str, ...]]:
     """The file, if it is there, and which of its digests are still to be computed."""
     row = session.row(_OWED, file=file)
-    found = _file(session, file) if row is not None else None
+    found = files.by_id(session, file) if row is not None else None
     if row is None or found is None:
         return None, ()
     return found, tuple(name for name in row[0].split(",") if name not in found.digests)
@@ -50,7 +57,7 @@ def debt(session: Session, file: int) -> tuple[DataFile | None, tuple[str, ...]]
 
 def pay(session: Session, file: int, digests: Mapping[str, str]) -> Sequence[Place]:
     """Note the digests of a file, if it is there, and that nothing is owed for it any more. Returns where it is."""
-    found = _file(session, file)
+    found = files.by_id(session, file)
     if found is not None and digests:
         files.set_digests(session, file, {**digests, **found.digests})
     session.run(_PAID, file=file)
@@ -65,12 +72,6 @@ def page(session: Session, after: int, limit: int) -> list[int]:
 def count(session: Session) -> int:
     """For how many files something is owed."""
     return int(session.rows(_COUNT)[0][0])
-
-
-def _file(session: Session, id_: int) -> DataFile | None:
-    for destination, path in places(session, id_):
-        return files.file_at(session, destination, path)
-    return None
 
 
 def places(session: Session, file: int) -> list[Place]:

@@ -17,7 +17,7 @@ from ecpds.errors import Unavailable
 from ecpds.master import owed
 from ecpds.master.destinations import CRC
 from ecpds.master.files import unpacked
-from ecpds.master.schema import copy, data_file, directory, entry, reclaim, segment
+from ecpds.master.schema import copy, data_file, reclaim, segment
 from ecpds.master.sql import Session, Statement, insert_into, value
 from ecpds.model import Copy
 
@@ -31,11 +31,6 @@ _SEGMENT = Statement(
     .order_by(copy.c.mover, copy.c.volume)
 )
 _FILE = Statement(select(data_file.c.size, data_file.c.digests).where(data_file.c.id == value("file")))
-_DESTINATION = Statement(
-    select(directory.c.destination)
-    .select_from(entry.join(directory, directory.c.id == entry.c.directory))
-    .where(entry.c.data_file == value("file"))
-)
 _LISTED = Statement(select(reclaim.c.mover).where(reclaim.c.segment == value("segment")))
 _WAITING = Statement(
     select(reclaim.c.segment).where(reclaim.c.mover == value("mover"), reclaim.c.due < value("never")).limit(1)
@@ -75,10 +70,10 @@ def standing(session: Session, segment: int) -> Standing | None:
     copies = tuple(Copy(mover, volume) for _, _, mover, volume in rows)
     row = None if file is None else session.row(_FILE, file=file)
     crc = unpacked(row[1]).get(CRC) if row is not None and row[0] == length else None
-    place = None if file is None else session.row(_DESTINATION, file=file)
+    names = [] if file is None else owed.places(session, file)
     listed = {mover for (mover,) in session.rows(_LISTED, segment=segment)}
     barred = frozenset(listed.union(each.mover for each in copies))
-    return Standing(segment, length, copies, crc, barred, None if place is None else place[0])
+    return Standing(segment, length, copies, crc, barred, names[0][0] if names else None)
 
 
 def begin(session: Session, segment: int, target: Copy) -> None:

@@ -208,6 +208,19 @@ entry = Table(
     sqlite_with_rowid=False,
 )
 
+# Files that wait to be released: who may put where they are sees them, everybody else the entry of that name, if there is one.
+# `release` is `releases.NEVER` where that takes somebody. The destination is its directory's.
+standby = Table(
+    "standby",
+    metadata,
+    Column("directory", Number, ForeignKey("directory.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("destination", Number, ForeignKey("destination.id"), nullable=False, index=True),
+    Column("data_file", Number, ForeignKey("data_file.id"), nullable=False, index=True),
+    Column("release", Double, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
 # A segment without a data file is a part of an upload that is still to be completed.
 segment = Table(
     "segment",

@@ -22,7 +22,7 @@ from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refus
 from ecpds.interfaces import IMoverControl, IThreads
 from ecpds.keys import Vault
 from ecpds.limits import Limits
-from ecpds.master import changes, destinations, files, multipart, reclaim, tree
+from ecpds.master import changes, destinations, files, multipart, reclaim, standby, tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing, while_it_comes
 from ecpds.master.at_hand import AtHand
@@ -46,10 +46,12 @@ from ecpds.master.quotas import UPLOAD, Quota, Quotas
 from ecpds.master.reader import Reader
 from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
+from ecpds.master.releasing import Releases
 from ecpds.master.roster import Roster
 from ecpds.master.shared import detached
 from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
+from ecpds.master.standby import Placing
 from ecpds.master.uploads import Upload, Uploads
 from ecpds.master.usage import Figures, Usages
 from ecpds.master.writer import Writer
@@ -115,6 +117,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
         self.evacuation = Evacuation(self)
         self.lifetimes = Lifetimes(self)
+        self.releases = Releases(self)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
@@ -133,6 +136,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self.afterwards.start()
         self.evacuation.start()
         self.lifetimes.start()
+        await self.releases.start()
         self.multiparts.start()
 
     async def stop(self) -> None:
@@ -140,6 +144,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self.movers.stop()
         self._readmission.stop()
         await self.lifetimes.stop()
+        await self.releases.stop()
         await self.evacuation.stop()
         await self.afterwards.stop()
         await self.multiparts.stop()
@@ -159,6 +164,10 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
             return self._destinations[name]
         except KeyError:
             raise NotFound(f"destination {name[:100]!a}") from None
+
+    def there(self, name: str) -> Destination | None:
+        """The destination of that name, where there is one."""
+        return self._destinations.get(name)
 
     def destinations(self) -> Sequence[Destination]:
         return [self._destinations[name] for name in sorted(self._destinations)]
@@ -180,8 +189,12 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         known = (self._destinations[name] for name in names if name in self._destinations)
         return [(each.name, each.options.get(option, "")) for each in known]
 
-    async def resolve(self, destination: str, path: str) -> Entry:
+    async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         place = self.destination(destination).id
+        if waiting and self.releases.concern(place):
+            held = await self.reader.ask(lambda session: standby.entry_at(session, place, path))
+            if held is not None:
+                return held
         found = self._cache.get(place, path)
         if found is None:
             with self._cache.asking(place, path) as keep:
@@ -191,15 +204,16 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
                 keep(found)
         return found
 
-    async def list(self, destination: str, path: str, after: str | None, limit: int) -> Page:
+    async def list(self, destination: str, path: str, after: str | None, limit: int, waiting: bool = False) -> Page:
         place = self.destination(destination).id
         limit = max(1, min(limit, self.limits.listing_page))
+        page = standby.page if waiting and self.releases.concern(place) else files.page
 
         def question(session: Session) -> Page:
             found = tree.directory_at(session, place, path)
             if found is None:
                 raise NotADirectory if tree.room(session, place, path).file else NotFound
-            return files.page(session, path, found.id, after, limit)
+            return page(session, path, found.id, after, limit)
 
         return await self.reader.ask_on_thread(question)
 
@@ -247,7 +261,8 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         if request.condition == ANYTHING and self._folders.have_room(destination, request.path):
             return
         changes_before = self._folders.changes
-        room = await self.reader.ask(lambda session: tree.room(session, destination, request.path))
+        look = self.releases.look(destination)
+        room = await self.reader.ask(lambda session: look(session, destination, request.path))
         check_room(room, request.condition)
         above = tree.split(request.path)[0]
         if room.parent is not None:
@@ -298,14 +313,15 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
 
     async def add_digests(self, destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:
         place = self.destination(destination).id
-        await self.change(
-            lambda session: changes.add_digests(session, place, path, file, digests), lambda _: self._cache.drop(place, path)
-        )
+        add = standby.add_digests if self.releases.concern(place) else changes.add_digests
+        await self.change(lambda session: add(session, place, path, file, digests), lambda _: self._cache.drop(place, path))
 
     async def settled(self, destination: str, path: str, file: int) -> Mapping[str, str]:
         await self.afterwards.wait(file)
-        found = (await self.resolve(destination, path)).file
-        return found.digests if found is not None and found.id == file else {}
+        found = await self.resolve(destination, path, waiting=True)
+        if found.waits is not None and found.file is not None and found.file.id != file:
+            found = await self.resolve(destination, path)
+        return found.file.digests if found.file is not None and found.file.id == file else {}
 
     async def commit(self, upload: Upload) -> None:
         """Publish an upload whose receipts are all there; those who wait for it are told."""
@@ -331,7 +347,8 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         request, destination = upload.request, upload.destination
         due = self.clock.seconds() + self.limits.ticket_life
         owed = owing(self._destinations.get(request.destination), file.digests)
-        entry = await self._named(destination, Publication(destination, request.path, file, request.condition, due, owed))
+        new = Publication(destination, request.path, file, request.condition, due, owed)
+        entry = await self._named(destination, self.releases.placing(request.destination, new))
         if owed:
             self.afterwards.note(file.id)
         return entry
@@ -364,7 +381,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
             self._cache.clear()
             self._folders.clear()
             raise
-        if not isinstance(operation, Publication):
+        if not isinstance(operation, Publication | Placing):
             self._folders.clear()
         then(changed)
         return changed

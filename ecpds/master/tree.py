@@ -10,11 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select, union_all, update
 
 from ecpds.errors import InvalidName, NotADirectory, NotFound
-from ecpds.master.schema import directory, entry
+from ecpds.master.schema import directory, entry, standby
 from ecpds.master.sql import ByteLength, Session, Statement, insert_into, limited, value
+
+AFTER_ALL = "\U0010ffff" * 256
+"""Behind every name and key: none has so many characters."""
+
+JUST_AFTER = "\x01"
+"""A name with this behind it comes right after the name: no name holds a control character."""
 
 PATH_BYTES = 1024
 """A path's length, at most; a directory that moves must leave all paths below it usable."""
@@ -44,7 +50,12 @@ _DIRECTORY = Statement(
     )
 )
 _FOLDERS_IN = Statement(limited(select(directory.c.name).where(directory.c.parent == value("directory"))))
-_FILE_NAMED = Statement(select(entry.c.data_file).where(entry.c.directory == value("directory"), entry.c.name == value("name")))
+_FILE_NAMED = Statement(
+    union_all(
+        select(entry.c.data_file).where(entry.c.directory == value("directory"), entry.c.name == value("name")),
+        select(standby.c.data_file).where(standby.c.directory == value("directory"), standby.c.name == value("name")),
+    )
+)
 _MAKE = Statement(
     insert_into(directory, "destination", "parent", "name", "path", "implicit", "created").returning(directory.c.id)
 )
@@ -52,7 +63,7 @@ _STATE = Statement(
     select(
         directory.c.parent,
         directory.c.implicit,
-        exists().where(entry.c.directory == directory.c.id),
+        or_(exists().where(entry.c.directory == directory.c.id), exists().where(standby.c.directory == directory.c.id)),
         exists().where(_below.c.parent == directory.c.id),
     ).where(directory.c.id == value("id"))
 )
@@ -70,12 +81,19 @@ _MOVE_BELOW = Statement(
     update(directory).where(_is_below).values(path=value("new_path").concat(func.substr(directory.c.path, value("start"))))
 )
 _LONGEST_DIRECTORY = Statement(select(func.max(_bytes_in(directory.c.path))).where(_is_below))
-_LONGEST_FILE = Statement(
-    select(func.max(_bytes_in(directory.c.path) + _bytes_in(entry.c.name)))
-    .select_from(directory.join(entry, entry.c.directory == directory.c.id))
-    .where(directory.c.destination == value("destination"))
-    .where((directory.c.path == value("path")) | ((directory.c.path > value("first")) & (directory.c.path < value("last"))))
-)
+
+
+def _longest_in(names: Table) -> Statement:
+    return Statement(
+        select(func.max(_bytes_in(directory.c.path) + _bytes_in(names.c.name)))
+        .select_from(directory.join(names, names.c.directory == directory.c.id))
+        .where(directory.c.destination == value("destination"))
+        .where((directory.c.path == value("path")) | ((directory.c.path > value("first")) & (directory.c.path < value("last"))))
+    )
+
+
+_LONGEST_FILE = _longest_in(entry)
+_LONGEST_WAITING = _longest_in(standby)
 
 
 @frozen
@@ -213,7 +231,8 @@ def _check_lengths(session: Session, destination: int, source: str, target: str)
     below = session.row(_LONGEST_DIRECTORY, destination=destination, first=first, last=last)
     longest = max(len(source.encode()), (below and below[0]) or 0)
     if longest + growth + 256 > PATH_BYTES:
-        files = session.row(_LONGEST_FILE, destination=destination, path=source, first=first, last=last)
-        longest = max(longest, ((files and files[0]) or 0) + 1)
+        for statement in (_LONGEST_FILE, _LONGEST_WAITING):
+            files = session.row(statement, destination=destination, path=source, first=first, last=last)
+            longest = max(longest, ((files and files[0]) or 0) + 1)
     if longest + growth > PATH_BYTES:
         raise InvalidName("a path in that directory would become too long")

@@ -17,17 +17,21 @@ from twisted.internet.interfaces import IReactorTime
 from ecpds.errors import NotFound
 from ecpds.master.movers import Movers
 from ecpds.master.reader import Reader
-from ecpds.master.schema import data_file, directory, entry
+from ecpds.master.schema import data_file, directory, entry, standby
 from ecpds.master.shared import Shared
 from ecpds.master.sql import Session, Statement, value
 from ecpds.model import Destination, Room, Usage
 
-_HELD = Statement(
-    select(func.count(), func.coalesce(func.sum(data_file.c.size), 0))
-    .select_from(
+_SUM = select(func.count(), func.coalesce(func.sum(data_file.c.size), 0))
+_SEEN = Statement(
+    _SUM.select_from(
         directory.join(entry, entry.c.directory == directory.c.id).join(data_file, data_file.c.id == entry.c.data_file)
+    ).where(directory.c.destination == value("destination"))
+)
+_WAITING = Statement(
+    _SUM.select_from(standby.join(data_file, data_file.c.id == standby.c.data_file)).where(
+        standby.c.destination == value("destination")
     )
-    .where(directory.c.destination == value("destination"))
 )
 
 PATIENCE = 0.2
@@ -38,9 +42,9 @@ RARELY = 100
 
 
 def held(session: Session, destination: int) -> tuple[int, int]:
-    """Files of a destination, and their bytes."""
-    files, size = session.rows(_HELD, destination=destination)[0]
-    return files, int(size)
+    """Files of a destination, those that wait to be released too, and their bytes."""
+    (seen, size), (waiting, more) = (session.rows(each, destination=destination)[0] for each in (_SEEN, _WAITING))
+    return seen + waiting, int(size) + int(more)
 
 
 class Figures:

@@ -61,7 +61,7 @@ class Node:
         self.storage = storage = Storage(means, self._operate, NodeProber(tools, config.limits))
         self.journal = NodeRecords(config, means.threads, reactor)
         if storage.member is None:
-            storage.master.lifetimes.sink = self._sink()
+            storage.master.lifetimes.sink = storage.master.releases.sink = self._sink()
         self.backing = self._backing()
         if storage.member is not None:
             storage.member.master.keeper = self.backing.kept

@@ -54,6 +54,9 @@ class KeptDownload:
 class Returning(Whole):
     """The part of a view that answers at once. The attributes are the view's."""
 
+    def _sees_waiting(self, name: CanonicalPath) -> bool:
+        raise NotImplementedError
+
     def _shown(self, destination: str, entry: Entry) -> Entry:
         raise NotImplementedError
 
@@ -101,7 +104,7 @@ class Returning(Whole):
             name = self._file(path, "get")
         except Refusal:
             return None
-        entry = at_hand.known(name.destination, name.inside)
+        entry = at_hand.known(name.destination, name.inside, self._sees_waiting(name))
         return (name, self._shown(name.destination, entry)) if entry is not None and entry.file is not None else None
 
     def _bytes(self, entry: Entry) -> Kept | None:

@@ -52,6 +52,7 @@ from ecpds.portal.pace import DOWNLOAD, UPLOAD
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
+from ecpds.portal.waiting import Waiting
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 
 MAY_SHARE = "portal.shareLinks"
@@ -61,7 +62,7 @@ TRIES = 4
 
 
 @implementer(IFileSystem)
-class FileSystem(Returning, Figures):
+class FileSystem(Waiting, Returning, Figures):
     """One logged-in user's view.
 
     What the user may do is asked anew when it is older than `limits.credential_life`; besides, the Master authorises
@@ -105,8 +106,7 @@ class FileSystem(Returning, Figures):
             return await self._list_destinations(after, limit)
         if self._names.shared:
             return Page((await self._resolve(self._visible(f"/{self._names.shared}")),))
-        page = await self._master.list(name.destination, name.inside, after, limit)
-        return Page(self._names.shown_in(name, page.entries), page.after)
+        return await self._page(name, after, limit)
 
     @recorded("get")
     async def open_read(self, path: str) -> IDownload:
@@ -262,7 +262,8 @@ class FileSystem(Returning, Figures):
     @recorded("mtime")
     async def set_mtime(self, path: str, mtime: float) -> Entry:
         name = self._file(path, "mtime")
-        entry = await self._master.set_mtime(self.identity.user_id, name.destination, name.inside, mtime)
+        waiting = self._sees_waiting(name)
+        entry = await self._master.set_mtime(self.identity.user_id, name.destination, name.inside, mtime, waiting)
         return self._shown(name.destination, entry)
 
     async def _digests(self, segments: Sequence[Segment], names: Sequence[str], offset: int, length: int) -> Mapping[str, str]:
@@ -298,7 +299,8 @@ class FileSystem(Returning, Figures):
     @recorded("delete")
     async def delete(self, path: str, condition: Condition = ANYTHING) -> None:
         name = self._file(path, "delete")
-        await self._master.delete(self.identity.user_id, name.destination, name.inside, condition)
+        waiting = self._sees_waiting(name)
+        await self._master.delete(self.identity.user_id, name.destination, name.inside, condition, waiting)
 
     @recorded("rename")
     async def rename(self, source: str, target: str, replace: bool = True) -> None:
@@ -309,7 +311,8 @@ class FileSystem(Returning, Figures):
             raise CrossesDestinations
         if (old.directory or new.directory) and not (await self._resolve(old)).is_directory:
             raise NotADirectory
-        await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside, replace)
+        waiting = self._sees_waiting(old)
+        await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside, replace, waiting)
 
     @recorded("share")
     async def add_share(self, path: str, share: NewShare) -> tuple[Share, str]:
@@ -368,14 +371,6 @@ class FileSystem(Returning, Figures):
         if name.directory or len(name.segments) < 2:
             raise IsADirectory
         return name
-
-    async def _resolve(self, name: CanonicalPath, permission: str | None = None) -> Entry:
-        """What is there; `permission` is what it is looked at for, and held by the user where it is."""
-        return self._shown(name.destination, await self._master.resolve(name.destination, name.inside))
-
-    def _shown(self, destination: str, entry: Entry) -> Entry:
-        """An entry of the Master's under the path that the user knows it by."""
-        return Entry(self._names.shown(destination, entry.path), entry.mtime, entry.file, entry.replaced)
 
     async def _list_destinations(self, after: str | None, limit: int) -> Page:
         found: list[Entry] = []

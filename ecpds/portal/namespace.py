@@ -65,7 +65,7 @@ class Namespace:
         """The Master's entries of one folder, as the user calls them."""
         known = len(folder.inside) + 1 if folder.inside else 0
         base = f"{self.shown(folder.destination, folder.inside).rstrip('/')}/"
-        return tuple([Entry(base + entry.path[known:], entry.mtime, entry.file) for entry in entries])
+        return tuple([Entry(base + entry.path[known:], entry.mtime, entry.file, waits=entry.waits) for entry in entries])
 
     def destinations(self, after: str | None) -> Iterator[str]:
         """The destinations behind an element of the root's listing, in the byte order of elements."""

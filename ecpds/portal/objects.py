@@ -63,7 +63,12 @@ class ObjectSpace(FileSystem):
     async def keys(self, destination: str, prefix: str, after: str, delimiter: str, limit: int) -> KeyPage:
         name = self._visible(f"/{destination}", "dir")
         base = f"{name.inside}/" if name.inside else ""
-        page: KeyPage = await self._master.keys(name.destination, base + prefix, after and base + after, delimiter, limit)
+        waiting = self._puts_into(name.destination)
+        page: KeyPage = await self._master.keys(
+            name.destination, base + prefix, after and base + after, delimiter, limit, waiting
+        )
+        if waiting and any(entry.waits is not None for entry in page.entries):
+            page = evolve(page, entries=tuple([entry async for entry in self._seen(name.destination, page.entries)]))
         if not base:
             return page
         start = len(base)
@@ -127,7 +132,7 @@ class ObjectSpace(FileSystem):
     async def annotate(self, path: str, notes: Mapping[str, str | None], condition: Condition = ANYTHING) -> Entry:
         name = await self._acl(path) if self.identity.visits and notes.keys() <= ACL_NOTES else self._file(path, "put")
         user = self.identity.user_id
-        entry = await self._master.annotate(user, name.destination, name.inside, notes, condition)
+        entry = await self._master.annotate(user, name.destination, name.inside, notes, condition, self._sees_waiting(name))
         return self._shown(name.destination, entry)
 
     async def _acl(self, path: str) -> CanonicalPath:

@@ -28,6 +28,7 @@ from ecpds.portal.operator_sources import SourcesOperator
 from ecpds.portal.operator_transfers import TransfersOperator
 from ecpds.portal.operator_users import Object, UsersOperator, plain, shown_quota
 from ecpds.portal.paths import CanonicalPath, canonical
+from ecpds.releases import state
 
 PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
@@ -109,7 +110,7 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
 
     async def show_file(self, path: str) -> Object:
         name = _inside(path)
-        entry = await self._master.resolve(name.destination, name.inside)
+        entry = await self._master.resolve(name.destination, name.inside, waiting=True)
         if entry.file is None:
             raise IsADirectory
         return shown_file(name.destination, entry, await self._life(name.destination))
@@ -124,7 +125,7 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         life = await self._life(name.destination)
         after: str | None = None
         while True:
-            page = await self._master.list(name.destination, name.inside, after, PAGE)
+            page = await self._master.list(name.destination, name.inside, after, PAGE, waiting=True)
             for entry in page.entries:
                 found = await self._with_copies(name.destination, entry, life)
                 if found is not None:
@@ -138,6 +139,16 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         """Returns what was removed."""
         name = _inside(path)
         return shown_file(name.destination, await self._operations.remove_file(name.destination, name.inside))
+
+    async def release_file(self, path: str) -> Object:
+        """Let everybody see a file that waits, at once. Returns how it is by now."""
+        name = _inside(path)
+        return shown_file(name.destination, await self._operations.release_file(name.destination, name.inside))
+
+    async def hold_file(self, path: str) -> Object:
+        """Show a file only to who may put there, until it is released. Returns how it is by now."""
+        name = _inside(path)
+        return shown_file(name.destination, await self._operations.hold_file(name.destination, name.inside))
 
     async def list_events(
         self,
@@ -222,7 +233,7 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         if entry.file is None:
             return shown_file(destination, entry)
         try:
-            return shown_file(destination, await self._master.resolve(destination, entry.path), life)
+            return shown_file(destination, await self._master.resolve(destination, entry.path, waiting=True), life)
         except NotFound:
             return None
 
@@ -244,7 +255,7 @@ def shown_file(destination: str, entry: Entry, life: float | None = None) -> Obj
     path = f"/{destination}/{entry.path}".rstrip("/")
     file = entry.file
     copies = dict.fromkeys(copy for segment in file.segments for copy in segment.copies) if file else {}
-    leaves = {"expires": timestamp(file.created + life)} if file and life is not None else {}
+    leaves = {"expires": timestamp(file.created + life)} if file and life is not None and entry.waits is None else {}
     return {
         "id": file.id if file else None,
         "path": path if file else f"{path}/",
@@ -253,6 +264,7 @@ def shown_file(destination: str, entry: Entry, life: float | None = None) -> Obj
         "digests": dict(file.digests) if file else {},
         "copies": [{"mover": copy.mover, "volume": copy.volume} for copy in copies],
         **leaves,
+        **state(entry),
     }
 
 

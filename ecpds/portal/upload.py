@@ -130,7 +130,7 @@ class Upload:
             raise
         self._record.size = entry.size
         self._record.end()
-        return Entry(self._path, entry.mtime, entry.file, entry.replaced)
+        return Entry(self._path, entry.mtime, entry.file, entry.replaced, entry.waits)
 
     async def abort(self, reason: BaseException | None = None) -> None:
         if not self._committing and not self._record.ended:

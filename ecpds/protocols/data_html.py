@@ -23,6 +23,7 @@ from ecpds.model import EMPTY, PERMISSIONS, DataFile, Entry, Identity, Page, Roo
 from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import PREFIX, SAFE, Header
 from ecpds.protocols.data_place import Place
+from ecpds.releases import NEVER
 from ecpds.wire.listings import Order, ordered
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -63,6 +64,7 @@ class Row:
     exact: str
     time: str
     instant: str
+    waits: str = ""
 
 
 @frozen
@@ -206,10 +208,18 @@ def facts(entry: Entry, file: DataFile) -> list[Fact]:
         Fact("Size", f"{human_size(file.size)} ({file.size:,} bytes)"),
         Fact("Changed", timestamp(file.mtime)),
         Fact("Stored", timestamp(file.created)),
+        *(Fact("Seen by others", each) for each in [awaited(entry)] if each),
         Fact("Copies", f"{copies}: {', '.join(movers)}" if movers else "not known"),
         Fact("Entity tag", file.etag, exact=True),
         *(Fact(name, digest, exact=True) for name, digest in sorted(file.digests.items())),
     ]
+
+
+def awaited(entry: Entry) -> str:
+    """When a file that waits is released, in words; empty where it doesn't wait."""
+    if entry.waits is None:
+        return ""
+    return f"from {timestamp(entry.waits)} on" if entry.waits < NEVER else "not before it is released"
 
 
 def crumbs(place: Place, looks: Looks = PLAIN) -> list[Link]:
@@ -258,6 +268,7 @@ def _row(place: Place, entry: Entry) -> Row:
         exact=f"{entry.size:,} bytes",
         time=f"{instant[:10]} {instant[11:16]}",
         instant=instant,
+        waits=awaited(entry),
     )
 
 

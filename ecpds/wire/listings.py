@@ -5,6 +5,7 @@ All times are shown in UTC, in English, whatever the locale is: programs read th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as _in_json
@@ -14,6 +15,7 @@ from attrs import frozen
 
 from ecpds.events import timestamp
 from ecpds.model import PERMISSIONS, Entry
+from ecpds.releases import state
 from ecpds.wire.dates import MONTHS
 
 HALF_YEAR = 182 * 86400.0
@@ -107,6 +109,8 @@ def marked_name(entry: Entry) -> str:
 
 def json_line(entry: Entry) -> str:
     """As `json.dumps` of the `json_entry`, in a third of its time: a long listing has many."""
+    if entry.waits is not None:
+        return json.dumps(json_entry(entry))
     file = entry.file
     directory, size, id_ = ("true", 0, "null") if file is None else ("false", file.size, file.id)
     digests = ", ".join([f"{_in_json(name)}: {_in_json(digest)}" for name, digest in file.digests.items()]) if file else ""
@@ -127,6 +131,7 @@ def json_entry(entry: Entry) -> dict[str, Any]:
         "mtime": timestamp(entry.mtime),
         "id": file.id if file else None,
         "digests": dict(file.digests) if file else {},
+        **state(entry),
     }
 
 

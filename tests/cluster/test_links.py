@@ -72,7 +72,7 @@ class FakeMaster:
     async def abandon(self, allocation: int) -> None:
         self.abandoned.append(allocation)
 
-    async def resolve(self, destination: str, path: str) -> Entry:
+    async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         if path != "a":
             raise NotFound(path)
         return Entry("a", 1.0, FILE)

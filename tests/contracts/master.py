@@ -38,6 +38,7 @@ from ecpds.model import (
     Condition,
     Copy,
     Destination,
+    DestinationChange,
     Entry,
     Origin,
     Receipt,
@@ -99,6 +100,24 @@ class MasterContract(Uploading):
 
     def test_interface(self) -> None:
         verifyObject(IMaster, self.master)
+
+    def test_what_waits_is_there_for_who_asks_so(self) -> None:
+        self.now(self.operations.change_destination("demo", DestinationChange(options={"incoming.delay": "1h"})))
+        entry = self.now(self.put("a"))
+        self.assertEqual(entry.waits, entry.file.created + 3600.0)
+        self.refused(NotFound, self.master.resolve("demo", "a"))
+        self.assertEqual(self.now(self.master.resolve("demo", "a", True)), entry)
+        self.assertEqual(self.names(), [])
+        (listed,) = self.now(self.master.list("demo", "", None, 10, True)).entries
+        (key,) = self.now(self.master.keys("demo", "", "", "", 10, True)).entries
+        self.assertEqual((listed.waits, key.waits), (entry.waits, entry.waits))
+        self.now(self.master.annotate(self.user, "demo", "a", {"k": "v"}, ANYTHING, True))
+        self.now(self.master.set_mtime(self.user, "demo", "a", 5.0, True))
+        renamed = self.now(self.master.rename(self.user, "demo", "a", "b", True, True))
+        self.assertEqual((renamed.mtime, dict(renamed.file.metadata), renamed.waits), (5.0, {"k": "v"}, entry.waits))
+        self.refused(NotFound, self.master.delete(self.user, "demo", "b", ANYTHING))
+        self.now(self.master.delete(self.user, "demo", "b", ANYTHING, True))
+        self.refused(NotFound, self.master.resolve("demo", "b", True))
 
     # Pushing
 

@@ -163,7 +163,8 @@ class MasterCase(SynchronousTestCase):
     def orphans(self) -> list[str]:
         """What the tables hold that nothing points at, or that points at nothing."""
         checks = {
-            "data file without a name": "SELECT id FROM data_file WHERE id NOT IN (SELECT data_file FROM entry)",
+            "data file without a name": "SELECT id FROM data_file WHERE id NOT IN (SELECT data_file FROM entry)"
+            " AND id NOT IN (SELECT data_file FROM standby)",
             "segment without a file": "SELECT id FROM segment WHERE data_file IS NULL"
             " AND id NOT IN (SELECT segment FROM upload_part)",
             "copy without a segment": "SELECT segment FROM copy WHERE segment NOT IN (SELECT id FROM segment)",
@@ -171,12 +172,18 @@ class MasterCase(SynchronousTestCase):
             "copy that is in use and to be deleted": "SELECT segment FROM reclaim JOIN copy USING (segment, mover, volume)",
             "directory that is empty and implicit": "SELECT path FROM directory d WHERE implicit AND path != ''"
             " AND NOT EXISTS (SELECT 1 FROM directory WHERE parent = d.id)"
-            " AND NOT EXISTS (SELECT 1 FROM entry WHERE directory = d.id)",
+            " AND NOT EXISTS (SELECT 1 FROM entry WHERE directory = d.id)"
+            " AND NOT EXISTS (SELECT 1 FROM standby WHERE directory = d.id)",
             "directory whose path is not its parent's and its name": "SELECT d.path FROM directory d LEFT JOIN directory p"
             " ON p.id = d.parent AND p.destination = d.destination WHERE d.path != ''"
             " AND d.path IS DISTINCT FROM (CASE WHEN p.path = '' THEN '' ELSE p.path || '/' END) || d.name",
             "name that is both a file and a directory": "SELECT e.name FROM entry e JOIN directory d"
             " ON d.parent = e.directory AND d.name = e.name",
+            "name that waits and is a directory": "SELECT s.name FROM standby s JOIN directory d"
+            " ON d.parent = s.directory AND d.name = s.name",
+            "file that waits in another destination than its directory": "SELECT s.name FROM standby s JOIN directory d"
+            " ON d.id = s.directory WHERE d.destination != s.destination",
+            "file that waits and is seen": "SELECT data_file FROM standby JOIN entry USING (data_file)",
         }
         if self.engine.is_near:
             checks["foreign key"] = "PRAGMA foreign_key_check"

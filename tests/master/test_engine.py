@@ -14,7 +14,22 @@ from sqlalchemy import create_engine
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Unavailable
-from ecpds.master import access, days, engine, expiry, files, ids, publishing, reclaim, roster, tree, usage, user_changes, users
+from ecpds.master import (
+    access,
+    days,
+    engine,
+    expiry,
+    files,
+    ids,
+    publishing,
+    reclaim,
+    roster,
+    standby,
+    tree,
+    usage,
+    user_changes,
+    users,
+)
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
@@ -158,8 +173,8 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(self.engine.refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
-HOT = (tree, files, publishing, expiry, ids, reclaim, roster, users, user_changes, access, usage)
-WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS"}
+HOT = (tree, files, publishing, expiry, standby, ids, reclaim, roster, users, user_changes, access, usage)
+WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS", "_DESTINATIONS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 
 

@@ -192,8 +192,8 @@ class Files(OperatorCase):
         self.put("/demo/b")
         resolve = self.house.master.resolve
 
-        async def without(destination: str, path: str) -> Any:
-            return await resolve(destination, "missing" if path == "b" else path)
+        async def without(destination: str, path: str, waiting: bool = False) -> Any:
+            return await resolve(destination, "missing" if path == "b" else path, waiting)
 
         self.patch(self.house.master, "resolve", without)
         self.assertEqual([each["path"] for each in self.collect(self.operator.list_files("/demo"))], ["/demo/folder/"])

@@ -30,6 +30,7 @@ from tests.master import (
     test_master,
     test_operations,
     test_source_store,
+    test_standby,
     test_tree_model,
 )
 from tests.master.support import MasterCase
@@ -63,6 +64,14 @@ class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase)
 
 class PostgresqlLifetimesTests(test_lifetimes.LifetimesTests, PostgresqlCase):
     """Files that leave."""
+
+
+class PostgresqlStandbyTests(test_standby.StandbyTests, PostgresqlCase):
+    """Files that wait to be released."""
+
+
+class PostgresqlDelayTests(test_standby.DelayTests, PostgresqlCase):
+    """And are by themselves."""
 
 
 class PostgresqlTreeTests(test_tree_model.TreeModelTests, PostgresqlCase):

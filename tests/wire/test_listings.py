@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.model import PERMISSIONS, DataFile, Entry
+from ecpds.releases import NEVER
 from ecpds.wire.listings import csv_line, json_entry, json_line, marked_name, mlsd_facts, text_line, time_value, unix_line
 
 NOW = 1795300000.0  # 2026-11-21T22:26:40Z
@@ -100,3 +101,10 @@ class TextAndJsonTests(SynchronousTestCase):
         (row,) = csv.reader(io.StringIO(line, newline=""))
         shown = f"'{name}" if name.startswith(("=", "+", "-", "@", "\t")) else name
         self.assertEqual(row, [shown, "file", "5", "1970-01-01T00:00:00.000Z", ""])
+
+    def test_json_of_what_waits(self) -> None:
+        found = [json_entry(Entry("/demo/a", NOW, FILE.file, waits=waits)) for waits in (NOW, NEVER)]
+        states = [(each["state"], each["release"]) for each in found]
+        self.assertEqual(states, [("standby", "2026-11-21T22:26:40.000Z"), ("standby", None)])
+        self.assertNotIn("state", json_entry(FILE))
+        self.assertIn('"state": "standby"', json_line(Entry("/demo/a", NOW, FILE.file, waits=NEVER)))
