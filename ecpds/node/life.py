@@ -10,6 +10,7 @@ import gc
 import secrets
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -104,6 +105,7 @@ class Node:
             Paces(self.config.limits, self.reactor, time.monotonic),
             # In a fleet the Master is asked for leave to read elsewhere; what is at hand here needs none.
             at_hand=self.storage.master if self.storage.member is None else None,
+            soon=partial(self.reactor.callLater, 0),
         )
 
     def _sink(self) -> Tee:

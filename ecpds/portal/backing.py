@@ -22,11 +22,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _now(work: Callable[[], None]) -> None:
+    work()
+
+
 @frozen
 class Backing:
     """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch.
 
-    `at_hand` is the Master, where it is one of this process that says at once what it remembers.
+    `at_hand` is the Master, where it is one of this process that says at once what it remembers. `soon` calls a function when
+    who is served now has its answer.
     """
 
     master: IMaster
@@ -40,6 +45,7 @@ class Backing:
     running: set[TransferRecord] = Factory(set)
     kept: KeptSegments = Factory(lambda self: KeptSegments(self.limits.kept_bytes, self.limits.kept_file), takes_self=True)
     at_hand: IAtHand | None = Factory(lambda self: IAtHand(self.master, None), takes_self=True)
+    soon: Callable[[Callable[[], None]], object] = _now
 
     def store(self, mover: str) -> IStore:
         """Raises `Unavailable` for a mover that is not known here."""

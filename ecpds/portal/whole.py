@@ -8,6 +8,7 @@ here: what can't be done so, for it must be waited for or will be refused, is be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from zope.interface import implementer
 
@@ -168,7 +169,7 @@ class Whole:
             raise
         if entry is None:
             return None
-        self._write_down(name, stored[0], started, len(data))
+        self._backing.soon(partial(self._write_down, name, stored[0], started, len(data)))
         self._keep(entry, data)
         return Entry(self._names.shown(name.destination, name.inside), entry.mtime, entry.file, entry.replaced)
 

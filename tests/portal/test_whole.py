@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred
@@ -177,6 +179,19 @@ class KeptTests(SynchronousTestCase):
         node = Node(self)
         node.put("/demo/a", b"hello", ANYTHING, {"sha256": "00" * 32})
         self.assertEqual(node.house.backing.kept.size, 0)
+
+
+class RecordTests(SynchronousTestCase):
+    def test_the_record_may_come_when_the_answer_is_on_its_way(self) -> None:
+        node, later = Node(self), list[Callable[[], None]]()
+        node.house.backing = evolve(node.house.backing, soon=later.append)
+        node.files = node.login()
+        self.assertIsNotNone(node.files.put_now("/demo/a", b"hello"))
+        self.assertEqual(node.records(), [])
+        for work in later:
+            work()
+        (record,) = node.records()
+        self.assertEqual((record[2]["FileName"], record[2]["BytesSent"], record[2]["Status"]), ("a", 5, "done"))
 
 
 class LongWayTests(SynchronousTestCase):
