@@ -47,6 +47,15 @@ class HeldUpload:
             came += await self._begun.receive(source, limit if limit is None else limit - came)
         return came
 
+    def hold(self, data: memoryview) -> bool:
+        """As `receive`, of bytes that are here; False where they would not be held, and then nothing was taken."""
+        if self._begun is not None or self._ended or len(self._held) + len(data) >= SMALL:
+            return False
+        room = self._room()
+        room[: len(data)] = data
+        self._held = self._buffer[: len(self._held) + len(data)]
+        return True
+
     async def settle(self) -> None:
         if self._begun is not None:
             await self._begun.settle()

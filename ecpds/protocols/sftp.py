@@ -28,7 +28,7 @@ from ecpds.protocols.sftp_extensions import Extensions
 from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, kept_part, open_file
 from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, Code, Type, read_attributes
 from ecpds.protocols.sftp_reader import BadFrame, PacketReader
-from ecpds.protocols.sftp_reads import CLOSE_FIELDS, READ, READ_FIELDS, RUN, further_reads, held
+from ecpds.protocols.sftp_reads import CLOSE_FIELDS, READ, READ_FIELDS, RUN, WRITE_FIELDS, further_reads, held
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.streams import Pool, Stream
 
@@ -96,7 +96,7 @@ class SftpSession:
                 raise BadFrame("it does not begin with INIT")
             await self._stream.write(packets.version())
             while (packet := await reader.next()) is not None:
-                answer = self._answer_now(packet) or await self._answer(packet, reader)
+                answer = self._answer_now(packet, reader) or await self._answer(packet, reader)
                 if answer and not (self._speaking.free and self._stream.write_now(answer)):
                     await self._say(answer)
         except BadFrame as error:
@@ -121,10 +121,10 @@ class SftpSession:
             except Exception:
                 self.log.failure("{path} could not be dropped", path=handle.path)
 
-    def _answer_now(self, packet: bytes) -> bytes | None:
-        """The answer to a READ of what is in memory, or to the CLOSE of what was read; None to anything else.
+    def _answer_now(self, packet: bytes, reader: PacketReader) -> bytes | None:
+        """The answer to a READ of what is in memory, to the CLOSE of what was read, to a WRITE that is only held; else None.
 
-        A small file is these, and an OPEN: what goes the long way costs several times as much.
+        Small files are mostly these: what goes the long way costs several times as much.
         """
         type, size = packet[0], len(packet)
         if type == READ and size == 1 + READ_FIELDS.size:
@@ -132,6 +132,11 @@ class SftpSession:
             handle = self._handles.get(name)
             if count == HANDLE_SIZE and isinstance(handle, Reading):
                 return held(handle, request, offset, length)
+        elif type == WRITE and size == 1 + WRITE_FIELDS.size:
+            request, count, name, offset, length = WRITE_FIELDS.unpack_from(packet, 1)
+            handle = self._handles.get(name)
+            if count == HANDLE_SIZE and isinstance(handle, Writing) and length == reader.left:
+                return packets.status(request, Code.OK) if handle.write_now(offset, reader) else None
         elif type == CLOSE and size == 1 + CLOSE_FIELDS.size:
             request, count, name = CLOSE_FIELDS.unpack_from(packet, 1)
             handle = self._handles.get(name)

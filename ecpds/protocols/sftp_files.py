@@ -16,6 +16,7 @@ from ecpds.interfaces import IByteSink, IByteSource, IThreads
 from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 from ecpds.protocols.copying import FromDownload
+from ecpds.protocols.held_upload import HeldUpload
 from ecpds.protocols.sftp_packets import Open
 from ecpds.protocols.sftp_reader import PacketReader
 from ecpds.wire.ranges import Span
@@ -140,6 +141,17 @@ class Writing:
         """What is there so far, for this handle alone."""
         mtime = float(self.mtime or 0)
         return Entry(self.path, mtime, DataFile(0, self._position, mtime, mtime))
+
+    def write_now(self, offset: int, body: PacketReader) -> bool:
+        """As `write`, where all of `body` is here and is only held; else False, and nothing was done."""
+        upload, data = self._upload, body.seen()
+        if not isinstance(upload, HeldUpload) or data is None or self._ahead or self._failure is not None:
+            return False
+        if offset != self._position or not upload.hold(data):
+            return False
+        self._position += len(data)
+        body.pass_over()
+        return True
 
     async def write(self, offset: int, body: PacketReader) -> None:
         """Take all of `body`. After a failure everything is refused, the close too."""
@@ -272,8 +284,8 @@ async def kept_part(files: IFileSystem, path: str) -> Entry | None:
 
 
 async def _open_writing(files: IFileSystem, path: str, flags: int) -> Writing:
-    if flags & REPLACE == REPLACE and not flags & Open.EXCL:
-        return Writing(files, path, await files.open_write(path))  # Whatever is there.
+    if flags & REPLACE == REPLACE and not flags & Open.EXCL:  # Whatever is there.
+        return Writing(files, path, HeldUpload(files, path) if files.takes_now(path) else await files.open_write(path))
     there = await (files.find if flags & Open.CREAT else files.stat)(path)
     if there is not None and flags & Open.CREAT and flags & Open.EXCL:
         raise AlreadyExists

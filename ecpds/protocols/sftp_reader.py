@@ -96,6 +96,16 @@ class PacketReader:
                 await self.read_into(view[len(whole) - self.left :])
         return bytes(whole)
 
+    def seen(self) -> memoryview | None:
+        """What is left of the packet, where all of it is here in one piece."""
+        if not self._piece and self.left:
+            self._piece = self._stream.read_now()
+        return self._piece[: self.left] if len(self._piece) >= self.left else None
+
+    def pass_over(self) -> None:
+        """What is left of the packet was used as it was `seen`."""
+        self._piece, self.left = self._piece[self.left :], 0
+
     def only(self, size: int) -> None:
         """What is left has `size` bytes, and what stands behind them means nothing (old pkg/sftp sends such packets)."""
         self._beyond, self.left = self.left - size, size

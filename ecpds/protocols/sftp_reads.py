@@ -14,9 +14,9 @@ from ecpds.protocols.sftp_reader import PacketReader
 READ = int(Type.READ)
 """A plain number: looking it up in its class costs as much as a call."""
 
-READ_FIELDS = struct.Struct(f">4sL{HANDLE_SIZE}sQL")
+READ_FIELDS = WRITE_FIELDS = struct.Struct(f">4sL{HANDLE_SIZE}sQL")
 CLOSE_FIELDS = struct.Struct(f">4sL{HANDLE_SIZE}s")
-"""A READ and a CLOSE of a handle of ours, behind their type."""
+"""A READ, a WRITE without its data, and a CLOSE of a handle of ours, behind their type."""
 
 _WHOLE_READ = struct.Struct(f">LB4sL{HANDLE_SIZE}sQL")
 """A READ of a handle of ours, with its length and type."""

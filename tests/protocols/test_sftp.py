@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.errors import ConnectionLost, Unavailable, refusals
 from ecpds.limits import Limits
 from ecpds.model import Origin
+from ecpds.protocols.held_upload import SMALL
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_of, string
@@ -227,6 +228,144 @@ class Writes(SftpTestCase):
         self.assertEqual(
             self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE | Open.EXCL), NO_ATTRIBUTES), Code.FAILURE
         )
+
+
+class WritesInOneStep(Writes):
+    """The same, where what is small is put when it is closed."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.tree.takes_now = True
+
+
+class SmallWrites(SftpTestCase):
+    """What is small is put as a whole when it is closed, where that can be done in one step."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.tree.takes_now = True
+
+    def begun(self) -> int:
+        return len(self.tree.uploads)
+
+    def test_nothing_is_begun_before_the_close(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        for offset, data in ((0, b"hel"), (3, b""), (3, b"lo")):
+            self.assertEqual(self.write(handle, offset, data), Code.OK)
+        self.assertEqual(self.begun(), 0)
+        _, body = self.one(Type.FSTAT, handle)
+        self.assertEqual(struct.unpack(">LQ", body[:12])[1], 5)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"hello")
+        self.assertEqual([record["Status"] for record in self.portal.sink.of("INH")], ["done"])
+
+    def test_an_empty_file(self) -> None:
+        self.assertEqual(self.code(Type.CLOSE, self.open("/demo/a", CREATE)), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"")
+
+    def test_what_grows(self) -> None:
+        handle, piece = self.open("/demo/a", CREATE), bytes(range(250)) * 20
+        for number in range(3):
+            self.assertEqual(self.write(handle, number * 5000, piece), Code.OK)
+            self.assertEqual(self.begun(), 0)
+        self.assertEqual(self.write(handle, 15000, piece), Code.OK)
+        self.assertEqual(self.begun(), 1)
+        self.assertEqual(self.write(handle, 20000, piece), Code.OK)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), piece * 5)
+
+    def test_one_that_is_just_small(self) -> None:
+        for size, begun in ((SMALL - 1, 0), (SMALL, 1)):
+            handle = self.open("/demo/a", CREATE)
+            self.assertEqual(self.write(handle, 0, bytes(size)), Code.OK)
+            self.assertEqual(self.begun(), begun)
+            self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+            self.assertEqual(self.content("demo/a"), bytes(size))
+
+    def test_what_is_refused_by_then_is_told_by_the_close(self) -> None:
+        self.tree.put("/demo/a", b"old")
+        handle = self.open("/demo/a", CREATE)
+        self.assertEqual(self.write(handle, 0, b"new bytes"), Code.OK)
+        self.tree.space = 3
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.FAILURE)
+        self.assertEqual((self.content("demo/a"), self.begun()), (b"old", 0))
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.BAD_MESSAGE)
+
+    def test_what_would_be_refused_is_refused_by_the_open(self) -> None:
+        self.tree.put("/demo/a", b"x")
+        for path in ("/demo", "/demo/a/b", "/none/a", "/"):
+            kind, _ = self.one(Type.OPEN, string(path.encode()), struct.pack(">L", CREATE), NO_ATTRIBUTES)
+            self.assertEqual(kind, STATUS)
+        self.assertEqual(len(self.portal.sink.of("DEA")), 4)
+
+    def test_a_size_that_was_announced(self) -> None:
+        for size, code in ((5, Code.OK), (6, Code.FAILURE)):
+            handle = self.open(f"/demo/{size}", CREATE)
+            self.assertEqual(self.code(Type.FSETSTAT, handle, struct.pack(">LQ", 1, size)), Code.OK)
+            self.assertEqual(self.write(handle, 0, b"hello"), Code.OK)
+            self.assertEqual(self.code(Type.CLOSE, handle), code)
+            self.assertEqual(self.content(f"demo/{size}"), b"hello" if code == Code.OK else None)
+        self.assertEqual([record["Status"] for record in self.portal.sink.of("INH")], ["done", "failed"])
+        self.assertEqual(self.begun(), 0)
+
+    def test_a_copy_behind_what_was_written(self) -> None:
+        self.tree.put("/demo/a", b"hello world")
+        source, target = self.open("/demo/a", Open.READ), self.open("/demo/b", CREATE)
+        self.write(target, 0, b"say: ")
+        parts = (source, struct.pack(">2Q", 0, 0), target, struct.pack(">Q", 5))
+        self.assertEqual(self.code(Type.EXTENDED, string(b"copy-data"), *parts), Code.OK)
+        self.assertEqual(self.code(Type.CLOSE, target), Code.OK)
+        self.assertEqual(self.content("demo/b"), b"say: hello world")
+
+    def test_a_session_that_ends_is_recorded(self) -> None:
+        """With nothing written too: it was begun, and never came to be."""
+        for data in (b"", b"half"):
+            self.begin()
+            self.write(self.open("/demo/a", CREATE), 0, data)
+            self.wires.ended = self.wires.lost = True
+            self.wires.arrive()
+            self.failureResultOf(self.status, ConnectionLost)
+            records = self.portal.sink.of("INH")
+            self.assertEqual([(record["Status"], record["BytesSent"]) for record in records], [("failed", len(data))])
+
+    def test_what_can_t_be_kept_is_no_failure_of_ours(self) -> None:
+        self.write(self.open("/demo/a", CREATE), 0, b"half")
+        self.tree.broken = Unavailable()
+        self.wires.ended = True
+        self.wires.arrive()
+        self.assertEqual(self.successResultOf(self.status), 0)
+
+    def test_writes_with_more_behind_the_data(self) -> None:
+        """Old pkg/sftp sends such packets."""
+        handle = self.open("/demo/a", CREATE)
+        self.assertEqual(self.code(Type.WRITE, handle, struct.pack(">Q", 0), string(b"hello"), b"beyond"), Code.OK)
+        self.assertEqual(self.write(handle, 5, b"!"), Code.OK)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"hello!")
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.integers(0, 9000), max_size=6),
+        st.lists(st.integers(1, 6000), min_size=1, max_size=10),
+        st.booleans(),
+    )
+    def test_however_it_comes(self, sizes: list[int], cuts: list[int], in_one_step: bool) -> None:
+        """WRITEs of any sizes, in packets that are cut anywhere."""
+        self.tree.takes_now = in_one_step
+        handle, wanted, sent = self.open("/demo/a", CREATE), b"", b""
+        for number, size in enumerate(sizes):
+            data = bytes([number + 1]) * size
+            sent += framed(Type.WRITE, struct.pack(">L", 7) + handle + struct.pack(">Q", len(wanted)) + string(data))
+            wanted += data
+        sent += framed(Type.CLOSE, struct.pack(">L", 7) + handle)
+        answers = []
+        for cut in [*cuts, len(sent)]:
+            piece, sent = sent[:cut], sent[cut:]
+            if piece:
+                self.wires.arrive(piece)
+            answers += packets_of(self.wires.sent)
+        self.assertEqual([body[4:8] for _, body in answers], [struct.pack(">L", Code.OK)] * (len(sizes) + 1))
+        self.assertEqual(self.content("demo/a"), wanted)
 
 
 class Copies(SftpTestCase):
