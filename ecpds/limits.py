@@ -162,7 +162,7 @@ class Limits:
     acquire_tries: int = natural(8)
     """How often a file that can't be acquired is tried, until it changes."""
     probe_movers: int = natural(4)
-    """Movers that measure data sources at a time, in a round that was asked for."""
+    """Movers that measure data sources at a time, in a round that was asked for; 0: none does."""
     probe_files: int = natural(100)
     """Files of one round."""
     probe_bytes: int = natural(67108864)

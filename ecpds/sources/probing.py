@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from ecpds.datasource_interfaces import IFleetProbe, IProber, IRepository
 from ecpds.datasources import Candidate, Measured, MoverProbe, Question, Resolution, TransferReport
-from ecpds.errors import InvalidRequest, NotFound, Refusal, Unavailable
+from ecpds.errors import InvalidRequest, NotFound, NotSupported, Refusal, Unavailable
 from ecpds.limits import Limits
 from ecpds.sources.fetch.probe import LONGEST, MOST, report_of
 from ecpds.sources.mechanisms.showing import shown
@@ -124,6 +124,8 @@ class FleetProbe:
     def _wanted(self, urls: Sequence[str], site: str | None, most: int | None, longest: float | None) -> Wanted:
         """Raises `InvalidRequest`."""
         limits = self._limits
+        if not limits.probe_movers:
+            raise NotSupported("probing from movers, while limits.probe_movers is 0")
         most = min(MOST, limits.probe_bytes) if most is None else most
         longest = min(LONGEST, limits.probe_seconds) if longest is None else longest
         named = tuple(dict.fromkeys(urls)) or self._test_files()

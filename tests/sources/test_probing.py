@@ -165,6 +165,8 @@ class Rounds(RepositoryCase):
             self.failureResultOf(self.probe(*movers, **given), kind)
         now(self.repository.remove_test_file(self.origin, self.repository.source(self.origin).test_files[0].id, "ann"))
         self.failureResultOf(self.probe(), InvalidRequest)
+        self.fleet = self.fleet_of(evolve(self.limits, probe_movers=0))
+        self.failureResultOf(self.probe(), NotSupported)
         self.assertEqual((self.a.asked, self.b.asked, self.found), ([], [], []))
 
     def test_urls_that_nothing_can_fetch_say_so(self) -> None:
