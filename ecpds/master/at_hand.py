@@ -113,10 +113,7 @@ class AtHand:
 
         def stored() -> Publication | None:
             receipt = store(allocation)
-            if receipt is None:
-                return None
-            self.ids.take_now()
-            return self._publication(upload, destination, receipt)
+            return None if receipt is None else self._publication(upload, destination, receipt)
 
         arrival = Arrival(destination.id, request.path, allocation.id, request.condition, stored)
         entry: Entry | None = None
@@ -129,8 +126,11 @@ class AtHand:
             if arrival.publication is not None:
                 raise
         finally:
-            if entry is None and arrival.publication is not None:
-                self.discard(allocation.id, upload.copies)
+            if arrival.publication is not None:
+                # Not before: it may have the next ids reserved, which is a transaction of its own.
+                self.ids.take_now()
+                if entry is None:
+                    self.discard(allocation.id, upload.copies)
         if entry is not None:
             self.seen_named(destination.id, entry)
             if arrival.publication is not None and arrival.publication.owed:

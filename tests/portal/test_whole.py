@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Refusal, Unavailable
 from ecpds.limits import Limits
+from ecpds.master.ids import BLOCK
 from ecpds.master.sql import Session
 from ecpds.model import ANYTHING, Condition, DestinationChange, Entry, Identity, Placement
 from ecpds.mover import staging, volumes
@@ -192,6 +193,11 @@ class RecordTests(SynchronousTestCase):
             work()
         (record,) = node.records()
         self.assertEqual((record[2]["FileName"], record[2]["BytesSent"], record[2]["Status"]), ("a", 5, "done"))
+
+    def test_ids_are_reserved_behind_each_others_back(self) -> None:
+        node = Node(self)
+        ids = [entry.file.id for _ in range(2 * BLOCK) if (entry := node.files.put_now("/demo/a", b"")) and entry.file]
+        self.assertEqual(ids, list(range(ids[0], ids[0] + 2 * BLOCK)))
 
 
 class LongWayTests(SynchronousTestCase):
