@@ -17,12 +17,16 @@ from ecpds.errors import Refusal
 from ecpds.interfaces import IByteSink, IPromptStore
 from ecpds.master_interfaces import IAtHand
 from ecpds.model import EMPTY, VISITOR, Condition, Entry
+from ecpds.options import MOST_SESSIONS_BY_TIME, ONE_TIME_CODES
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.kept import Kept
 from ecpds.portal.pace import DOWNLOAD
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal.whole import Whole
 from ecpds.portal_interfaces import IDownload
+
+BY_THE_CLOCK = (MOST_SESSIONS_BY_TIME, ONE_TIME_CODES)
+"""Options of users whose login may be refused a minute later, though nothing has changed."""
 
 Suits = Callable[[Entry], bool]
 
@@ -91,6 +95,8 @@ class Returning(Whole):
         at_hand, identity = self._backing.at_hand, self.identity
         # A link counts its uses, and what visitors may read is each file's own affair.
         if at_hand is None or identity.share or identity.visits or identity.user_id == VISITOR:
+            return None
+        if any(name in identity.options for name in BY_THE_CLOCK):
             return None
         if identity.credential and not at_hand.admits(self.origin.address, identity.login):
             return None

@@ -336,6 +336,18 @@ class UntrueTests(Case):
         self.change(options={"portal.excludeProtocols": "https"})
         self.assertEqual(self.ask().status, 403)
 
+    def test_a_schedule_that_says_none_from_now_on(self) -> None:
+        # 22:13:20 by the house's clock
+        self.change(options={"portal.maxConnectionsSchedule": "22:14-23:00=0"})
+        self.assertEqual([self.ask().status for _ in range(2)], [200, 200])
+        self.assertIsNone(self.at_once())
+        self.house.clock.advance(45.0)
+        self.assertEqual(self.ask().status, 403)
+
+    def test_one_time_codes_asked_for(self) -> None:
+        self.change(options={"portal.totp": "required"})
+        self.assertIsNone(self.at_once())
+
     def test_the_destination_named_otherwise(self) -> None:
         change = DestinationChange(options={"incoming.rootdir": "shown"})
         self.house.now(self.house.operations.change_destination("demo", change))
