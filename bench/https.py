@@ -1,29 +1,30 @@
 """HTTPS and HTTP beside nginx (one worker) and stock twisted.web: a large file, many of 1 KiB, a listing of a million names.
 
 Servers take turns in every round. Large files go by curl, with TLS and without; small ones over 1, 16 and 128 kept
-connections without TLS, by a client that costs little. The peers check no password, keep no digest and sync nothing;
-twisted.web takes no files in. ecpds is there twice: with SHA-256 as the bytes come, and with `digest_when=after`.
+connections, by a client that costs little. The peers check no password, keep no digest and sync nothing; twisted.web
+takes no files in. ecpds is there twice: with SHA-256 as the bytes come, and with `digest_when=after`.
+
+It has pieces, by `--only`, of which each takes a minute or less with `-n 3 --files 800 --size 256M`: `TLS get,TLS put` and
+`plain` (large files), `small` (without TLS), `secure` (the same with TLS), `connections` (a new one for each file, without
+TLS, with it, and with its sessions gone on with), and `listing`, with `--entries 100000`.
 """
 
 from __future__ import annotations
 
 import base64
-import http.client
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import evolve, frozen
 from rich.console import Console
 
-from bench import http_client
+from bench import http_client, listing
 from bench.cpu import CpuMeter
 from bench.options import Options
 from bench.roundtrip import check, make_source
@@ -38,7 +39,10 @@ PEERS = (NGINX, WEB)
 COLUMNS = ("server", "what", "rate", *(f"/{peer}" for peer in PEERS), "CPU", *(f"/{peer}" for peer in PEERS), "wall s")
 MB, GIB = 1e6, 1 << 30
 CONNECTIONS = (1, 16, 128)
-ENTRIES = 1_000_000
+KINDS = {"open": (False, False), "TLS": (True, False), "resumed": (True, True)}
+"""What a new connection is made with: TLS or not, and whether its session is gone on with."""
+FOLDERS = {NGINX: "nginx", WEB: "web"}
+"""Where the peers' roots are."""
 AGAIN = 3
 """How often what was put and got is got again: by then it is in every server's memory."""
 
@@ -55,6 +59,7 @@ GOALS = (
             Goal(f"small get x{number}", OURS, NGINX, 0.25),
             Goal(f"small get x{number}", OURS, WEB, 3.0),
             Goal(f"small put x{number}", OURS, NGINX, 0.4),
+            Goal(f"secure get x{number}", OURS, NGINX, 0.25),
         )
     ),
 )
@@ -74,28 +79,49 @@ class Server:
         return self.tls.meter
 
 
+LARGE = ("TLS put", "TLS get", "plain put", "plain get")
+"""Works with the large file."""
+
+
 def run(options: Options, console: Console) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="ecpds-bench-", dir=options.volume) as name,
         everybody(Path(name), options) as (node, servers),
     ):
-        source, digest = make_source(Path(name), options.size)
-        for server in servers:
-            if server.server != WEB:
-                check(server.plain, source, digest)
-        shutil.copy(source, Path(name) / "web" / "root" / "kept")
+        chosen = works(Path(name) / "source", options)
+        if any(work.name in LARGE for work in chosen):
+            prepare(Path(name), servers, options.size)
         results: dict[str, dict[str, Samples]] = {}
-        for work in works(source, options):
+        for work in chosen:
             able = [each for each in servers if "put" not in work.name or each.server != WEB]
             results[work.name] = measure(work, able, options.rounds)
             unit = f"{work.name}, rate in {work.unit}, CPU {'s/GiB' if work.unit == 'MB/s' else 'µs a file'}"
             title = f"https on {options.volume}: {unit}, n={options.rounds}, sync {'on' if options.sync else 'off'}"
             show(console, title, COLUMNS, rows(work, results[work.name], PEERS))
-        for goal in GOALS:
-            if verdict := goal.judged(results):
-                console.print(verdict)
+        tell_goals(results, console)
         if any(word in "listing" for word in options.only):
-            tell_listing(node, servers[0].plain, console)
+            plain = {server.server: server.plain for server in servers}
+            peers = [(plain[peer], Path(name) / folder / "root") for peer, folder in FOLDERS.items() if peer in plain]
+            http_client.run(plain[OURS].port, 1, [request(plain[OURS], "PUT", "one")])
+            listing.tell(node, plain[OURS], peers, options.entries, console)
+
+
+def prepare(folder: Path, servers: Sequence[Server], size: int) -> None:
+    """The large file, and that who takes it gives it back as it was."""
+    source, digest = make_source(folder, size)
+    for server in servers:
+        if server.server != WEB:
+            check(server.plain, source, digest)
+    shutil.copy(source, folder / "web" / "root" / "kept")
+
+
+def tell_goals(results: Mapping[str, Mapping[str, Samples]], console: Console) -> None:
+    verdicts = [verdict for goal in GOALS if (verdict := goal.judged(results)) is not None]
+    for verdict in verdicts:
+        console.print(verdict)
+    if verdicts:
+        missed = sum("NOT met" in verdict for verdict in verdicts)
+        console.print(f"{len(verdicts) - missed} of {len(verdicts)} goals met")
 
 
 def works(source: Path, options: Options) -> list[Work[Server]]:
@@ -111,6 +137,12 @@ def works(source: Path, options: Options) -> list[Work[Server]]:
         found.append(Work(f"small get x{number}", "files/s", count, 1e6 / count, small("GET", number, count)))
         again = AGAIN * count
         found.append(Work(f"small again x{number}", "files/s", again, 1e6 / again, small("GET", number, count, AGAIN)))
+    there = Once(lambda server: small("PUT", 16, count)(server, ""))
+    for number in CONNECTIONS:
+        do = small("GET", number, count, AGAIN, tls=True)
+        found.append(Work(f"secure get x{number}", "files/s", AGAIN * count, 1e6 / AGAIN / count, do, before=there))
+    for kind, (tls, resumed) in KINDS.items():
+        found.append(Work(f"connections, {kind}", "1/s", count, 1e6 / count, one_each(count, tls, resumed), before=there))
     return [work for work in found if any(word in work.name for word in options.only)]
 
 
@@ -134,12 +166,41 @@ def run_curl(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def small(method: str, connections: int, count: int, times: int = 1) -> Callable[[Server, str], None]:
+class Once:
+    """Does something for each server that takes files in, the first time it is called for it."""
+
+    def __init__(self, do: Callable[[Server], None]) -> None:
+        self._do = do
+        self._done = {WEB}
+
+    def __call__(self, server: Server, name: str) -> None:
+        if server.server not in self._done:
+            self._done.add(server.server)
+            self._do(server)
+
+
+def small(method: str, connections: int, count: int, times: int = 1, tls: bool = False) -> Callable[[Server, str], None]:
+    context = http_client.trusting() if tls else None
+
     def do(server: Server, name: str) -> None:
-        requests = [request(server.plain, method, f"small-{number}") for number in range(count)] * times
-        http_client.run(server.plain.port, connections, requests)
+        target = server.tls if tls else server.plain
+        http_client.run(target.port, connections, small_requests(target, method, count) * times, context)
 
     return do
+
+
+def one_each(count: int, tls: bool, resumed: bool) -> Callable[[Server, str], None]:
+    def do(server: Server, name: str) -> None:
+        target = server.tls if tls else server.plain
+        # A context of its own: a server's session is nobody else's.
+        context = http_client.trusting() if tls else None
+        http_client.one_each(target.port, small_requests(target, "GET", count), context, resumed)
+
+    return do
+
+
+def small_requests(target: Target, method: str, count: int) -> list[bytes]:
+    return [request(target, method, f"small-{number}") for number in range(count)]
 
 
 def request(target: Target, method: str, name: str) -> bytes:
@@ -148,45 +209,6 @@ def request(target: Target, method: str, name: str) -> bytes:
     length = f"Content-Length: {len(body)}\r\n" if method == "PUT" else ""
     head = f"{method} {target.folder}{name} HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n"
     return f"{head}Authorization: Basic {login}\r\n{length}\r\n".encode() + body
-
-
-def tell_listing(node: Node, target: Target, console: Console) -> None:
-    """How long a folder of a million names takes as JSON, and what that costs the node's memory."""
-    fill(node)
-    target = evolve(target, base=node.url("https_plain"))
-    before = resident(node.pid)
-    login = base64.b64encode(f"{target.login}:{target.password}".encode()).decode()
-    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=600)
-    start = time.perf_counter()
-    connection.request("GET", f"{target.folder}many/?format=csv", headers={"Authorization": f"Basic {login}"})
-    answer = connection.getresponse()
-    lines, first = 0, 0.0
-    while piece := answer.read(1 << 20):
-        first = first or time.perf_counter() - start
-        lines += piece.count(b"\n")
-    wall = time.perf_counter() - start
-    grown = (resident(node.pid) - before) / (1 << 20)
-    console.print(f"A listing of {lines - 1:,} entries: {wall:.1f} s, first MiB {first * 1e3:.0f} ms; +{grown:.0f} MiB")
-
-
-def fill(node: Node) -> None:
-    """Names straight into the catalogue, each pointing at one data file: nobody puts a million files for a bench."""
-    node.stop()
-    with sqlite3.connect(node.home / "catalogue.sqlite") as catalogue:
-        (data,) = catalogue.execute("SELECT id FROM data_file LIMIT 1").fetchone()
-        (root, destination) = catalogue.execute("SELECT id, destination FROM directory WHERE path = '' LIMIT 1").fetchone()
-        made = catalogue.execute(
-            "INSERT INTO directory (destination, parent, name, path, implicit, created) VALUES (?, ?, 'many', 'many', 0, 0)",
-            (destination, root),
-        )
-        names = ((made.lastrowid, f"entry-{number:07}", data) for number in range(ENTRIES))
-        catalogue.executemany("INSERT INTO entry (directory, name, data_file) VALUES (?, ?, ?)", names)
-    node.start()
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class Options:
     rounds: int
     size: int
     files: int
+    entries: int
     clients: int
     volume: Path
     disk: Path
@@ -59,6 +60,7 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
     )
     parser.add_argument("--size", type=size, default=size("1G"), help="of the large file, such as 64M (default 1G)")
     parser.add_argument("--files", type=int, default=2000, help="how many small files (default 2000)")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="of the folder that is listed (default 1000000)")
     parser.add_argument("--clients", type=int, default=200, help="how many slow clients (default 200)")
     parser.add_argument("--volume", type=Path, default=Path("/dev/shm"), help="folder to store in (default /dev/shm)")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="folder of a synced catalogue (default /var/tmp)")
@@ -89,6 +91,7 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
         rounds=found.rounds,
         size=found.size,
         files=found.files,
+        entries=found.entries,
         clients=found.clients,
         volume=found.volume,
         disk=found.disk,

@@ -33,7 +33,7 @@ http {{
   server {{
     listen 127.0.0.1:{https} ssl; listen 127.0.0.1:{http};
     ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
-    root {folder}/root; dav_methods PUT DELETE;
+    root {folder}/root; dav_methods PUT DELETE; autoindex on;
   }}
 }}
 """
