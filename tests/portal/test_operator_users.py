@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,6 +22,7 @@ from ecpds.errors import (
     NotPermitted,
 )
 from ecpds.keys import signing_key
+from ecpds.master.codes import STEP, code_of
 from tests.doubles import MemorySource
 from tests.portal.house import ORIGIN, House
 
@@ -71,6 +74,10 @@ class UserTests(OperatorCase):
         self.assertEqual(self.now(self.operator.change_totp("joe", "show")), {"login": "joe", "totp": True})
         self.assertTrue(self.now(self.operator.show_user("joe"))["totp"])
         self.assertIn("A one-time code is needed", self.refuse(CodeNeeded, self.login()))
+        secret = base64.b32decode(parse_qs(urlsplit(enrolled["uri"]).query)["secret"][0])
+        text = "secret" + code_of(secret, int(self.house.clock.seconds()) // STEP)
+        self.now(self.login(text))
+        self.refuse(LoginFailed, self.login(text))
         self.assertEqual(self.now(self.operator.change_totp("joe", "remove")), {"login": "joe", "totp": False})
         self.now(self.login())
         self.refuse(InvalidRequest, self.operator.change_totp("joe", "guess"))

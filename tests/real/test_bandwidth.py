@@ -70,6 +70,23 @@ class Bandwidth(Doors):
                 self.check(seconds(lambda door=door: self.put(door, f"up-{door}", data)))
                 self.assertEqual(self.get("https", f"up-{door}"), data)
 
+    def test_small_ones_on_one_connection(self) -> None:
+        """Which are answered as their requests are read, and puts so, where nothing has to wait."""
+        self.free()
+        fields = authorization(LOGIN, PASSWORD)
+        with closing(http.client.HTTPConnection("127.0.0.1", self.node.ports["https_plain"], timeout=120)) as client:
+
+            def ask(method: str, body: bytes | None = None) -> None:
+                for number in range(25):
+                    client.request(method, f"/data/{DESTINATION}/small-{number % 5}", body, fields)
+                    answer = client.getresponse()
+                    self.assertIn((answer.status, len(answer.read())), ((201, 0), (204, 0), (200, 8000)))
+
+            ask("PUT", bytes(8000))
+            for direction, method, body in (("Output", "PUT", bytes(8000)), ("Input", "GET", None)):
+                self.limit("user", LOGIN, "portal", direction, 100_000)
+                self.check(seconds(lambda method=method, body=body: ask(method, body)))
+
     def test_small_ones_one_after_the_other(self) -> None:
         """All of a user's together, those that are answered from memory too."""
         self.free()
