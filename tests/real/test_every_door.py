@@ -21,6 +21,7 @@ from attrs import frozen
 from awscrt import checksums
 from botocore.exceptions import ClientError
 
+from ecpds.model import PERMISSIONS
 from tests.real.clients import ClientFailed, authorization, missing
 from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Options, until
 from tests.real.s3_clients import S3TestCase
@@ -220,6 +221,32 @@ class EveryDoor(Doors):
         records = self.node.ecpds("events", "--json", "--type", "INH", "--destination", DESTINATION).splitlines()
         left = [each["FileName"] for each in map(json.loads, records) if each["Action"] == "expire"]
         self.assertEqual(sorted(each for each in left if each.startswith("brief/")), sorted(f"brief/{door}" for door in DOORS))
+
+    def test_what_waits_is_there_for_who_may_put_alone(self) -> None:
+        data = b"not yet" * 1000
+        self.addCleanup(self.node.ecpds, "user", "set", LOGIN, "--permission", ",".join(PERMISSIONS))
+        self.put("ftp", "waits/old", b"old")
+        self.node.ecpds("destination", "set", DESTINATION, "--option", "incoming.standby=true")
+        self.addCleanup(self.node.ecpds, "destination", "set", DESTINATION, "--unset", "incoming.standby")
+        names = [f"waits/{door}" for door in DOORS]
+        for door, name in zip(DOORS, names, strict=True):
+            self.put(door, name, data)
+            self.assertEqual([self.get(reader, name) == data for reader in DOORS], [True] * len(DOORS), door)
+        self.put("https", "waits/old", b"new")
+        self.assertEqual([self.get(reader, "waits/old") for reader in DOORS], [b"new"] * len(DOORS))
+        shown = [json.loads(line) for line in self.node.ecpds("file", "ls", f"/{DESTINATION}/waits/", "--json").splitlines()]
+        self.assertEqual({each["state"] for each in shown}, {"standby"})
+        self.node.ecpds("user", "set", LOGIN, "--permission", "get,dir,size")
+        for name in names:
+            self.assertEqual([self.misses(reader, name) for reader in DOORS], [True] * len(DOORS), name)
+        self.assertEqual([self.get(reader, "waits/old") for reader in DOORS], [b"old"] * len(DOORS))
+        for door, found in self.names("waits").items():
+            self.assertEqual(found, ["old"], door)
+        for name in (*names, "waits/old"):
+            self.node.ecpds("file", "release", f"/{DESTINATION}/{name}")
+        for name in names:
+            self.assertEqual([self.get(reader, name) == data for reader in DOORS], [True] * len(DOORS), name)
+        self.assertEqual([self.get(reader, "waits/old") for reader in DOORS], [b"new"] * len(DOORS))
 
     # Folders and names
 
