@@ -118,6 +118,12 @@ class UploadQuotaExceeded(Refusal):
     in_brackets = True
 
 
+class StorageQuotaExceeded(Refusal):
+    """Storage quota exceeded."""
+
+    in_brackets = True
+
+
 class DownloadQuotaExceeded(Refusal):
     """Download quota exceeded."""
 

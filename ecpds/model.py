@@ -358,7 +358,8 @@ class Usage:
 
 @frozen
 class QuotaUse:
-    """How far a quota is used: `used` of `most` bytes within the last `period` seconds. `of` is `upload` or `download`."""
+    """How far a quota is used: `used` of `most` bytes within the last `period` seconds. `of` is `upload` or `download`, or
+    `heldBytes` or `heldFiles`, which have no period: 0."""
 
     of: str
     used: int

@@ -23,7 +23,7 @@ from ecpds.events import UNITS
 from ecpds.grants import MOST, RIGHTS
 from ecpds.model import PERMISSIONS, Destination
 from ecpds.people import LOGIN
-from ecpds.rates import BY_NETWORK, in_bytes, is_by_network
+from ecpds.rates import BY_NETWORK, is_by_network
 
 PATTERN_LENGTH = 500
 """Characters of one pattern at most."""
@@ -57,9 +57,6 @@ MOST_SESSIONS, MOST_SESSIONS_BY_TIME = "portal.maxConnections", "portal.maxConne
 
 MOST_FETCHED, MOST_FETCHED_OF_DESTINATION = "portal.maxDownloadBytes", "incoming.maxDownloadBytes"
 """The options that make the Master be asked before a file is fetched."""
-
-QUOTA_PERIOD = 86400
-"""Seconds that a quota is for where no period is set."""
 
 ALLOW_ORIGIN = "portal.corsAllowOrigin"
 ORIGIN_OF_DESTINATION = "https.corsAllowOrigin"
@@ -168,31 +165,6 @@ def registered(options: Mapping[str, str], name: str) -> Mapping[str, str]:
     return dict(pair for rule in header_rules(text) if rule.fits(name) for pair in rule.fields)
 
 
-_QUOTAS = {
-    (of, direction.lower()): (f"{of}.max{direction}Bytes", f"{of}.{direction.lower()}Period")
-    for of in ("portal", "incoming")
-    for direction in ("Upload", "Download")
-}
-
-
-@frozen
-class Quota:
-    """At most `most` bytes may be put, or fetched, within any `period` seconds."""
-
-    most: int
-    period: int
-
-
-def quota(options: Mapping[str, str], of: str, direction: str) -> Quota | None:
-    """What options say; None where no limit is set. `of` is `portal` or `incoming`, `direction` `upload` or `download`."""
-    limit, span = _QUOTAS[of, direction]
-    most = options.get(limit)
-    if most is None:
-        return None
-    period = options.get(span)
-    return Quota(in_bytes(most), QUOTA_PERIOD if period is None else max(1, in_seconds(period)))
-
-
 def kept_for(lifetime: float | None, option: str | None) -> float | None:
     """Seconds that a destination keeps files; None: for ever. Its own lifetime counts before the option, whose 0 is none."""
     life = lifetime if lifetime is not None or option is None else in_seconds(option)
@@ -282,6 +254,8 @@ USER_OPTIONS = (
     Option("portal.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
     Option("portal.maxDownloadBytes", SIZE, "bytes that may be fetched within any `portal.downloadPeriod`", True),
     Option("portal.downloadPeriod", PERIOD, "over which downloads are counted; `1d` unless set", True),
+    Option("portal.maxHeldBytes", SIZE, "bytes that files may have together that the user has put since this was set", True),
+    Option("portal.maxHeldFiles", NUMBER, "and how many there may be", True),
     Option("portal.maxBytesPerSecForInput", SIZE, "of all downloads of the user on a node together; `0`: no limit", True),
     Option("portal.maxBytesPerSecForOutput", SIZE, "of all its uploads", True),
     Option(BY_NETWORK, RATES, "both, for who comes from there, instead of those; the first network that fits counts", True),
@@ -335,6 +309,8 @@ DESTINATION_OPTIONS = (
     Option("incoming.uploadPeriod", PERIOD, "over which uploads are counted; `1d` unless set", True),
     Option("incoming.maxDownloadBytes", SIZE, "bytes that may be fetched within any `incoming.downloadPeriod`", True),
     Option("incoming.downloadPeriod", PERIOD, "over which downloads are counted; `1d` unless set", True),
+    Option("incoming.maxHeldBytes", SIZE, "bytes that all files in it may have together", True),
+    Option("incoming.maxHeldFiles", NUMBER, "files that may be in it", True),
     Option(ORIGIN_OF_DESTINATION, TEXT, "as `portal.corsAllowOrigin`, for what is in here, whoever its user is", True),
     Option(BUCKET_ACL, OPENNESS, "who else may read, or read and write, over S3: everybody, or every user of the portal", True),
     Option(BUCKET_GRANTS, GRANTS, "which single users have which rights in it over S3, besides its own users", True),

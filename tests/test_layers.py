@@ -41,6 +41,7 @@ GROUND = {
     "admission",
     "ports",
     "releases",
+    "quotas",
 }
 
 ARROWS: dict[str, set[str]] = {

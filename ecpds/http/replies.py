@@ -32,6 +32,7 @@ STATUS: dict[type[Refusal], int] = {
     errors.TooLarge: 413,
     errors.NoSpace: 507,
     errors.UploadQuotaExceeded: 507,
+    errors.StorageQuotaExceeded: 507,
     errors.DownloadQuotaExceeded: 429,
     errors.TooManyConnections: 503,
     errors.TooManyFailures: 429,

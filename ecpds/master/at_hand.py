@@ -20,6 +20,7 @@ from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing
 from ecpds.master.cache import ResolveCache
 from ecpds.master.defender import Defender
+from ecpds.master.holdings import caps_of
 from ecpds.master.ids import Ids
 from ecpds.master.known_folders import KnownFolders
 from ecpds.master.movers import Movers
@@ -96,9 +97,12 @@ class AtHand:
         if not self.releases.seen_at_once(destination, request.path):
             return False
         account = self.accounts.known_to_may(request.user_id, "put", request.destination, request.path)
-        if account is None or quotas_of(
-            UPLOAD, account.login, account.rights.options, request.destination, destination.options
-        ):
+        if account is None:
+            return False
+        options = account.rights.options
+        if quotas_of(UPLOAD, account.login, options, request.destination, destination.options):
+            return False
+        if caps_of(request.user_id, options, destination):
             return False
         try:
             self.check_announced(request)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecpds.errors import NotFound, UploadQuotaExceeded
+from ecpds.master import holdings
 from ecpds.master.accounts import Accounts
+from ecpds.master.holdings import Cap, caps_of
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.quotas import DOWNLOAD, UPLOAD, Quota, Quotas, quotas_of
+from ecpds.master.reader import Reader
 from ecpds.master.shared import detached
-from ecpds.model import EMPTY, Completion, Condition, Destination, Entry, QuotaUse
+from ecpds.model import EMPTY, AllocationRequest, Completion, Condition, Destination, Entry, QuotaUse
 
 
 class Metered:
@@ -18,6 +21,7 @@ class Metered:
     accounts: Accounts
     multiparts: Multiparts
     quotas: Quotas
+    reader: Reader
     _destinations: dict[str, Destination]
 
     def destination(self, name: str) -> Destination:
@@ -29,6 +33,22 @@ class Metered:
         found = self._destinations.get(destination)
         return quotas_of(direction, login, options, destination, found.options if found is not None else EMPTY)
 
+    async def caps(self, user: int, destination: str) -> tuple[Cap, ...]:
+        """The quotas of what is held that a file counts for. Raises `NotPermitted` for a user who is no longer there."""
+        _, options = await self.accounts.options_of(user)
+        return caps_of(user, options, self._destinations.get(destination))
+
+    async def check_quotas(self, request: AllocationRequest) -> tuple[tuple[Quota, ...], tuple[Cap, ...]]:
+        """Those that an upload counts for. Raises `UploadQuotaExceeded`, `StorageQuotaExceeded` where it can't fit."""
+        quotas = await self.metered(UPLOAD, request.user_id, request.destination)
+        if quotas:
+            await self.quotas.check(quotas, request.size)
+        caps = await self.caps(request.user_id, request.destination)
+        if caps:
+            place, path, size = self.destination(request.destination).id, request.path, request.size
+            await self.reader.ask(lambda session: holdings.check_early(session, caps, place, path, size))
+        return quotas, caps
+
     async def may_download(self, user: int, destination: str) -> None:
         await self.quotas.check(await self.metered(DOWNLOAD, user, destination))
 
@@ -37,7 +57,10 @@ class Metered:
         options = EMPTY if login is None else (await self.accounts.options_of(await self.accounts.named(login)))[1]
         others = EMPTY if destination is None else self.destination(destination).options
         found = (quotas_of(each, login or "", options, destination or "", others) for each in (UPLOAD, DOWNLOAD))
-        return await self.quotas.uses([quota for each in found for quota in each])
+        user = 0 if login is None else await self.accounts.named(login)
+        caps = caps_of(user, options, None if destination is None else self.destination(destination))
+        held = await self.reader.ask_on_thread(lambda session: holdings.uses(session, caps)) if caps else []
+        return [*await self.quotas.uses([quota for each in found for quota in each]), *held]
 
     async def spend_on_parts(
         self,

@@ -13,6 +13,7 @@ from ecpds.limits import Limits
 from ecpds.master import multipart, owed
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing
+from ecpds.master.holdings import Cap, Capped
 from ecpds.master.ids import Ids
 from ecpds.master.multipart import MOST_PARTS
 from ecpds.master.reader import Reader
@@ -39,6 +40,9 @@ class IsMaster(Protocol):
     writer: Writer
 
     def destination(self, name: str) -> Destination: ...
+
+    async def caps(self, user: int, destination: str) -> tuple[Cap, ...]:
+        """The quotas of what is held that a file counts for."""
 
     async def named(self, destination: int, change: multipart.Change) -> Entry:
         """Run a change that gives a file its name."""
@@ -135,7 +139,8 @@ class Multiparts:
                 owed.owe(session, [(upload, names)])
             return entry
 
-        entry = await master.named(place, change)
+        caps = await master.caps(user, destination)
+        entry = await master.named(place, Capped(change, caps, user) if caps else change)
         if names:
             master.afterwards.note(upload)
         return entry

@@ -19,7 +19,7 @@ from typing import TypeVar
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds import options
+from ecpds import quotas
 from ecpds.errors import DownloadQuotaExceeded, UploadQuotaExceeded
 from ecpds.events import Event
 from ecpds.master import days
@@ -63,8 +63,8 @@ def quotas_of(
 ) -> tuple[Quota, ...]:
     """Those that a transfer of a user from or to a destination counts for, by the options of both."""
     limits = (
-        ((direction, USER, login), options.quota(of_user, "portal", direction)),
-        ((direction, DESTINATION, destination), options.quota(of_destination, "incoming", direction)),
+        ((direction, USER, login), quotas.quota(of_user, "portal", direction)),
+        ((direction, DESTINATION, destination), quotas.quota(of_destination, "incoming", direction)),
     )
     return tuple(Quota(key, limit.most, limit.period) for key, limit in limits if limit is not None)
 

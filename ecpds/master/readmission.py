@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from ecpds.errors import Corrupt, InvalidRequest, Refusal, Unavailable
 from ecpds.master import reclaim
 from ecpds.master.accounts import Accounts
+from ecpds.master.holdings import Cap
 from ecpds.master.movers import Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.quotas import UPLOAD, Quota
@@ -54,6 +55,9 @@ class IsMaster(Protocol):
 
     async def metered(self, direction: str, user: int, destination: str) -> tuple[Quota, ...]:
         """Which quotas a transfer counts for."""
+
+    async def caps(self, user: int, destination: str) -> tuple[Cap, ...]:
+        """And which of what is held."""
 
     async def commit(self, upload: Upload) -> None:
         """Publish an upload whose receipts are all there; those who wait for it are told."""
@@ -168,6 +172,7 @@ class Readmission:
         request = upload.request
         await self._master.accounts.authorise(request.user_id, "put", request.destination, request.path)
         upload.quotas = await self._master.metered(UPLOAD, request.user_id, request.destination)
+        upload.caps = await self._master.caps(request.user_id, request.destination)
         for receipt in upload.receipts.values():
             control = self._master.movers.controls.get(receipt.mover)
             if control is None:

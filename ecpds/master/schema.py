@@ -306,6 +306,24 @@ owed = Table(
     Column("digests", Text, nullable=False),
 )
 
+# What those hold who have a quota of it (`whose` is `user` or `destination`), counted by the triggers of migration 0013; a
+# row is made by the first commit that needs it. And whose files are, of users with such a quota.
+holding = Table(
+    "holding",
+    metadata,
+    Column("whose", Name, primary_key=True),
+    Column("owner", Number, primary_key=True),
+    Column("files", Number, nullable=False),
+    Column("size", Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+owned = Table(
+    "owned",
+    metadata,
+    Column("data_file", Number, primary_key=True, autoincrement=False),
+    Column("user", Number, nullable=False, index=True),
+)
+
 # Segments that a sweep may have unlinked: a late commit of one is refused.
 dead = Table("dead", metadata, Column("segment", Number, primary_key=True, autoincrement=False))
 

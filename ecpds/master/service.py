@@ -33,7 +33,9 @@ from ecpds.master.editing import Editing
 from ecpds.master.engine import Engine
 from ecpds.master.entrance import Entrance
 from ecpds.master.evacuation import Evacuation
+from ecpds.master.figures import Figures
 from ecpds.master.history import History
+from ecpds.master.holdings import Capped
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
 from ecpds.master.known_folders import KnownFolders
@@ -42,7 +44,7 @@ from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
 from ecpds.master.publishing import Publication, check_room
-from ecpds.master.quotas import UPLOAD, Quota, Quotas
+from ecpds.master.quotas import Quotas
 from ecpds.master.reader import Reader
 from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
@@ -53,7 +55,7 @@ from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
 from ecpds.master.standby import Placing
 from ecpds.master.uploads import Upload, Uploads
-from ecpds.master.usage import Figures, Usages
+from ecpds.master.usage import Usages
 from ecpds.master.writer import Writer
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.model import (
@@ -221,7 +223,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
         destination = self.destination(request.destination)
         self.check_announced(request)
-        quotas = await self._check_quotas(request)
+        quotas, caps = await self.check_quotas(request)
         await self.multiparts.check(request)
         await self._check_path(request, destination.id)
         placements = await self.movers.place(
@@ -229,7 +231,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         )
         allocation = Allocation(await self.ids.take(), placements, self.wanted_digests(request, destination))
         upload = Upload(request, destination.id, allocation)
-        upload.quotas = quotas
+        upload.quotas, upload.caps = quotas, caps
         self.uploads.begin(upload)
         return allocation
 
@@ -238,13 +240,6 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         kept = while_it_comes(destination, request.part is None)
         wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
         return tuple(dict.fromkeys((destinations.CRC, *wanted)))
-
-    async def _check_quotas(self, request: AllocationRequest) -> tuple[Quota, ...]:
-        """The quotas that an upload counts for. Raises `UploadQuotaExceeded` where it can't fit."""
-        quotas = await self.metered(UPLOAD, request.user_id, request.destination)
-        if quotas:
-            await self.quotas.check(quotas, request.size)
-        return quotas
 
     def check_announced(self, request: AllocationRequest) -> None:
         """Raises `InvalidRequest`, `TooLarge`."""
@@ -307,7 +302,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
     async def begin_partial(self, request: AllocationRequest) -> int:
         await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
         self.check_announced(request)
-        await self._check_quotas(request)
+        await self.check_quotas(request)
         await self._check_path(request, self.destination(request.destination).id)
         return await self.multiparts.begin_partial(request)
 
@@ -348,7 +343,10 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         due = self.clock.seconds() + self.limits.ticket_life
         owed = owing(self._destinations.get(request.destination), file.digests)
         new = Publication(destination, request.path, file, request.condition, due, owed)
-        entry = await self._named(destination, self.releases.placing(request.destination, new))
+        change: multipart.Change = self.releases.placing(request.destination, new)
+        if upload.caps:
+            change = Capped(change, upload.caps, request.user_id)
+        entry = await self._named(destination, change)
         if owed:
             self.afterwards.note(file.id)
         return entry
@@ -381,7 +379,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
             self._cache.clear()
             self._folders.clear()
             raise
-        if not isinstance(operation, Publication | Placing):
+        if not isinstance(operation, Publication | Placing | Capped):
             self._folders.clear()
         then(changed)
         return changed

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import DigestMismatch, Incomplete, InvalidRequest, Refusal, Unavailable
+from ecpds.master.holdings import Cap
 from ecpds.master.quotas import Quota
 from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Placement, Receipt, Segment
 
@@ -25,6 +26,8 @@ class Upload:
         self.receipts: dict[Placement, Receipt] = {}
         self.quotas: tuple[Quota, ...] = ()
         """Those that its bytes count for."""
+        self.caps: tuple[Cap, ...] = ()
+        """And those of what is held."""
         self.committing = False
         self.waiting: list[Deferred[Entry]] = []
 

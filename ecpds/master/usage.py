@@ -7,20 +7,17 @@ times as old as the counting took: a large destination costs a hundredth of one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy import func, select
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import NotFound
-from ecpds.master.movers import Movers
 from ecpds.master.reader import Reader
 from ecpds.master.schema import data_file, directory, entry, standby
 from ecpds.master.shared import Shared
 from ecpds.master.sql import Session, Statement, value
-from ecpds.model import Destination, Room, Usage
+from ecpds.model import Destination, Usage
 
 _SUM = select(func.count(), func.coalesce(func.sum(data_file.c.size), 0))
 _SEEN = Statement(
@@ -45,26 +42,6 @@ def held(session: Session, destination: int) -> tuple[int, int]:
     """Files of a destination, those that wait to be released too, and their bytes."""
     (seen, size), (waiting, more) = (session.rows(each, destination=destination)[0] for each in (_SEEN, _WAITING))
     return seen + waiting, int(size) + int(more)
-
-
-class Figures:
-    """A part of `IMaster`: the room that destinations have left, and what they hold. The attributes are the Master's."""
-
-    movers: Movers
-    usages: Usages
-    _destinations: dict[str, Destination]
-
-    def destination(self, name: str) -> Destination:
-        raise NotImplementedError
-
-    async def room(self, destinations: Sequence[str]) -> Room:
-        there = [self._destinations[name] for name in destinations if name in self._destinations]
-        if not there:
-            raise NotFound
-        return await self.movers.room({each.group for each in there}, max(each.copies for each in there))
-
-    async def usage(self, destination: str) -> Usage | None:
-        return await self.usages.of(self.destination(destination))
 
 
 class Usages:

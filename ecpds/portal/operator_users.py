@@ -182,8 +182,9 @@ def shown_user(user: UserRecord) -> Object:
 
 
 def shown_quota(use: QuotaUse) -> Object:
-    """Bytes, and the seconds within which they count."""
-    return {"of": use.of, "used": use.used, "left": max(0, use.most - use.used), "most": use.most, "period": use.period}
+    """Bytes, or files, and the seconds within which they count; null of what is held."""
+    left = max(0, use.most - use.used)
+    return {"of": use.of, "used": use.used, "left": left, "most": use.most, "period": use.period or None}
 
 
 def shown_policy(policy: Policy) -> Object:

@@ -67,6 +67,7 @@ REFUSALS: dict[type[errors.Refusal], int] = {
     errors.TooLarge: 552,
     errors.NoSpace: 452,
     errors.UploadQuotaExceeded: 552,
+    errors.StorageQuotaExceeded: 552,
     errors.DownloadQuotaExceeded: 552,
     errors.TooManyConnections: 421,
     errors.TooManyFailures: 421,

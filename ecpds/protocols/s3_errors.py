@@ -47,6 +47,7 @@ TABLE: dict[type[Refusal], tuple[str, int]] = {
     errors.TooLarge: ("EntityTooLarge", 400),
     errors.NoSpace: ("InsufficientStorage", 507),
     errors.UploadQuotaExceeded: ("QuotaExceeded", 403),
+    errors.StorageQuotaExceeded: ("QuotaExceeded", 403),
     errors.DownloadQuotaExceeded: ("QuotaExceeded", 403),
     errors.TooManyConnections: ("SlowDown", 503),
     errors.TooManyFailures: ("SlowDown", 503),

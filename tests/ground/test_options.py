@@ -17,13 +17,12 @@ from ecpds.options import (
     DESTINATION_OPTIONS,
     EVER,
     USER_OPTIONS,
-    Quota,
     check_destination_options,
     check_user_options,
     kept_for,
     path_allowed,
-    quota,
 )
+from ecpds.quotas import Quota, StorageQuota, quota, storage_quota
 
 DOCS = Path(options.__file__).parent.parent / "docs"
 
@@ -132,6 +131,12 @@ class QuotaTests(SynchronousTestCase):
         self.assertIsNone(quota(others, "portal", "upload"))
         self.assertEqual(quota(others, "portal", "download"), Quota(1, 86400))
         self.assertEqual(quota(others, "incoming", "upload"), Quota(1, 86400))
+
+    def test_of_what_is_held(self) -> None:
+        self.assertIsNone(storage_quota({"portal.maxHeldBytes": "1"}, "incoming"))
+        self.assertEqual(storage_quota({"portal.maxHeldBytes": "2K"}, "portal"), StorageQuota(None, 2048))
+        both = {"incoming.maxHeldBytes": "0", "incoming.maxHeldFiles": "7"}
+        self.assertEqual(storage_quota(both, "incoming"), StorageQuota(7, 0))
 
     def test_the_largest_fits_every_encoding(self) -> None:
         found = quota({"portal.maxUploadBytes": "9" * 15 + "T", "portal.uploadPeriod": "9" * 9 + "w"}, "portal", "upload")

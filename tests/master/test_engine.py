@@ -20,6 +20,7 @@ from ecpds.master import (
     engine,
     expiry,
     files,
+    holdings,
     ids,
     publishing,
     reclaim,
@@ -173,7 +174,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(self.engine.refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
-HOT = (tree, files, publishing, expiry, standby, ids, reclaim, roster, users, user_changes, access, usage)
+HOT = (tree, files, publishing, expiry, standby, holdings, ids, reclaim, roster, users, user_changes, access, usage)
 WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS", "_DESTINATIONS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 

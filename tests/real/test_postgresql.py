@@ -26,6 +26,7 @@ from tests.contracts import filesystem
 from tests.master import (
     test_accounts,
     test_afterwards,
+    test_holdings,
     test_lifetimes,
     test_master,
     test_operations,
@@ -64,6 +65,17 @@ class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase)
 
 class PostgresqlLifetimesTests(test_lifetimes.LifetimesTests, PostgresqlCase):
     """Files that leave."""
+
+
+class PostgresqlHoldingsTests(test_holdings.HoldingsTests, PostgresqlCase):
+    """Quotas of what is held."""
+
+    def test_a_catalogue_that_was_moved_counts_anew(self) -> None:
+        """Between engines: see `test_moving`."""
+
+
+class PostgresqlUserHoldingsTests(test_holdings.UserHoldingsTests, PostgresqlCase):
+    """And of what a user holds."""
 
 
 class PostgresqlStandbyTests(test_standby.StandbyTests, PostgresqlCase):
