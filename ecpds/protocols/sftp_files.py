@@ -144,10 +144,11 @@ class Writing:
 
     def write_now(self, offset: int, body: PacketReader) -> bool:
         """As `write`, where all of `body` is here and is only held; else False, and nothing was done."""
-        upload, data = self._upload, body.seen()
-        if not isinstance(upload, HeldUpload) or data is None or self._ahead or self._failure is not None:
+        upload = self._upload
+        if not isinstance(upload, HeldUpload) or offset != self._position or self._ahead or self._failure is not None:
             return False
-        if offset != self._position or not upload.hold(data):
+        data = body.seen()
+        if data is None or not upload.hold(data):
             return False
         self._position += len(data)
         body.pass_over()
