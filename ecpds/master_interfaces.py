@@ -207,6 +207,9 @@ class IMaster(Interface):
     async def set_mtime(user: int, destination: str, path: str, mtime: float, waiting: bool = False) -> Entry:
         """Raises `NotFound`, `IsADirectory`."""
 
+    async def set_released(user: int, destination: str, path: str, released: bool) -> Entry:
+        """As `IFileSystem.set_released`; repeatable."""
+
     async def make_directory(user: int, destination: str, path: str) -> Entry: ...
 
     async def remove_directory(user: int, destination: str, path: str) -> None: ...

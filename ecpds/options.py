@@ -266,6 +266,7 @@ USER_OPTIONS = (
     Option("portal.simpleList", BOOLEAN, "listings in plain text", True),
     Option("portal.headerRegistry", HEADERS, "what answers with a file carry besides, by its name", True),
     Option(ALLOW_ORIGIN, TEXT, "the site, such as `https://maps.example`, whose pages may read; `*`: any", True),
+    Option("portal.releases", BOOLEAN, "whether the user may release and hold files, where it may put them", True),
     Option("portal.shareLinks", BOOLEAN, "whether the user may make share links; `true` unless set", True),
     Option("portal.mqttPermission", TEXT, "what may be subscribed to"),
     Option("portal.recordHistory", BOOLEAN, "whether transfers go to the history"),

@@ -179,6 +179,12 @@ class IFileSystem(Interface):
     async def set_mtime(path: str, mtime: float) -> Entry:
         """Say when a file was modified. Raises `IsADirectory`."""
 
+    async def set_released(path: str, released: bool) -> Entry:
+        """Let everybody see a file that waits, or a file only who may put there, until it is released.
+
+        Raises `NotPermitted` unless the user may put there and has the option `portal.releases`; `NotFound`, `IsADirectory`.
+        """
+
     async def add_share(path: str, share: NewShare) -> tuple[Share, str]:
         """Make a share link to `path`, and say its token this once. Of `share` destination and path are not looked at.
 

@@ -16,6 +16,9 @@ DELAY, STANDBY = "incoming.delay", "incoming.standby"
 TMP_DETECT, TMP_PATTERN = "incoming.tmpDetect", "incoming.tmpPattern"
 """The options of destinations that let files wait."""
 
+MAY_RELEASE = "portal.releases"
+"""The option of users who may release and hold files, where they may put them."""
+
 TMP_NAMES = r"(?i).+\.(tmp|part|partial|filepart)"
 """The names of files that are not ready, where a destination doesn't say."""
 

@@ -159,6 +159,9 @@ class RemoteMaster(Remote):
     @call(repeatable=True)
     async def set_mtime(self, user: int, destination: str, path: str, mtime: float, waiting: bool = False) -> Entry: ...
 
+    @call(repeatable=True)
+    async def set_released(self, user: int, destination: str, path: str, released: bool) -> Entry: ...
+
     @call
     async def allocate(self, request: AllocationRequest) -> Allocation: ...
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import InvalidRequest
+from ecpds.errors import InvalidRequest, NotPermitted
 from ecpds.limits import Limits
 from ecpds.master import changes, standby
 from ecpds.master.accounts import Accounts
@@ -18,6 +18,7 @@ from ecpds.master.releasing import Releases
 from ecpds.master.sql import Session
 from ecpds.master.standby import Renaming
 from ecpds.model import ANYTHING, Condition, Destination, Entry
+from ecpds.releases import MAY_RELEASE
 
 T = TypeVar("T")
 
@@ -44,6 +45,13 @@ class Editing:
         place = self.destination(destination).id
         change = self._ways(place, waiting).set_mtime
         return await self.change(lambda session: change(session, place, path, mtime), lambda _: self.resolved.drop(place, path))
+
+    async def set_released(self, user: int, destination: str, path: str, released: bool) -> Entry:
+        await self.accounts.authorise(user, "put", destination, path)
+        _, options = await self.accounts.options_of(user)
+        if options.get(MAY_RELEASE) != "true":
+            raise NotPermitted
+        return await (self.releases.release if released else self.releases.hold)(destination, path)
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
         await self.accounts.authorise(user, "mkdir", destination, path)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 
-from ecpds.errors import NotFound
+from ecpds.errors import NotFound, NotPermitted
 from ecpds.master_interfaces import IMaster
 from ecpds.model import Entry, Identity, Page
 from ecpds.options import path_allowed
+from ecpds.portal.backing import recorded
+from ecpds.portal.journal import Journal
 from ecpds.portal.namespace import Namespace
 from ecpds.portal.paths import CanonicalPath
 
@@ -19,6 +21,7 @@ class Waiting:
     """The part of a view that looks. The attributes are the view's."""
 
     identity: Identity
+    journal: Journal
     _master: IMaster
     _names: Namespace
 
@@ -34,6 +37,20 @@ class Waiting:
         """What is there; `permission` is what it is looked at for, and held by the user where it is."""
         found = await self._master.resolve(name.destination, name.inside, self._sees_waiting(name))
         return self._shown(name.destination, found)
+
+    @recorded("release")
+    async def set_released(self, path: str, released: bool) -> Entry:
+        name = self._file(path, "put")
+        if not self._sees_waiting(name):
+            raise NotPermitted
+        user = self.identity.user_id
+        return self._shown(name.destination, await self._master.set_released(user, name.destination, name.inside, released))
+
+    def _file(self, path: str, permission: str) -> CanonicalPath:
+        raise NotImplementedError
+
+    async def renew(self) -> None:
+        raise NotImplementedError
 
     async def _page(self, name: CanonicalPath, after: str | None, limit: int) -> Page:
         """A page of a directory."""

@@ -31,6 +31,7 @@ from ecpds.protocols.data_place import Place, place_of, redirect
 from ecpds.protocols.data_post import post
 from ecpds.protocols.data_read import FileReader
 from ecpds.protocols.data_sessions import Sessions
+from ecpds.protocols.data_state import STATES, set_state
 from ecpds.protocols.data_tus import Resumable, is_creation, terms_of
 from ecpds.protocols.data_write import delete, make_folder, move, write_file
 
@@ -114,6 +115,8 @@ class DataDoor:
         terms = terms_of(request)
         if terms is not None and request.method in self._pieces:
             return await self._pieces[request.method](visitor.files, request, place, terms)
+        if request.method == "PATCH" and request.query in STATES:
+            return await set_state(visitor.files, request, place)
         if request.method == "PATCH":
             raise HttpError(405, "Only an upload that was begun can be gone on with.", [_allow()])
         if request.method == "POST" and is_creation(request):

@@ -95,7 +95,7 @@ TABLE = (
     Verb("MDTM", LOGIN, REQUIRED, "MDTM path: when a file was modified, UTC.", "mtime"),
     Verb("MFMT", LOGIN, REQUIRED, "MFMT YYYYMMDDHHMMSS path: set when a file was modified, UTC.", "mtime"),
     Verb("MFF", LOGIN, REQUIRED, "MFF modify=YYYYMMDDHHMMSS; path: set facts.", "mtime"),
-    Verb("SITE", LOGIN, REQUIRED, "SITE UTIME | COPY | CPFR | CPTO | HELP: what only some servers have."),
+    Verb("SITE", LOGIN, REQUIRED, "SITE UTIME | COPY | CPFR | CPTO | RELEASE | HOLD | HELP: what only some servers have."),
     Verb("HASH", LOGIN, REQUIRED, "HASH path: the digest that OPTS HASH chose.", "get"),
     *(Verb(word, LOGIN, REQUIRED, f"{word} path [start end]: a digest of a file.", "get") for word in DIGEST_VERBS),
     Verb("REST", LOGIN, REQUIRED, "REST offset: where the next transfer begins."),

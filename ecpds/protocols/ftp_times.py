@@ -71,6 +71,23 @@ async def _utime(pi: Interpreter, argument: str) -> Reply:
     return reply(200, "Done.")
 
 
+async def _release(pi: Interpreter, path: str) -> Reply:
+    """SITE RELEASE: let everybody see a file that waits."""
+    return await _set_released(pi, path, True)
+
+
+async def _hold(pi: Interpreter, path: str) -> Reply:
+    """SITE HOLD: let nobody see it who may not put there."""
+    return await _set_released(pi, path, False)
+
+
+async def _set_released(pi: Interpreter, path: str, released: bool) -> Reply:
+    if not path:
+        return reply(501, "Which file?")
+    await pi.files.set_released(pi.session.resolve_file(path), released)
+    return reply(200, "Done.")
+
+
 async def _site_help(pi: Interpreter, argument: str) -> Reply:
     return reply(214, "SITE commands:", *SITE_HELP, "End.")
 
@@ -87,6 +104,8 @@ SITE_HELP = (
     "SITE COPY path path: copy a file.",
     "SITE CPFR path: what is to be copied.",
     "SITE CPTO path: the copy's name.",
+    "SITE RELEASE path: let everybody see a file that waits.",
+    "SITE HOLD path: let nobody see it who may not put there.",
 )
 
 SITE: dict[str, Callable[[Interpreter, str], Awaitable[Reply]]] = {
@@ -94,6 +113,8 @@ SITE: dict[str, Callable[[Interpreter, str], Awaitable[Reply]]] = {
     "COPY": copy,
     "CPFR": copy_from,
     "CPTO": copy_to,
+    "RELEASE": _release,
+    "HOLD": _hold,
     "HELP": _site_help,
 }
 

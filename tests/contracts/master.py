@@ -47,6 +47,7 @@ from ecpds.model import (
 )
 from ecpds.options import MAKES_BUCKETS
 from ecpds.people import NewUser, UserChange
+from ecpds.releases import NEVER
 
 ORIGIN = Origin("ftp", "192.0.2.1", "node")
 SHA = {"crc64nvme": "0011223344556677", "sha256": "ab" * 32}
@@ -115,6 +116,10 @@ class MasterContract(Uploading):
         self.now(self.master.set_mtime(self.user, "demo", "a", 5.0, True))
         renamed = self.now(self.master.rename(self.user, "demo", "a", "b", True, True))
         self.assertEqual((renamed.mtime, dict(renamed.file.metadata), renamed.waits), (5.0, {"k": "v"}, entry.waits))
+        self.refused(NotPermitted, self.master.set_released(self.user, "demo", "b", True))
+        self.now(self.operations.change_user("joe", UserChange(options={"portal.releases": "true"})))
+        self.assertIsNone(self.now(self.master.set_released(self.user, "demo", "b", True)).waits)
+        self.assertEqual(self.now(self.master.set_released(self.user, "demo", "b", False)).waits, NEVER)
         self.refused(NotFound, self.master.delete(self.user, "demo", "b", ANYTHING))
         self.now(self.master.delete(self.user, "demo", "b", ANYTHING, True))
         self.refused(NotFound, self.master.resolve("demo", "b", True))

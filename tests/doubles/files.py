@@ -36,6 +36,7 @@ from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Ent
 from ecpds.people import NewShare, Share
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
+from ecpds.releases import MAY_RELEASE, NEVER
 from tests.doubles.channels import MemorySource
 
 PIECE = 65536
@@ -368,6 +369,16 @@ class MemoryFileSystem:
             raise IsADirectory
         self.tree.files[name] = evolve(entry.file, mtime=mtime)
         return self.tree.entry(name)
+
+    @recorded
+    async def set_released(self, path: str, released: bool) -> Entry:
+        name = self._file(path, "put")
+        if self.identity.options.get(MAY_RELEASE) != "true":
+            raise NotPermitted
+        entry = self.tree.entry(name)
+        if entry.file is None:
+            raise IsADirectory
+        return entry if released else evolve(entry, waits=NEVER)
 
     @recorded
     async def add_share(self, path: str, share: NewShare) -> tuple[Share, str]:

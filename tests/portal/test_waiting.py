@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.errors import NotFound
+from ecpds.errors import NotFound, NotPermitted
 from ecpds.model import PERMISSIONS, DestinationChange, Entry
 from ecpds.people import NewShare, UserChange
 from ecpds.portal.filesystem import FileSystem
@@ -94,6 +94,22 @@ class WaitingTests(SynchronousTestCase):
         self.house.now(self.reader.delete("/demo/a"))
         self.refused(NotFound, self.reader.stat("/demo/a"))
         self.assertEqual(self.content(self.putter, "/demo/a"), NEW)
+
+    def test_a_user_who_may_releases_and_holds(self) -> None:
+        self.put("/demo/b", NEW)
+        for files in (self.putter, self.reader):
+            self.refused(NotPermitted, files.set_released("/demo/b", True))
+        for login in ("ann", "bob"):
+            change = UserChange(options={"portal.releases": "true"})
+            self.house.now(self.house.operations.change_user(login, change))
+        ann, bob = self.login("ann"), self.login("bob")
+        self.refused(NotPermitted, bob.set_released("/demo/b", True))
+        self.assertIsNone(self.house.now(ann.set_released("/demo/b", True)).waits)
+        self.assertEqual(self.content(bob, "/demo/b"), NEW)
+        held = self.house.now(ann.set_released("/demo/b", False))
+        self.assertEqual((held.path, held.waits), ("/demo/b", NEVER))
+        self.refused(NotFound, bob.stat("/demo/b"))
+        self.refused(NotFound, ann.set_released("/demo/none", True))
 
     def test_only_where_it_may_put(self) -> None:
         options = {"portal.putPathPermRegex": "/demo/own/.*"}

@@ -167,3 +167,15 @@ class Copies(FtpTestCase):
             client = self.new_house(permissions=permissions).log_in()
             client.house.tree.put("/demo/a", b"x")
             self.assertEqual(codes(client.say("SITE COPY /demo/a /demo/b")), ["550"], permissions)
+
+
+class Releases(MannersCase):
+    def test_who_may_releases_and_holds(self) -> None:
+        house = self.new_house()
+        client = house.log_in()
+        client.house.tree.put("/demo/a", b"x")
+        self.assertEqual(codes(client.say("SITE RELEASE /demo/a", "SITE HOLD /demo/a", "SITE HOLD")), ["550", "550", "501"])
+        self.with_options(house, releases="true")
+        again = house.log_in()
+        lines = ("SITE RELEASE /demo/a", "SITE HOLD /demo/a", "SITE RELEASE /demo/none", "SITE HOLD /demo")
+        self.assertEqual(codes(again.say(*lines)), ["200", "200", "550", "550"])
