@@ -141,14 +141,19 @@ def positional(verb: Verb) -> list[Argument]:
     return [argument for argument in verb.arguments if argument.positional]
 
 
+def harmless(argument: Argument) -> str:
+    """A value that is taken: of what may be chosen the last one, which only looks."""
+    return argument.choices[-1] if argument.choices else "x"
+
+
 def good_words(verb: Verb, bad: Argument | None = None, value: str = "") -> list[str]:
     """The verb as it is typed, with `value` for the argument `bad` and something that is there for the others."""
-    there = {"name": "demo", "login": "joe", "path": "/demo/a", "action": "list"}
+    there = {"name": "demo", "login": "joe", "path": "/demo/a"}
     words = list(verb.words)
     first = [argument for argument in positional(verb) if argument.required or argument is bad]
     if bad is not None and not bad.positional and bad.kind not in (PASSWORD, FLAG):
         words.append(f"{bad.option}={value}")
-    return [*words, "--", *(value if argument is bad else there.get(argument.name, "x") for argument in first)]
+    return [*words, "--", *(value if argument is bad else there.get(argument.name, harmless(argument)) for argument in first)]
 
 
 class BadArgumentTests(HostileCase):
