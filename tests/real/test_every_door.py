@@ -248,6 +248,33 @@ class EveryDoor(Doors):
             self.assertEqual([self.get(reader, name) == data for reader in DOORS], [True] * len(DOORS), name)
         self.assertEqual([self.get(reader, "waits/old") for reader in DOORS], [b"new"] * len(DOORS))
 
+    def held(self) -> int:
+        shown = self.node.json("destination", "show", DESTINATION)["quotas"]
+        (used,) = [each["used"] for each in shown if each["of"] == "heldBytes"]
+        return int(used)
+
+    def test_a_quota_of_what_is_held_is_kept_at_every_door(self) -> None:
+        self.addCleanup(self.node.ecpds, "destination", "set", DESTINATION, "--unset", "incoming.maxHeldBytes")
+        self.node.ecpds("destination", "set", DESTINATION, "--option", "incoming.maxHeldBytes=1G")
+        self.put("ftp", "quota/first", b"x" * 100)
+        used = self.held()
+        self.node.ecpds("destination", "set", DESTINATION, "--option", f"incoming.maxHeldBytes={used + 50_000}")
+        for door in DOORS:
+            with self.assertRaises((ftplib.error_perm, OSError, ClientFailed, AssertionError, ClientError), msg=door) as raised:
+                self.put(door, f"quota/{door}", b"x" * 50_001)
+            if door in ("ftp", "s3"):
+                self.assertIn({"ftp": "552", "s3": "QuotaExceeded"}[door], str(raised.exception))
+            self.assertEqual([self.misses(reader, f"quota/{door}") for reader in DOORS], [True] * len(DOORS), door)
+            self.assertEqual(self.held(), used, door)
+        self.assertEqual(self.http("PUT", "quota/https", b"x" * 50_001)[0].status, 507)
+        for door in DOORS:
+            self.put(door, "quota/fits", b"x" * 50_000)
+            self.assertEqual(self.held(), used + 50_000, door)
+        with self.ftp() as ftp:
+            self.assertEqual(ftp.sendcmd("AVBL").split()[1], "0")
+            ftp.delete("quota/fits")
+        self.assertEqual(self.held(), used)
+
     # Folders and names
 
     def keys(self, prefix: str) -> list[str]:
