@@ -75,7 +75,7 @@ class AtHand:
         destination = self._destinations.get(request.destination)
         if destination is None or destination.copies != 1 or not self._folders.have_room(destination.id, request.path):
             return False
-        at_once = self.writer.at_once and self.movers.is_only(request.origin.node)
+        at_once = self.writer.at_once and self.movers.takes_now(destination.group, request.origin.node)
         return at_once and self._may_be_put(request, destination)
 
     def put_now(self, request: AllocationRequest, store: Store) -> Entry | None:

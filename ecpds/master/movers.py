@@ -155,9 +155,14 @@ class Movers:
                 raise Unavailable(f"movers are away: {', '.join(away[:NAMED])}") from None
             raise
 
-    def is_only(self, mover: str) -> bool:
-        """Whether whatever is stored is stored there."""
-        return len(self._known) == 1 and mover in self._known
+    def takes_now(self, group: str | None, caller: str) -> bool:
+        """Whether `place_now` of a small file would say where it goes."""
+        if len(self._known) == 1:
+            return caller in self._known
+        place = self.place_now(1, group, caller)
+        if place is not None:
+            self.ended((place,))
+        return place is not None
 
     def place_now(self, size: int, group: str | None, caller: str) -> Placement | None:
         """Where one copy goes, if there is but one mover, or the file is small and the mover of its client's node can take it:

@@ -1,18 +1,18 @@
 """An upload that is held in memory as long as it is small.
 
-For doors that say yes before the bytes come, and hear only at their end how many they are. Where it stays small it is put in
-one step (`IFileSystem.write_whole`); what becomes larger, or ends in any other way, is begun as always with what came by then.
+For doors that say yes before the bytes come, or before they know that these are all. Where it stays small it is put in one
+step (`IFileSystem.write_whole`); what becomes larger, or ends in any other way, is begun as always with what came by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Refusal
 from ecpds.interfaces import IByteSource
-from ecpds.model import EMPTY, Entry
+from ecpds.model import ANYTHING, EMPTY, Condition, Entry
 from ecpds.portal.whole import BytesSource
 from ecpds.portal_interfaces import IFileSystem, IUpload
 
@@ -22,11 +22,28 @@ SMALL = 16384
 
 @implementer(IUpload)
 class HeldUpload:
-    """To be made where `files.takes_now(path)`. It is in no list of running transfers until it has more than `SMALL` bytes."""
+    """To be made where `files.takes_now(path)`. It is in no list of running transfers until it has more than `SMALL` bytes.
 
-    def __init__(self, files: IFileSystem, path: str) -> None:
+    The arguments are those of `IFileSystem.open_write`.
+    """
+
+    def __init__(
+        self,
+        files: IFileSystem,
+        path: str,
+        size: int | None = None,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> None:
         self._files = files
         self._path = path
+        self._size = size
+        self._condition = condition
+        self._expected = expected
+        self._metadata = metadata
+        self._digests = digests
         self._held = memoryview(b"")
         self._begun: IUpload | None = None
         self._ended = False
@@ -62,11 +79,15 @@ class HeldUpload:
 
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()
+        if self._size is not None and self._size != len(self._held):
+            await self._begin()  # That tells what is wrong with it.
         self._ended = True
         if self._begun is not None:
             entry: Entry = await self._begun.commit(expected)
         else:
-            entry = await self._files.write_whole(self._path, self._held, expected=expected)
+            expected = {**self._expected, **expected} if self._expected else expected
+            wanted = self._condition, expected, self._metadata, self._digests
+            entry = await self._files.write_whole(self._path, self._held, *wanted)
         return entry
 
     async def pause(self) -> None:
@@ -94,7 +115,8 @@ class HeldUpload:
     async def _begin(self) -> IUpload:
         if self._begun is None:
             try:
-                upload = self._begun = await self._files.open_write(self._path)
+                wanted = self._size, self._condition, self._expected, self._metadata, self._digests
+                upload = self._begun = await self._files.open_write(self._path, *wanted)
             except BaseException:
                 self._ended = True
                 raise

@@ -19,9 +19,10 @@ from ecpds.errors import (
 )
 from ecpds.http.message import Response
 from ecpds.model import ANYTHING, OBJECT_ACL, OBJECT_GRANTS, Condition, DataFile
-from ecpds.portal_interfaces import IDownload
+from ecpds.portal_interfaces import IDownload, IUpload
 from ecpds.protocols import s3_headers, s3_tags
 from ecpds.protocols.copying import FromDownload
+from ecpds.protocols.held_upload import SMALL, HeldUpload
 from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import EMPTY_MD5, Body, Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import check_read, deletion_condition, failed, write_condition
@@ -53,8 +54,12 @@ async def store(call: Call, body: Body, condition: Condition) -> DataFile:
     metadata = {**s3_headers.kept(call.request.headers), **s3_tags.of_headers(call), **of_object(call)}
     if body.asked is not None:
         metadata[s3_headers.CHECKSUM] = body.asked.algorithm
-    digests = wanted(body)
-    upload = await call.files.open_write(call.path, body.size, condition, body.expected, metadata, digests)
+    asked = body.size, condition, body.expected, metadata, wanted(body)
+    upload: IUpload
+    if body.size is not None and body.size < SMALL and call.files.takes_now(call.path):
+        upload = HeldUpload(call.files, call.path, *asked)
+    else:
+        upload = await call.files.open_write(call.path, *asked)
     try:
         await upload.receive(body.source)
         entry = await upload.commit(body.late())

@@ -44,6 +44,8 @@ class Near(SynchronousTestCase):
             movers.register(MemoryMover(name, (use,)))
         self.successResultOf(ensureDeferred(movers.place(1, 0)))
         found = movers.place_now(size, None, caller)
+        if size == 1:
+            self.assertEqual(movers.takes_now(None, caller), found is not None)
         return None if found is None else found.mover
 
     def test_at_once_where_it_is_sure(self) -> None:
