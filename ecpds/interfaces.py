@@ -39,6 +39,16 @@ class IStoredSource(IByteSource):
     """A source whose bytes are stored here already, as those of a file that is copied are: none of them cross a socket."""
 
 
+class IWholeSource(IByteSource):
+    """A source of which all may have come already."""
+
+    def whole(most: int) -> memoryview | None:
+        """All that it has left, which is then read, if that is here and no more than `most` bytes; else None, and as before.
+
+        It is valid until the source's owner is given back what it lent.
+        """
+
+
 class IByteSink(Interface):
     """Something that bytes go to."""
 

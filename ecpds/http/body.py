@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost
 from ecpds.http.inbox import Inbox
-from ecpds.interfaces import IByteSource
+from ecpds.interfaces import IByteSource, IWholeSource
 from ecpds.wire.chunked import ChunkedDecoder
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -63,6 +63,7 @@ class _Body(ABC):
         return count
 
 
+@implementer(IWholeSource)
 class LengthBody(_Body):
     """A body of `length` bytes."""
 
@@ -74,6 +75,15 @@ class LengthBody(_Body):
     def rest(self) -> int | None:
         """The bytes that are still to come; None where nobody can say whether they will."""
         return None if self._expects or self._failed else self._left
+
+    def whole(self, most: int) -> memoryview | None:
+        """As `IWholeSource`: valid until the next request is read."""
+        if self._expects or self._failed or self._left > most:
+            return None
+        found = self._inbox.whole(self._left)
+        if found is not None:
+            self._left = 0
+        return found
 
     async def _read(self, view: memoryview) -> int:
         if not self._left:

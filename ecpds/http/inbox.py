@@ -131,6 +131,15 @@ class Inbox:
             return None
         return bytes(self._view[:stop]), self._view[begin:end]
 
+    def whole(self, length: int) -> memoryview | None:
+        """The next so many bytes, which are then used, if they have come. They are valid as `unread` is."""
+        if len(self) < length and (channel := IPromptChannel(self.channel, None)) is not None:
+            self._look_for(channel, self._start + length)
+        if len(self) < length:
+            return None
+        self._start += length
+        return self._view[self._start - length : self._start]
+
     def _look_for(self, channel: IPromptChannel, end: int) -> None:
         """For what is missing up to `end`, with room to see whether more is behind it."""
         if end >= len(self._buffer):

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 
 from ecpds.errors import AlreadyExists, PreconditionFailed
 from ecpds.http.message import HttpError, Request, Response, text_response
+from ecpds.interfaces import IWholeSource
 from ecpds.model import Condition, DataFile, Entry
 from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.data_headers import SAFE, digests, validators
 from ecpds.protocols.data_place import Place
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
+
+SHORT = 16384
+"""Bytes of a body that may be put in one step, if they have come."""
 
 
 async def write_file(files: IFileSystem, request: Request, place: Place) -> Response:
@@ -22,6 +26,11 @@ async def write_file(files: IFileSystem, request: Request, place: Place) -> Resp
     _refuse_partial(request)
     expected = _expected(request)
     condition = await _condition(files, request, place.path)
+    short = IWholeSource(request.body, None)
+    data = short.whole(SHORT) if short is not None else None
+    if data is not None:
+        entry = await files.write_whole(place.path, data, condition, expected)
+        return stored(request, place, entry, condition)
     upload = await files.open_write(place.path, request.length, condition, expected)
     try:
         await upload.receive(request.body)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.http.inbox import SHORT_BODY, SMALL
 from ecpds.http.message import Ready, Request, Response
 from ecpds.http.reply import unfinished_head
-from ecpds.interfaces import IByteSource
+from ecpds.interfaces import IByteSource, IWholeSource
 from tests.http.support import Bench, Client
 
 FIELDS = "Host: node\r\nX-Who: me\r\n"
@@ -141,3 +141,49 @@ class PutLaneTests(SynchronousTestCase):
         found = [(path, body) for _, path, body in self.got[1:]]
         self.assertEqual(found, [(f"/{number}", body) for number, body in enumerate(bodies)])
         self.assertEqual(len(client.answers()), len(bodies) + 1)
+
+
+class WholeTests(SynchronousTestCase):
+    """`IWholeSource`: what of a body is there when the handler asks."""
+
+    def setUp(self) -> None:
+        self.got: list[bytes | None] = []
+        self.most = SHORT_BODY
+        self.bench = Bench(self.handle, header_bytes=8192)
+
+    async def handle(self, request: Request) -> Response:
+        short = IWholeSource(request.body)
+        data = short.whole(self.most)
+        self.got.append(None if data is None else bytes(data))
+        rest = await read(request.body)
+        return Response(200, [], rest if data is None else bytes(data) + rest)
+
+    def put(self, body: bytes, cut: int, fields: str = "") -> tuple[bytes | None, bytes]:
+        """What was there at once, when so much of the body came with the head, and what came in all."""
+        client = self.bench.connect()
+        head = f"PUT /a HTTP/1.1\r\nHost: node\r\nContent-Length: {len(body)}\r\n{fields}\r\n".encode()
+        client.channel.feed(head + body[:cut])
+        client.channel.feed(body[cut:])
+        answers = client.answers()
+        return self.got.pop(), answers[-1].body
+
+    def test_all_of_it(self) -> None:
+        for body in (b"a", b"x" * SMALL, b"x" * SHORT_BODY):
+            self.assertEqual(self.put(body, len(body)), (body, body))
+
+    def test_a_part_of_it_is_left_where_it_is(self) -> None:
+        for cut in (0, 1, 4000, 9999):
+            self.assertEqual(self.put(b"0123456789" * 1000, cut), (None, b"0123456789" * 1000))
+
+    def test_more_than_is_wanted(self) -> None:
+        self.most = 3
+        self.assertEqual(self.put(b"abcd", 4), (None, b"abcd"))
+
+    def test_who_waits_for_leave_is_asked_to_go_on_first(self) -> None:
+        self.assertEqual(self.put(b"abcd", 4, "Expect: 100-continue\r\n"), (None, b"abcd"))
+
+    def test_what_comes_behind_it_is_the_next_request(self) -> None:
+        client = self.bench.connect()
+        request = b"PUT /a HTTP/1.1\r\nHost: node\r\nContent-Length: 3\r\n\r\n"
+        client.channel.feed(request + b"one" + request + b"two")
+        self.assertEqual((self.got, [each.body for each in client.answers()]), ([b"one", b"two"], [b"one", b"two"]))

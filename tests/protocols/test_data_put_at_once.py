@@ -36,7 +36,7 @@ class Web:
     """A node behind its data door, and a connection to it; `at_once`: whether requests may be answered where they are read."""
 
     def __init__(self, test: SynchronousTestCase, at_once: bool = True) -> None:
-        self.node = Node(test, LIMITS)
+        self.node = Node(test, LIMITS, at_once=at_once)
         house = self.node.house
         house.now(house.operations.set_password("alice", "secret"))
         house.add_user("bob", ("demo",), password="secret", permissions=("get", "dir"))
