@@ -20,7 +20,7 @@ from ecpds.cluster.tickets import TicketOffice
 from ecpds.errors import Corrupt, InvalidRequest, NotFound, Unavailable
 from ecpds.held import HeldSegment
 from ecpds.interfaces import IReadHandle, IStore, IWriteHandle
-from ecpds.model import Copy, Entry, Segment, StoredSegment
+from ecpds.model import Copy, DestinationChange, Entry, Segment, StoredSegment
 from ecpds.portal.kept import KeptSegments
 from tests.cluster.pb import PbLink
 from tests.doubles import MemorySource
@@ -98,6 +98,19 @@ class WithTheAnswer(Case):
         assert found is not None
         self.assertEqual((bytes(found.data), found.place), (b"content", Copy(NODE, 0)))
         self.assertEqual(self.ticket(entry), b"", "nobody needs leave to read what it has")
+
+    def test_what_waits_comes_to_who_sees_it(self) -> None:
+        old = self.put("a", b"old")
+        options = {"incoming.standby": "true"}
+        self.house.now(self.house.operations.change_destination("d", DestinationChange(options=options)))
+        upload = self.house.now(self.files.open_write("/d/a"))
+        self.house.now(upload.receive(MemorySource(b"newer")))
+        self.house.now(upload.commit())
+        seen, waiting = (self.house.now(self.master.resolve("d", "a", each)) for each in (False, True))
+        self.assertEqual((seen.size, seen.waits, waiting.size), (3, None, 5))
+        kept = [self.kept.get(entry.file.segments[0]) for entry in (seen, waiting)]
+        self.assertEqual([bytes(each.data) for each in kept if each], [b"old", b"newer"])
+        self.assertEqual(seen.file.segments[0].id, old.id)
 
     def test_what_is_more_gets_a_ticket(self) -> None:
         for size in (SMALL, SMALL + 1):
