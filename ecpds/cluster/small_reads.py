@@ -3,7 +3,8 @@
 Who tells whom: a node asks its Master what a path is (`LookCalls`). Where all its bytes are on the Master's own node, few, and
 can be had without waiting, they come with the answer; the node keeps them, as it keeps what it reads, and so asks no mover. The
 Master's node knows where bytes are, and asks another mover for few of them over that mover's link (`SmallCalls`). Everything
-else (more bytes, a copy at a third node, a disk that has to be waited for, a link that is lost) goes over the data stream.
+else (more bytes, a copy at a third node, a disk that has to be waited for, a link that is lost) goes over the data stream;
+what is small is read from there as a whole, too, so that it is kept like the rest (`in_memory`).
 """
 
 # mypy: disable-error-code="empty-body"
@@ -17,9 +18,9 @@ from zope.interface import implementer
 
 from ecpds.cluster.calls import Asker, Remote, call
 from ecpds.cluster.fleet import Leave
-from ecpds.errors import InvalidRequest, Unavailable
+from ecpds.errors import InvalidRequest, NotSupported, Unavailable
 from ecpds.held import HeldSegment
-from ecpds.interfaces import IPromptStore, IReadHandle, IStore, IWriteHandle
+from ecpds.interfaces import IByteSink, IPromptStore, IReadHandle, IStore, IWriteHandle
 from ecpds.master_interfaces import IMaster
 from ecpds.model import Copy, Entry, Segment, StoredSegment
 
@@ -108,6 +109,33 @@ class SmallDesk:
             return bytes(data)
         finally:
             handle.close()
+
+
+@implementer(IByteSink)
+class Gathered:
+    """Few bytes, in memory."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    async def write(self, data: bytes | memoryview) -> None:
+        self.data += data
+
+    async def send_file(self, fd: int, offset: int, length: int) -> None:
+        raise NotSupported("bytes of another mover are in no file here")
+
+
+async def in_memory(handle: IReadHandle, length: int) -> IReadHandle:
+    """All of a small copy, which is closed then: whoever asked for it can keep it, and asks for it once.
+
+    Raises as `IReadHandle.send`.
+    """
+    gathered = Gathered()
+    try:
+        await handle.send(gathered, 0, length)
+    finally:
+        handle.close()
+    return HeldSegment(memoryview(gathered.data))
 
 
 @implementer(IStore)

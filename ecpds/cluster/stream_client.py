@@ -31,6 +31,7 @@ from ecpds.cluster.frames import (
     Working,
     Write,
 )
+from ecpds.cluster.small_reads import SMALL, in_memory
 from ecpds.cluster.tickets import open_pass
 from ecpds.errors import (
     ConnectionLost,
@@ -382,4 +383,5 @@ class RemoteStore:
         if copy.mover != self.name:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         frames = await self.connections.open(self.name, copy.ticket, lambda leave: Read(VERSION, leave, length))
-        return RemoteReadHandle(self, frames, copy.ticket, length)
+        handle = RemoteReadHandle(self, frames, copy.ticket, length)
+        return await in_memory(handle, length) if 0 < length <= SMALL else handle

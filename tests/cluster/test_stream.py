@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -27,21 +29,26 @@ from ecpds.cluster.authority import (
 from ecpds.cluster.codec import Refused
 from ecpds.cluster.dial import Dialer
 from ecpds.cluster.frames import DATA, HEADER, MESSAGE, Abort, End, Frames, Opened, Sent, Span, Working
+from ecpds.cluster.small_reads import SMALL
 from ecpds.cluster.stores import peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import Owner, Pass, TicketCheck, TicketOffice
-from ecpds.errors import ConnectionLost, NotPermitted, Unavailable
+from ecpds.errors import ConnectionLost, NoSpace, NotPermitted, Unavailable
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
 from ecpds.limits import Limits
 from ecpds.model import Allocation, AllocationRequest, Copy, Placement, Receipt
+from ecpds.mover import staging
 from ecpds.mover.store import LocalStore
 from ecpds.threads import InlineThreads
 from ecpds.transports.listeners import serve
 from tests.contracts.store import FILE_SIZE, LARGE, StoreContract
 from tests.doubles import MemoryRelayChannel, MemorySink, MemorySource
 from tests.transports.pump import ChannelCase
+
+PWRITE = os.pwrite
+"""What a test puts something else in the place of."""
 
 
 class Leave:
@@ -226,6 +233,18 @@ class TlsStreamTests(StreamCase):
             self.settle()
         self.assertEqual(len(self.server.connections), 1)
 
+    def test_what_is_small_is_had_as_a_whole_when_it_is_opened(self) -> None:
+        """So it can be kept, and its connection serves others before it is closed."""
+        self.put(1, b"here")
+        handle = self.now(self.store.read(1, self.copy(), 4))
+        self.settle()
+        self.assertEqual((bytes(handle.held(0, 4)), self.streams.reads), (b"here", {0: 0}))
+        self.put(2, b"x" * (SMALL + 1))
+        other = self.now(self.store.read(2, self.copy(), SMALL + 1))
+        self.assertEqual((other.held(0, 1), len(self.server.connections)), (None, 1))
+        for each in (handle, other):
+            each.close()
+
     def settle(self) -> None:
         for _ in range(20):
             self.reactor.turn()
@@ -240,6 +259,41 @@ class TlsStreamTests(StreamCase):
         self.settle()
         self.assertFalse(self.is_there(1))
         self.assertEqual(self.receipts, [])
+
+    def break_disk(self, number: int, after: int) -> None:
+        """The mover's disks take so many bytes, and then fail."""
+        written = [0]
+
+        def pwrite(fd: int, data: Any, offset: int) -> int:
+            if written[0] >= after:
+                raise OSError(number, os.strerror(number))
+            count = PWRITE(fd, data[: after // 3 + 1], offset)
+            written[0] += count
+            return count
+
+        self.patch(staging.os, "pwrite", pwrite)
+
+    def test_the_target_s_disk_fails_in_the_middle(self) -> None:
+        """The sender is told which it was, in the middle or at its end; nothing stays, and the stream serves the next one."""
+        for number, refusal in ((errno.ENOSPC, NoSpace), (errno.EIO, Unavailable)):
+            for size in (10, len(LARGE)):
+                self.break_disk(number, 0 if number == errno.EIO else size // 2)
+                self.refused(refusal, self.write_and_clean_up(LARGE[:size]))
+                self.settle()
+                self.assertFalse(self.is_there(1))
+                if number == errno.EIO:
+                    self.assertEqual(self.local.volumes[0].use().failed, "Input/output error")
+        self.assertEqual(self.receipts, [])
+        self.break_disk(errno.EIO, len(LARGE))
+        self.put(2, b"x", 1)
+
+    async def write_and_clean_up(self, data: bytes) -> None:
+        handle = await self.store.write(1, 0, ("sha256",))
+        try:
+            await handle.receive(MemorySource(data))
+            await handle.finish()
+        finally:
+            await handle.abort()
 
     def test_the_sender_dies_in_the_middle(self) -> None:
         handle = self.now(self.store.write(1, 0, ()))
