@@ -184,26 +184,9 @@ class CompanionWriter:
         """Begin what is next, and then tell these, a few in each turn, behind those that wait to be told."""
         waiting = bool(self._told)
         self._told.extend(outcomes)
-        self._catch_up()
         self._go_on()
         if not waiting:
             self._tell_some()
-
-    def _catch_up(self) -> None:
-        """Do here what has waited only for those before it, where that can be done at once.
-
-        If others did it, what comes meanwhile would wait in its turn, and so on: one commit of records would be followed by
-        a queue that never ends while there is work.
-        """
-        while self._at_once is not None and self._queue and not (self._away or self._here):
-            outcome: Any
-            try:
-                outcome = self._at_once.run(self._queue[0].operation)
-            except Exception as error:
-                outcome = error
-            if outcome is None:
-                return
-            self._told.append((self._queue.popleft(), outcome))
 
     def _tell_some(self) -> None:
         for _ in range(min(TOLD, len(self._told))):

@@ -201,27 +201,6 @@ class WriterTests(AtOnceCase):
         self.assertFalse(self.successResultOf(self.run_now(publication(2, "b/c"))).replaced)
         self.assertEqual([len(batch) for batch in self.companion.batches], [1])
 
-    def test_what_has_waited_is_done_when_nobody_is_before_it(self) -> None:
-        first = self.run_now(lambda session: 5)
-        waiting = [
-            self.run_now(each)
-            for each in (publication(1, "a"), publication(2, "a"), publication(3, "b/c"), publication(4, "d"))
-        ]
-        told: list[int] = []
-        for number, each in enumerate([first, *waiting]):
-            each.addBoth(lambda outcome, number=number: told.append(number) or outcome)
-        self.here.answer(5)
-        self.assertEqual([self.successResultOf(each).replaced for each in waiting], [False, True, False, False])
-        self.assertEqual(told, [0, 1, 2, 3, 4])
-        self.assertEqual([len(batch) for batch in self.companion.batches], [2])
-
-    def test_what_has_waited_and_fails_is_told(self) -> None:
-        first, second = self.run_now(lambda session: 5), self.run_now(publication(1, "a"))
-        self.patch(self.at_once, "run", lambda operation: (_ for _ in ()).throw(Unavailable()))
-        self.here.answer(5)
-        self.successResultOf(first)
-        self.failureResultOf(second, Unavailable)
-
     def test_what_is_asked_for_now_is_not_done_behind_others(self) -> None:
         self.assertIsInstance(self.writer.run_now(publication(1, "a")), Entry)
         waiting = self.run_now(lambda session: 5)
@@ -238,7 +217,7 @@ class WriterTests(AtOnceCase):
         self.here.answer(5)
         self.assertEqual(self.successResultOf(first), 5)
         self.assertIsInstance(self.successResultOf(second), Entry)
-        self.assertEqual(self.companion.batches, [])
+        self.assertEqual([len(batch) for batch in self.companion.batches], [1])
 
     def test_a_refusal_is_the_askers(self) -> None:
         def refuses(operation: object) -> None:
