@@ -29,6 +29,8 @@ GRPC = 10_000
 ROLES = ["master", "mover", "s3"]
 DOORS: dict[str, dict[str, object]] = {"node": {"roles": ROLES}, "s3": {"port": 0, "plain_port": 0}}
 LIMITS = {"ticket_life": 1.0, "connections_per_address": 200}
+NEAR = {"near_file": 65536}
+"""What `docs/scale.md` advises for fleets of small files."""
 
 
 @frozen
@@ -80,7 +82,7 @@ def _one_daemon(name: str, folder: Path, sync: bool, *destination_options: str) 
 def two_daemons(folder: Path, sync: bool) -> Iterator[Server]:
     """Ours, with two: a Master that is a mover too, and a second mover; both have the door."""
     meter = CpuMeter("ecpds-two")
-    options: dict[str, Mapping[str, object]] = {**DOORS, "mover": {"sync": sync}, "limits": LIMITS}
+    options: dict[str, Mapping[str, object]] = {**DOORS, "mover": {"sync": sync}, "limits": {**LIMITS, **NEAR}}
     wraps = {name: meter.wrap for name in ("master", "second")}
     own = {"second": {"node": {"roles": ["mover", "s3"]}}}
     fleet = Fleet(folder, ("second",), options, wraps, own)

@@ -290,7 +290,6 @@ class LongWayTests(SynchronousTestCase):
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
 
     def test_two_movers_that_take_turns(self) -> None:
-        self.patch(self.house.master.movers, "_near_file", 0)
         self.house.master.movers.register(type("Other", (), {"name": "node-2"})())
         self.left()
 
