@@ -104,7 +104,7 @@ class Limits:
     headers: int = natural(100)
     """Header fields of one HTTP request."""
     near_file: int = natural(0)
-    """Bytes up to which a new file of a known size goes to the mover at which its client is, if that has room; 0: all movers take turns."""
+    """Bytes up to which a new file of known size goes to the mover where its client is, if that has room; 0: all take turns."""
     kept_file: int = natural(16384)
     """Bytes of a file up to which it is kept in memory when it was read; 16384 at most are read at once."""
     kept_bytes: int = natural(33554432)

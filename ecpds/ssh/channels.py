@@ -110,6 +110,7 @@ class Terminal(Session):
         super().__init__(remoteWindow=window, remoteMaxPacket=packet)
         self.login = login
         self.term = ""
+        self._has_terminal = False
         self.width, self.height = 80, 24
         self._open_shell = open_shell
         self._shell: Shell | None = None
@@ -130,7 +131,9 @@ class Terminal(Session):
         return False
 
     def _pty(self, fields: Fields) -> bool:
+        # A client without the variable TERM names none (RFC 4254, section 6.2); it has a terminal all the same.
         self.term = fields.string()[:64].decode("ascii", "replace")
+        self._has_terminal = True
         return self._sized(fields)
 
     def _resize(self, fields: Fields) -> bool:
@@ -148,7 +151,7 @@ class Terminal(Session):
     def _start(self, fields: Fields) -> bool:
         """One shell, and only in a terminal."""
         fields.end()
-        if not self.term or self._shell is not None:
+        if not self._has_terminal or self._shell is not None:
             return False
         self._shell = self._open_shell(self.login, self)
         return True

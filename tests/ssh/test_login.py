@@ -168,6 +168,12 @@ class Channels(SshTestCase):
         self.assertEqual(self.request(b"shell") + self.request(b"shell"), [99, 100])
         self.assertEqual(len(self.shells), 1)
 
+    def test_a_terminal_without_a_name(self) -> None:
+        self.open()
+        self.assertEqual(self.request(b"pty-req", NS(b"") + PTY[len(NS(b"xterm")) :]), [99])
+        self.assertEqual(self.request(b"shell"), [99])
+        self.assertEqual((self.shells[0].terminal.term, self.shells[0].terminal.width), ("", 100))
+
     def test_what_is_refused(self) -> None:
         self.open()
         for kind in (b"exec", b"subsystem", b"env", b"x11-req", b"auth-agent-req@openssh.com", b"signal", b"break", b"\xff"):
