@@ -78,6 +78,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 """Answers a request; may raise `HttpError` and any refusal of `ecpds.errors`."""
 
 
+def _nothing(_: BaseException | None) -> None:
+    """Nothing was open."""
+
+
 @frozen(eq=False)
 class Ready:
     """An answer that waits for nothing. `head` is as `reply.unfinished_head` makes it; `ended` is called when all of it has
@@ -85,7 +89,7 @@ class Ready:
 
     head: bytes
     body: bytes | memoryview
-    ended: Callable[[BaseException | None], None]
+    ended: Callable[[BaseException | None], None] = _nothing
 
 
 AtOnce = Callable[[str, str, Request, memoryview], Ready | None]

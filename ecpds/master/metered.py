@@ -54,10 +54,10 @@ class Metered:
 
     async def used_quotas(self, login: str | None, destination: str | None) -> Sequence[QuotaUse]:
         """As `IOperations.quotas`."""
-        options = EMPTY if login is None else (await self.accounts.options_of(await self.accounts.named(login)))[1]
+        user = 0 if login is None else await self.accounts.named(login)
+        options = EMPTY if login is None else (await self.accounts.options_of(user))[1]
         others = EMPTY if destination is None else self.destination(destination).options
         found = (quotas_of(each, login or "", options, destination or "", others) for each in (UPLOAD, DOWNLOAD))
-        user = 0 if login is None else await self.accounts.named(login)
         caps = caps_of(user, options, None if destination is None else self.destination(destination))
         held = await self.reader.ask_on_thread(lambda session: holdings.uses(session, caps)) if caps else []
         return [*await self.quotas.uses([quota for each in found for quota in each]), *held]

@@ -8,7 +8,6 @@ all but its date, is made once for each version and name.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from attrs import frozen
@@ -23,10 +22,8 @@ from ecpds.protocols.data_headers import PREFIX, Header, digests, representation
 from ecpds.protocols.data_login import Gate, Visitor
 from ecpds.protocols.data_put_at_once import AtOnceWriter
 from ecpds.protocols.data_read import UnsentBody
+from ecpds.protocols.ready_heads import ReadyHeads
 from ecpds.wire.conditions import Verdict, verdict
-
-HEADS = 4096
-"""Heads that are remembered at most; each has about a KiB."""
 
 CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 PECULIAR = ("range", "want-repr-digest", "want-content-digest", "want-digest")
@@ -49,7 +46,7 @@ class AtOnceReader:
         self._gate = gate
         self._always = tuple(always)
         self._writer = AtOnceWriter(portal, always)
-        self._heads: OrderedDict[tuple[int, str, bool], tuple[DataFile, bytes]] = OrderedDict()
+        self._heads = ReadyHeads()
 
     def remember(self, request: Request, visitor: Visitor) -> None:
         """A visitor was let in by these fields."""
@@ -93,29 +90,23 @@ class AtOnceReader:
 
     def _head(self, visitor: Visitor, path: str, like: Request) -> Ready | None:
         entry = self._portal.look_again(visitor.files, path, lambda _: True)
-        return None if entry is None else Ready(self._head_of(entry, like.secure), b"", _nothing)
+        return None if entry is None else Ready(self._head_of(entry, like.secure), b"")
 
     def _unchanged(self, visitor: Visitor, path: str, like: Request) -> Ready | None:
         entry = self._portal.look_again(visitor.files, path, lambda entry: _is_unchanged(like, entry))
         if entry is None or entry.file is None:
             return None
         response = Response(304, [*validators(entry.file), *self._added(like.secure)])
-        return Ready(unfinished_head(response), b"", _nothing)
+        return Ready(unfinished_head(response), b"")
 
     def _head_of(self, entry: Entry, secure: bool) -> bytes:
         file = entry.file
         assert file is not None
-        key = (file.id, entry.name, secure)
-        found = self._heads.get(key)
-        if found is not None and found[0] is file:
-            return found[1]
-        headers = [*representation(entry.name, file), *digests(file, {}), *self._added(secure)]
-        head = unfinished_head(Response(200, headers, UnsentBody(file.size)))
-        self._heads[key] = file, head
-        self._heads.move_to_end(key)
-        if len(self._heads) > HEADS:
-            self._heads.popitem(last=False)
-        return head
+        return self._heads.get((file.id, entry.name, secure), file, lambda: self._unfinished(entry.name, file, secure))
+
+    def _unfinished(self, name: str, file: DataFile, secure: bool) -> bytes:
+        headers = [*representation(name, file), *digests(file, {}), *self._added(secure)]
+        return unfinished_head(Response(200, headers, UnsentBody(file.size)))
 
     def _added(self, secure: bool) -> tuple[Header, ...]:
         return self._always if secure else ()
@@ -127,7 +118,3 @@ def _is_unchanged(request: Request, entry: Entry) -> bool:
         return verdict(request.headers, entry.file) is Verdict.NOT_MODIFIED
     except ValueError:
         return False
-
-
-def _nothing(_: BaseException | None) -> None:
-    """Nothing was open."""

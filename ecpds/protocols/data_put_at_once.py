@@ -71,7 +71,7 @@ class AtOnceWriter:
             response.headers.extend(self._always)
         text = response.body
         assert isinstance(text, bytes)
-        return Ready(unfinished_head(response), text, _nothing)
+        return Ready(unfinished_head(response), text)
 
     def _put(self, known: Putting, path: str, like: Request, body: memoryview) -> Response | None:
         try:
@@ -79,7 +79,3 @@ class AtOnceWriter:
         except Refusal as refusal:
             return refusal_response(refusal)
         return None if entry is None else stored(like, Place(PREFIX, path), entry, known.condition)
-
-
-def _nothing(_: BaseException | None) -> None:
-    """Nothing was open."""

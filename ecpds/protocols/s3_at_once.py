@@ -7,7 +7,6 @@ key that was taken away, or has expired, is out at once. What a reply says of an
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from attrs import frozen
@@ -17,14 +16,12 @@ from ecpds.http.reply import unfinished_head
 from ecpds.model import DataFile, Entry
 from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols import s3_headers
+from ecpds.protocols.ready_heads import ReadyHeads
 from ecpds.protocols.s3_address import Addresses, is_own
 from ecpds.protocols.s3_errors import S3Error
 from ecpds.protocols.s3_read import DECISIVE, ObjectBody
 from ecpds.wire.ranges import Span
 from ecpds.wire.sigv4 import SignatureError, Signed, agree, canonical_request, check_time, signature, signed_again
-
-HEADS = 4096
-"""Heads that are remembered at most; each has about half a KiB."""
 
 VARYING = ("authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request", "x-amzn-trace-id", "traceparent")
 """What SDKs write anew for each request."""
@@ -53,7 +50,7 @@ class AtOnceObjects:
         self._addresses = addresses
         self._number = number
         self._now = now
-        self._heads: OrderedDict[tuple[int, bool], tuple[DataFile, bytes]] = OrderedDict()
+        self._heads = ReadyHeads()
 
     def remember(self, request: Request, files: IFileSystem, signed: Signed, key: bytes) -> None:
         """A user was let in by these fields."""
@@ -102,21 +99,14 @@ class AtOnceObjects:
 
     def _head(self, known: Known, path: str) -> Ready | None:
         entry = self._portal.look_again(known.files, path, lambda _: True)
-        return None if entry is None else Ready(self._head_of(entry, known.checksums), b"", _nothing)
+        return None if entry is None else Ready(self._head_of(entry, known.checksums), b"")
 
     def _head_of(self, entry: Entry, checksums: bool) -> bytes:
         file = entry.file
         assert file is not None
-        found = self._heads.get((file.id, checksums))
-        if found is None or found[0] is not file:
-            body = ObjectBody(Span(0, file.size))
-            head = unfinished_head(Response(200, s3_headers.whole_headers(file, checksums), body))
-            found = self._heads[file.id, checksums] = file, head
-            self._heads.move_to_end((file.id, checksums))
-            if len(self._heads) > HEADS:
-                self._heads.popitem(last=False)
-        return b"%bx-amz-request-id: %b\r\n" % (found[1], self._number().encode("ascii"))
+        head = self._heads.get((file.id, checksums), file, lambda: _unfinished(file, checksums))
+        return b"%bx-amz-request-id: %b\r\n" % (head, self._number().encode("ascii"))
 
 
-def _nothing(_: BaseException | None) -> None:
-    """Nothing was open."""
+def _unfinished(file: DataFile, checksums: bool) -> bytes:
+    return unfinished_head(Response(200, s3_headers.whole_headers(file, checksums), ObjectBody(Span(0, file.size))))
