@@ -190,7 +190,7 @@ class Exchanging(SynchronousTestCase):
         asked = [Deferred.fromCoroutine(end.ask("echo", encode(1), False)) for end in (talk.near, talk.far)]
         talk.pump()
         for each in asked:
-            self.successResultOf(each)
+            self.assertEqual(decode(self.successResultOf(each), int), 1)
 
     @given(st.binary(max_size=200))
     def test_nonsense_is_refused(self, data: bytes) -> None:
@@ -200,9 +200,8 @@ class Exchanging(SynchronousTestCase):
         except InvalidRequest:
             pass
         asked = Deferred.fromCoroutine(talk.near.ask("echo", encode(1), False))
-        talk.near._next = 2**40
         talk.pump()
-        del asked
+        self.assertEqual(decode(self.successResultOf(asked), int), 1)
 
     @given(st.integers(), st.integers(), st.binary(max_size=50))
     def test_answers_to_nothing(self, id_: int, other: int, data: bytes) -> None:
@@ -211,6 +210,9 @@ class Exchanging(SynchronousTestCase):
         raw = Raw(encode(data))
         items = [Answer(id_, raw), Refused(other, "NoSuch", "", "")]
         self.talk.near.receive(encode_batch(Batch(id_, [other], items)))
+        asked = Deferred.fromCoroutine(self.talk.near.ask("echo", encode(1), False))
+        self.talk.pump()
+        self.assertEqual(decode(self.successResultOf(asked), int), 1)
 
 
 class Codec(SynchronousTestCase):
