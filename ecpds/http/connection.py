@@ -89,7 +89,8 @@ class Connection:
         channel = IPromptChannel(self._channel, None)
         if channel is None or self._server.at_once is None:
             return None
-        return Lane(self._server, channel, self._inbox, self._may_answer, self._wait_anew, self._is_anonymous)
+        told = self._may_answer, self._wait_anew, self._let_leave, self._is_anonymous
+        return Lane(self._server, channel, self._inbox, *told)
 
     def _may_answer(self) -> bool:
         return self._farewell is None and not self._server.draining
@@ -101,6 +102,14 @@ class Connection:
         """A request was answered beside `_requests`, which waits on."""
         self._patience = self._server.limits.keep_alive
         self._set_deadline(self._patience)
+
+    def _let_leave(self, leaving: bool) -> None:
+        """An answer that was made beside `_requests` is on its way: who takes it is not idle, and is not to be cut off."""
+        self._idle = not leaving
+        if leaving:
+            self._set_deadline(NEVER)
+        else:
+            self._wait_anew()
 
     async def run(self) -> None:
         """Serve until one side ends it. Raises nothing."""
@@ -177,6 +186,8 @@ class Connection:
             self._set_deadline(self._patience)
             self._idle = True
             await self._something()
+            if self._server.draining and not inbox:
+                return None  # It began while an answer of the lane's left.
             count = len(inbox) or await inbox.fill()
             self._idle = False
             if not count or self._farewell is not None:

@@ -38,7 +38,8 @@ class Server(Protocol):
 
 
 class Lane:
-    """`open` says whether requests are still answered, `answered` is told of each answer.
+    """`open` says whether requests are still answered, `answered` is told of each answer, `leaving` that one takes its time to
+    leave, and that it has left.
 
     `anonymous` says whether the connection itself does not tell whose it is, as a client's certificate does.
     """
@@ -50,6 +51,7 @@ class Lane:
         inbox: Inbox,
         open: Callable[[], bool],
         answered: Callable[[], None],
+        leaving: Callable[[bool], None],
         anonymous: Callable[[], bool],
     ) -> None:
         self._server = server
@@ -57,6 +59,7 @@ class Lane:
         self._inbox = inbox
         self._open = open
         self._answered = answered
+        self._leaving = leaving
         self._anonymous = anonymous
         self._like: Request | None = None
         self._fields = NO_FIELDS
@@ -77,7 +80,7 @@ class Lane:
             familiar.keep(head.fields, request)
 
     async def wait(self, stall: float, first: bool) -> None:
-        """Until something is there that goes the long way; `stall` seconds for an answer to leave.
+        """Until something is there that goes the long way, or no more is answered; `stall` seconds for an answer to leave.
 
         The `first` request of a connection has often come before we look for it, the next ones seldom.
         """
@@ -85,16 +88,24 @@ class Lane:
         if not first or self._attempt() or not (self._inbox or self._rest):
             await channel.attend(self._attempt)
         while self._rest is not None:
-            (ready, left), self._rest = self._rest, None
-            patience, channel.patience = channel.patience, stall
-            try:
-                await channel.go_on(left)
-            except BaseException as failure:
-                ready.ended(failure)
-                raise
-            ready.ended(None)
-            channel.patience = patience
+            self._leaving(True)
+            await self._let_leave(*self._rest, stall)
+            self._rest = None
+            self._leaving(False)
+            if not self._open():
+                return
             await channel.attend(self._attempt)
+
+    async def _let_leave(self, ready: Ready, left: memoryview, stall: float) -> None:
+        channel = self._channel
+        patience, channel.patience = channel.patience, stall
+        try:
+            await channel.go_on(left)
+        except BaseException as failure:
+            ready.ended(failure)
+            raise
+        ready.ended(None)
+        channel.patience = patience
 
     def _attempt(self) -> bool:
         at_once = self._server.at_once

@@ -185,6 +185,31 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(self.ways(client), ["long", "short", "short"])
         self.assertEqual(self.ended, [None, None])
 
+    def test_a_server_that_is_to_end_while_an_answer_leaves(self) -> None:
+        client = self.begun(window=150)
+        self.say(client, "GET /a HTTP/1.1")
+        self.assertTrue(client.channel.writing)
+        ended = Deferred.fromCoroutine(self.bench.server.drain())
+        self.assertFalse(client.channel.closed)
+        client.channel.take()
+        client.channel.take()
+        self.successResultOf(ended)
+        self.assertEqual((self.ways(client), self.ended), (["long", "short"], [None]))
+        self.assertTrue(client.channel.finished)
+
+    def test_who_is_sent_an_answer_is_not_idle(self) -> None:
+        client = self.begun(window=150)
+        self.say(client, "GET /a HTTP/1.1")
+        self.bench.wait(30)
+        self.assertFalse(client.channel.closed)
+        client.channel.take()
+        client.channel.take()
+        self.assertEqual((self.ways(client), self.ended), (["long", "short"], [None]))
+        self.bench.wait(19)
+        self.assertFalse(client.channel.closed)
+        self.bench.wait(2)
+        self.assertTrue(client.ended)
+
     def test_a_client_that_goes_before_the_answer_has_left(self) -> None:
         client = self.begun(window=150)
         self.say(client, "GET /a HTTP/1.1")
