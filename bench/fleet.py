@@ -2,10 +2,10 @@
 
 A Master and two movers, each a process, in memory, sync off. The client is curl, always at the first mover. What is relayed
 goes through that one to or from the second; the Master has control bytes only. `plain` and `tls` are the stream between
-the movers; `http`, `https` and `ftp` the client's door. Local and relayed take turns in every round; CPU is each process's
-own, and the client's stands beside it: all of them share the machine, so that what they spend together, divided by the
-cores, is the least time that a transfer can take there. Once for each case the content is compared by SHA-256, outside of
-the timed part. `--only` chooses of plain, tls, put and get.
+the movers; `http`, `https`, `ftp` and `ssh` (SFTP) the client's door. Local and relayed take turns in every round; CPU is
+each process's own, and the client's stands beside it: all of them share the machine, so that what they spend together,
+divided by the cores, is the least time that a transfer can take there. Once for each case the content is compared by SHA-256,
+outside of the timed part. `--only` chooses of plain, tls, put and get.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node
 NEAR, FAR, MASTER = "mover-near", "mover-far", "master"
 NODES = (NEAR, FAR, MASTER)
 CLIENT = "client"
-PORTS = {"ftp": "ftp", "http": "https_plain", "https": "https"}
+PORTS = {"ftp": "ftp", "http": "https_plain", "https": "https", "ssh": "ssh"}
 STREAMS, DIRECTIONS = ("plain", "tls"), ("put", "get")
 COLUMNS = ("door", "what", "MB/s", "/local", "near CPU s/GiB", "far", "Master", "client", "all/cores")
 
@@ -127,7 +127,8 @@ def running(folder: Path, plain: bool) -> Iterator[Measured]:
     """A fleet whose streams are plain or not."""
     options = {"mover": {"sync": False}, "limits": {"ticket_life": 1.0}, "cluster": {"plain_stream": plain}}
     meters = {name: CpuMeter(f"fleet-{name}") for name in NODES}
-    held = Fleet(folder, (NEAR, FAR), options, {name: meter.wrap for name, meter in meters.items()})
+    own = {NEAR: {"node": {"roles": ["mover", "ftp", "https", "ssh"]}, "ssh": {"port": 0}}}
+    held = Fleet(folder, (NEAR, FAR), options, {name: meter.wrap for name, meter in meters.items()}, own)
     try:
         held.start()
         held.master.populate()

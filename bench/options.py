@@ -67,7 +67,7 @@ def parse(words: Sequence[str], benches: Sequence[str]) -> Options:
     parser.add_argument(
         "--sync", action="store_true", help="ecpds syncs files and commits, as it is shipped; its peers never do"
     )
-    parser.add_argument("--doors", default="ftp,https", help="of ftp, https, http (default ftp,https)")
+    parser.add_argument("--doors", default="ftp,https", help="of ftp, https, http; fleet: ssh too (default ftp,https)")
     parser.add_argument("--peers", default="sshd,asyncssh,conch", help="of the ssh bench (default sshd,asyncssh,conch)")
     parser.add_argument(
         "--only",

@@ -224,7 +224,8 @@ class Node:
 
     def url(self, door: str, path: str = "") -> str:
         """The URL of `path` below the destination, at a door by its name in ports.json."""
-        scheme, root = {"ftp": ("ftp", ""), "https": ("https", "/data"), "https_plain": ("http", "/data")}[door]
+        schemes = {"ftp": ("ftp", ""), "https": ("https", "/data"), "https_plain": ("http", "/data"), "ssh": ("sftp", "")}
+        scheme, root = schemes[door]
         return f"{scheme}://127.0.0.1:{self.ports[door]}{root}/{DESTINATION}/{path}"
 
     def stored_files(self) -> list[Path]:
