@@ -29,6 +29,7 @@ from bench.roundtrip import PIECE, make_source
 from bench.tables import ratio, show, spread
 from tests.real.fleet import Fleet
 from tests.real.harness import DESTINATION, LOGIN, PASSWORD, Node
+from tests.real.harness import Options as Sections
 
 NEAR, FAR, MASTER = "mover-near", "mover-far", "master"
 NODES = (NEAR, FAR, MASTER)
@@ -125,9 +126,9 @@ def chosen(known: Sequence[str], only: Sequence[str]) -> Sequence[str]:
 @contextmanager
 def running(folder: Path, plain: bool) -> Iterator[Measured]:
     """A fleet whose streams are plain or not."""
-    options = {"mover": {"sync": False}, "limits": {"ticket_life": 1.0}, "cluster": {"plain_stream": plain}}
+    options: Sections = {"mover": {"sync": False}, "limits": {"ticket_life": 1.0}, "cluster": {"plain_stream": plain}}
     meters = {name: CpuMeter(f"fleet-{name}") for name in NODES}
-    own = {NEAR: {"node": {"roles": ["mover", "ftp", "https", "ssh"]}, "ssh": {"port": 0}}}
+    own: dict[str, Sections] = {NEAR: {"node": {"roles": ["mover", "ftp", "https", "ssh"]}, "ssh": {"port": 0}}}
     held = Fleet(folder, (NEAR, FAR), options, {name: meter.wrap for name, meter in meters.items()}, own)
     try:
         held.start()
