@@ -263,6 +263,8 @@ class Accounts:
         account, stored, _ = found
         if stored is not None and (self._keys.get(stored.key.id) is not stored or self._expired(stored)):
             return False
+        if account.totp is not None and identity.credential == account.password_mark:
+            return False  # How long a code is good, `Credentials` knows.
         return self._known.get(account.id) is account
 
     def _make_identity(self, account: Account, stored: StoredKey | None, credential: str) -> Identity:

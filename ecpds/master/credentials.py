@@ -46,8 +46,8 @@ REMEMBERED = 10_000
 
 Named = Callable[[str], Awaitable[Account | None]]
 
-Shown = tuple[int, str, str]
-"""A user's number, a code, and the address that it came from."""
+Shown = tuple[str, str, str]
+"""A user's secret as the catalogue has it, which no other user and no later secret has; a code, and where it came from."""
 
 
 class Credentials:
@@ -94,7 +94,7 @@ class Credentials:
             return
         if not code:
             raise CodeNeeded(reason="TOTP passcode missing")
-        shown = account.id, code, origin.address
+        shown = account.totp, code, origin.address
         if origin.protocol not in REPEATING:
             taken = await self._take(account, account.totp, code)
         elif self._taken.get(shown, 0.0) > self._clock.seconds():

@@ -20,7 +20,7 @@ from ecpds.model import EMPTY, VISITOR, Condition, Entry
 from ecpds.options import MOST_SESSIONS_BY_TIME, ONE_TIME_CODES
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.kept import Kept
-from ecpds.portal.pace import DOWNLOAD
+from ecpds.portal.pace import DOWNLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal.whole import Whole
 from ecpds.portal_interfaces import IDownload
@@ -33,23 +33,36 @@ Suits = Callable[[Entry], bool]
 
 @implementer(IDownload)
 class KeptDownload:
-    """A small file that is open, all of it in memory."""
+    """A small file that is open, all of it in memory. Where it has a `pace`, its bytes were let through once already."""
 
-    def __init__(self, entry: Entry, data: memoryview, record: TransferRecord) -> None:
+    def __init__(self, entry: Entry, data: memoryview, record: TransferRecord, pace: Pace | None) -> None:
         self.entry = entry
         self._data = data
         self._record = record
+        self._pace = pace
+        self._let_through = len(data)
 
     async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
         piece = self._data[offset:] if length is None else self._data[offset : offset + length]
+        if self._pace is not None and not self._may_cross(len(piece), self._pace):
+            await self._pace.spend(len(piece))
         if len(piece):
             await sink.write(piece)
         self._record.sent += len(piece)
 
     def held(self, offset: int, length: int) -> memoryview | None:
         piece = self._data[offset : offset + length]
+        if self._pace is not None and not self._may_cross(len(piece), self._pace):
+            return None
         self._record.sent += len(piece)
         return piece
+
+    def _may_cross(self, size: int, pace: Pace) -> bool:
+        """Whether so many bytes may now. Those of a file that is read again and again count each time."""
+        if size <= self._let_through:
+            self._let_through -= size
+            return True
+        return pace.spend_now(size)
 
     def close(self, failure: BaseException | None = None) -> None:
         self._record.end(failure)
@@ -84,7 +97,8 @@ class Returning(Whole):
         pace = self._pace(DOWNLOAD, name.destination)
         if pace is not None and not pace.spend_now(file.size):
             return None
-        return KeptDownload(entry, kept.data, TransferRecord(self.journal, "download", name, file.id, file.size, kept.place))
+        record = TransferRecord(self.journal, "download", name, file.id, file.size, kept.place)
+        return KeptDownload(entry, kept.data, record, pace)
 
     def put_again(self, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY) -> Entry | None:
         """As `IPortal.put_again`."""

@@ -168,6 +168,13 @@ class Enrolled(Uploading, MasterCase):
         self.refuse(LoginFailed, self.PASSWORD + old)
         self.login(self.PASSWORD + self.code())
 
+    def test_a_code_of_an_old_secret_is_not_taken_again(self) -> None:
+        text = self.PASSWORD + self.code()
+        self.login(text, WEB)
+        self.now(self.operations.remove_totp("joe"))
+        self.secret = self.enrol("joe")
+        self.refuse(LoginFailed, text, WEB)
+
     def test_who_can_t_be_enrolled(self) -> None:
         self.refused(NotFound, self.operations.enrol_totp("nobody"))
         self.now(self.operations.remove_totp("joe"))

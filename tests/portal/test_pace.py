@@ -298,6 +298,20 @@ class Throttled(SynchronousTestCase):
         self.assertIsNone(self.house.portal.read_again(self.files, "/free/a"))
         self.assertLess(abs(self.elapsed(self.get("/free/a")) - 0.02), 1.1 * TICK)
 
+    def test_one_that_is_open_and_read_again_and_again(self) -> None:
+        """It was let through once; each time more its bytes count anew, as SFTP may ask for them."""
+        self.house.now(self.put("/free/a", bytes(60)))
+        change = UserChange(options={"portal.maxBytesPerSecForInput": str(RATE)})
+        self.house.now(self.house.operations.change_user("joe", change))
+        self.files = self.house.now(self.house.portal.login("joe", "secret", ORIGIN))
+        self.house.now(self.files.open_read("/free/a")).close()
+        self.house.clock.advance(1)
+        download = self.house.now(self.files.open_read("/free/a"))
+        self.assertEqual([download.held(0, 20) for _ in range(3)], [bytes(20)] * 3)
+        self.assertEqual([download.held(0, 20) for _ in range(2)], [bytes(20)] * 2, "what was not used is there")
+        self.assertIsNone(download.held(0, 20))
+        self.assertLess(abs(self.elapsed(download.send(MemorySink(), 0, 60)) - 0.06), 2 * TICK)
+
     def test_a_copy_crosses_nothing(self) -> None:
         self.elapsed(self.put("/demo/a", bytes(500)))
 

@@ -5,7 +5,9 @@ The whole node but its sockets: door, portal, Master and store. Each test first 
 
 from __future__ import annotations
 
+import base64
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +16,7 @@ from ecpds.http.familiar import Familiar
 from ecpds.http.routing import Routes
 from ecpds.http.server import HttpServer
 from ecpds.limits import Limits
+from ecpds.master.codes import STEP, code_of
 from ecpds.model import Copy, DestinationChange, Origin
 from ecpds.people import NewShare, UserChange
 from ecpds.portal_interfaces import IFileSystem
@@ -323,6 +326,20 @@ class UntrueTests(Case):
     def test_disabled(self) -> None:
         self.change(enabled=False)
         self.assertEqual(self.ask().status, 403)
+
+    def test_a_one_time_code_whose_time_is_over(self) -> None:
+        """Whoever sends it again is asked for a new one, as late as the long way would, and no later."""
+        uri = urlsplit(self.house.now(self.house.operations.enrol_totp("alice")))
+        secret = base64.b32decode(parse_qs(uri.query)["secret"][0])
+        code = code_of(secret, int(self.house.clock.seconds()) // STEP)
+        self.fields = f"Host: node\r\nAuthorization: {basic('alice', 'secret' + code)}\r\n"
+        self.assertEqual([self.ask().body for _ in range(2)], [b"first"] * 2)
+        self.house.clock.advance(self.limits.code_life - 1.0)
+        self.channel = self.connect()
+        self.assertEqual([self.ask().body for _ in range(2)], [b"first"] * 2)
+        self.house.clock.advance(1.0)
+        self.assertEqual(self.ask().status, 401)
+        self.assertEqual(self.ask(channel=self.connect()).status, 401)
 
     def test_removed(self) -> None:
         self.house.now(self.house.operations.remove_user("alice"))
