@@ -12,7 +12,7 @@ from attrs import evolve
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from ecpds.cluster.authority import (
@@ -25,6 +25,7 @@ from ecpds.cluster.authority import (
     store_credentials,
     stored_credentials,
 )
+from ecpds.cluster.board import MARKS, Board, BoardCalls
 from ecpds.cluster.calls import Asker, Handler, Remote, call, handlers
 from ecpds.cluster.codec import VERSION
 from ecpds.cluster.dial import Dialer
@@ -208,9 +209,13 @@ class MasterSide:
 
         def more(member: Member) -> Mapping[str, Handler]:
             looking = Looking(master, store, member.name, self.end.leave_for(member.name))
-            return {**handlers(AdminCalls, Operating(operate)), **handlers(LookCalls, looking)}
+            own = (handlers(AdminCalls, Operating(operate)), handlers(LookCalls, looking), handlers(BoardCalls, self.board))
+            return {name: handler for table in own for name, handler in table.items()}
 
         self.end.more = more
+        self.board = Board(time.monotonic)
+        self._marking = LoopingCall(self.board.mark)
+        self._marking.clock = reactor
         self.master: Any = self.end.master_for(name)
         self._listening: Any = None
 
@@ -222,6 +227,7 @@ class MasterSide:
 
     async def start(self) -> None:
         """The Master has started: let the nodes in."""
+        self._marking.start(MARKS)
         self.end.start()
         self._listening.startReading()
 
@@ -230,6 +236,9 @@ class MasterSide:
         self.streams.stop_listening()
         self.streams.abort()
         self.end.stop()
+        if self._marking.running:
+            self._marking.stop()
+        self.board.close()
         stopped = self._listening.stopListening()
         if stopped is not None:
             await stopped
@@ -288,8 +297,9 @@ class MemberSide:
         table = {**handlers(MoverCalls, self._control), **handlers(ProberCalls, self._prober)}
         table |= handlers(SmallCalls, SmallDesk(node.name, self._store))
         masters, patience = master_addresses(cluster), self._config.limits.master_wait
-        self.end = NodeEnd(masters, hello, table, self._state, self._reactor, self._random, patience)
+        self.end = end = NodeEnd(masters, hello, table, self._state, self._reactor, self._random, patience)
         self.end.welcomed = self._welcomed
+        self.master.linked = lambda: end.connected
         self._link.end = self.end
 
     async def start(self) -> None:
@@ -321,6 +331,7 @@ class MemberSide:
 
     def _welcomed(self, key: bytes) -> None:
         self.streams.check = TicketCheck(key, self._config.node.name, self._reactor.seconds)
+        self.master.welcomed(time.monotonic)
 
     async def _state(self) -> NodeState:
         reads = {volume: count for volume, count in self.streams.server.reads.items() if count}

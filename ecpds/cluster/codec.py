@@ -15,7 +15,7 @@ import msgspec
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.packing import REFUSALS, encoder
 
-VERSION = 7
+VERSION = 8
 """The version of all that is said over the link and the stream. Both ends must have the same."""
 
 BATCH = 512 * 1024

@@ -21,7 +21,7 @@ from ecpds.cluster.fleet import Leave
 from ecpds.errors import InvalidRequest, NotSupported, Unavailable
 from ecpds.held import HeldSegment
 from ecpds.interfaces import IByteSink, IPromptStore, IReadHandle, IStore, IWriteHandle
-from ecpds.master_interfaces import IMaster
+from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.model import Copy, Entry, Segment, StoredSegment
 
 SMALL = 16384
@@ -34,9 +34,11 @@ class LookCalls(Remote):
     prefix = "look."
 
     @call(repeatable=True)
-    async def look(self, destination: str, path: str, most: int, waiting: bool = False) -> tuple[Entry, Copy | None, bytes]:
+    async def look(
+        self, destination: str, path: str, most: int, waiting: bool = False
+    ) -> tuple[Entry, Copy | None, bytes, bool]:
         """As `IMaster.resolve`; where the file has at most `most` bytes, and they are at hand, all of them too, and the copy
-        that they were read from."""
+        that they were read from. The last says whether the Master will tell when there is another answer (`board`)."""
 
 
 class Looking:
@@ -48,10 +50,14 @@ class Looking:
         self._node = node
         self._leave = leave
 
-    async def look(self, destination: str, path: str, most: int, waiting: bool = False) -> tuple[Entry, Copy | None, bytes]:
+    async def look(
+        self, destination: str, path: str, most: int, waiting: bool = False
+    ) -> tuple[Entry, Copy | None, bytes, bool]:
         entry: Entry = await self._master.resolve(destination, path, waiting)
         found = self._at_hand(entry, min(most, SMALL))
-        return (entry, *found) if found is not None else (self._leave.to_read(entry), None, b"")
+        remembers = IAtHand(self._master, None)
+        lasting = remembers is not None and remembers.known(destination, path, waiting) is entry
+        return (entry, *found, lasting) if found is not None else (self._leave.to_read(entry), None, b"", lasting)
 
     def _at_hand(self, entry: Entry, most: int) -> tuple[Copy, bytes] | None:
         """The bytes, where the node that asks has none of the copies itself."""

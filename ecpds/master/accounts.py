@@ -36,7 +36,10 @@ NOTED = 60.0
 
 
 class Accounts:
-    """The users. Whoever changes one calls `forget`, and `forget_all` where it can't be told whom a change concerns."""
+    """The users. Whoever changes one calls `forget`, and `forget_all` where it can't be told whom a change concerns.
+
+    `told` is called then, before whoever made the change is answered.
+    """
 
     log = Logger()
 
@@ -50,6 +53,7 @@ class Accounts:
         set_of: SetOf,
         destination: Callable[[str], Destination],
     ) -> None:
+        self.told: Callable[[], None] = lambda: None
         self._reader = reader
         self._writer = writer
         self._credentials = credentials
@@ -226,6 +230,7 @@ class Accounts:
         for key in [key for key, stored in self._keys.items() if stored.key.login == login]:
             del self._keys[key]
             self._identities.pop(key, None)
+        self.told()
 
     def forget_all(self) -> None:
         """Something that many users have has changed."""
@@ -234,6 +239,7 @@ class Accounts:
         self._identities.clear()
         self._ids.clear()
         self._keys.clear()
+        self.told()
 
     def _logged_in(self, account: Account, origin: Origin, credential: str) -> Identity:
         identity = self._identity(account, credential=credential)

@@ -153,5 +153,6 @@ class AtHand:
         if entry.waits is None:
             self.resolved.put(destination, Entry(entry.path, entry.mtime, entry.file))
         else:
+            self.resolved.drop(destination, entry.path)
             self.releases.note(entry.waits)
         self._folders.put(destination, entry.path)

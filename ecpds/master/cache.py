@@ -13,9 +13,13 @@ FILES = 10_000
 
 
 class ResolveCache:
-    """Files by destination and path, the least lately used leave first. Directories are not remembered."""
+    """Files by destination and path, the least lately used leave first. Directories are not remembered.
+
+    `told` hears of every path that may be another file now, None for all of them, before whoever changed it is answered.
+    """
 
     def __init__(self, size: int = FILES) -> None:
+        self.told: Callable[[str | None], None] = lambda path: None
         self._size = size
         self._entries: OrderedDict[tuple[int, str], Entry] = OrderedDict()
         self._asked: dict[tuple[int, str], object] = {}
@@ -35,7 +39,7 @@ class ResolveCache:
 
         def keep(entry: Entry) -> None:
             if self._asked.get(key) is mine and not entry.is_directory:
-                self.put(destination, entry)
+                self._keep(destination, entry)
 
         try:
             yield keep
@@ -45,6 +49,10 @@ class ResolveCache:
 
     def put(self, destination: int, entry: Entry) -> None:
         """What is there now."""
+        self._keep(destination, entry)
+        self.told(entry.path)
+
+    def _keep(self, destination: int, entry: Entry) -> None:
         self._asked.pop((destination, entry.path), None)
         self._entries[destination, entry.path] = entry
         if len(self._entries) > self._size:
@@ -53,8 +61,10 @@ class ResolveCache:
     def drop(self, destination: int, path: str) -> None:
         self._asked.pop((destination, path), None)
         self._entries.pop((destination, path), None)
+        self.told(path)
 
     def clear(self) -> None:
         """Many paths have changed at once: a directory has moved."""
         self._asked.clear()
         self._entries.clear()
+        self.told(None)

@@ -107,7 +107,7 @@ class Node:
             Digesting(means.digest_threads, follower),
             Paces(self.config.limits, self.reactor, time.monotonic),
             # In a fleet the Master is asked for leave to read elsewhere; what is at hand here needs none.
-            at_hand=self.storage.master if self.storage.member is None else None,
+            at_hand=self.storage.master,
             soon=partial(self.reactor.callLater, 0),
         )
 

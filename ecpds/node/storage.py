@@ -117,6 +117,7 @@ class Storage:
                 lambda control, member: self.master.register_mover(control, lambda: member_facts(side, member)),
                 operate,
             )
+            self.master.resolved.told, self.master.accounts.told = side.board.changed, side.board.people_changed
             self.stores = self.control.sources = side.streams.stores
             self.control.leave = side.end.leave_for(config.node.name).to_copy
 
