@@ -157,20 +157,35 @@ class Event:
 
     def as_line(self) -> str:
         """The ancestor's form, without a line end; times are in its form too, `yyyy-MM-dd HH:mm:ss.SSS`."""
-        texts = [NONE if value is NONE else _text(value) for value in self.fields.values()]
-        if not _is_plain("".join(texts)):
-            texts = [text if _is_plain(text) else "".join(map(_escaped, text)) for text in texts]
-        return ";".join([self.type, *(f"{name}={text}" for name, text in zip(self.fields, texts, strict=True))])
+        texts = [value if value is NONE or type(value) is int else _text(value) for value in self.fields.values()]
+        frame = _frame(self.type, tuple(self.fields))
+        line = frame % tuple(texts)
+        # Of some twenty values hardly one is ever escaped, so all are looked at at once.
+        if line.isprintable() and "%" not in line and line.count(";") == len(texts):
+            return line
+        return frame % tuple([text if _is_plain(text) else "".join(map(_escaped, text)) for text in map(str, texts)])
+
+
+@lru_cache(64)
+def _frame(type: str, names: tuple[str, ...]) -> str:
+    """The line of such a record, with `%s` for each value."""
+    return ";".join([type.replace("%", "%%"), *(name.replace("%", "%%") + "=%s" for name in names)])
 
 
 def _text(value: Any) -> str:
     """A value as the ancestor's line has it, but for what must be escaped."""
-    if value is None or isinstance(value, bool):
-        return NONE if value is None else str(value).lower()
-    text = str(value)
-    if len(text) == ISO_LENGTH and (found := _ISO.fullmatch(text)):
-        return f"{found[1]} {found[2]}"
-    return text
+    if type(value) is not str:
+        if value is None or isinstance(value, bool):
+            return NONE if value is None else str(value).lower()
+        value = str(value)
+    return _time(value) if len(value) == ISO_LENGTH and value[10] == "T" else value
+
+
+@lru_cache(64)
+def _time(text: str) -> str:
+    """A time in the ancestor's form, any other text as it is. Each record has three times, often the same."""
+    found = _ISO.fullmatch(text)
+    return f"{found[1]} {found[2]}" if found else text
 
 
 def _is_plain(text: str) -> bool:
