@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
@@ -24,7 +26,8 @@ from ecpds.transports.buffers import SIZES, BufferPool
 class LocalStore:
     """`stored` is the Master's word for a receipt; `digest_threads` hash, `threads` do the rest of what blocks.
 
-    Made before the reactor runs: it makes missing volumes, and looks at all of them.
+    Made before the reactor runs: it makes missing volumes, and looks at all of them, but for those that should be there and are
+    not: `absent`, by index, and why.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class LocalStore:
         limits: Limits,
         sync: bool,
         clock: IReactorTime,
+        absent: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.threads = threads
@@ -47,7 +51,10 @@ class LocalStore:
         self._limits = limits
         self._means = Means(name, stored, threads, digest_threads, pool, limits, sync, FolderSyncs(threads), self._is_one_alone)
         for volume in self.volumes:
-            volume.prepare()
+            if volume.index in absent:
+                volume.fail(OSError(errno.ENOENT, absent[volume.index]))
+            else:
+                volume.prepare()
 
     def volume(self, index: int) -> Volume:
         """Raises `Unavailable` where this mover has no such volume."""

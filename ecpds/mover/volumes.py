@@ -138,12 +138,16 @@ class Volume:
             raise NoSpace()
 
     def fail(self, error: OSError) -> None:
-        """This volume takes nothing more until the node is restarted; what can be read of it is still read."""
-        if self.failed is None:
-            self.log.error(
-                "volume {index} at {root} has failed: {reason}", index=self.index, root=str(self.root), reason=error.strerror
-            )
+        """This volume takes nothing more until the node is restarted; what can be read of it is still read.
+
+        The first reason is the one that is told: what fails later may fail because of that.
+        """
+        if self.failed is not None:
+            return
         self.failed = error.strerror or type(error).__name__
+        self.log.error(
+            "volume {index} at {root} has failed: {reason}", index=self.index, root=str(self.root), reason=self.failed
+        )
 
     def unsynced(self, error: OSError) -> Unavailable:
         """What is said when a sync failed: what is on the disk isn't known any more, and so the volume has failed."""

@@ -198,6 +198,7 @@ class Node:
         self.storage.close()
         self.doors.close()
         self.means.ports.remove_own()
+        self.means.home.leave()
 
     def abort(self) -> None:
         """Close every connection now. What was not acknowledged is given up; nothing that was is lost."""

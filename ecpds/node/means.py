@@ -8,7 +8,7 @@ from typing import Any
 
 from ecpds.admin.metrics import Lag, Metrics
 from ecpds.config import Config
-from ecpds.folders import make_folder
+from ecpds.node.home import Home
 from ecpds.node.process import batched_timer, raise_descriptor_limit
 from ecpds.ports import Ports
 from ecpds.threads import PoolThreads
@@ -23,14 +23,14 @@ SWITCH_INTERVAL = 0.0005
 
 
 class Means:
-    """Made once for a node. The threads run from `start` to `stop`."""
+    """Made once for a node. The threads run from `start` to `stop`. Raises `ConfigError` where the home can't be had."""
 
     def __init__(self, config: Config, reactor: Any) -> None:
         limits = config.limits
         sys.setswitchinterval(SWITCH_INTERVAL)
         raise_descriptor_limit()
-        make_folder(config.home, 0o750)
         self.config, self.reactor = config, reactor
+        self.home = Home(config)
         self.ports = Ports(config.path("ports.json"))
         self.threads = PoolThreads(reactor, "disk", limits.disk_threads)
         self.digest_threads = PoolThreads(reactor, "digest", limits.digest_threads)

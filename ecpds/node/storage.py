@@ -83,7 +83,7 @@ class Storage:
 
     def _make_store(self) -> LocalStore:
         means, config = self._means, self._means.config
-        return LocalStore(
+        store = LocalStore(
             config.node.name,
             [config.path(volume) for volume in config.mover.volumes],
             self.master.stored,
@@ -93,7 +93,10 @@ class Storage:
             config.limits,
             config.mover.sync,
             means.reactor,
+            means.home.absent,
         )
+        means.home.remember()
+        return store
 
     def _join_in(self, operate: Operate) -> None:
         """Give the others what they need of this node, and this node what it needs of them."""

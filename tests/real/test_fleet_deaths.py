@@ -29,7 +29,7 @@ LARGE = 40_000_000
 BROKEN = (OSError, EOFError, http.client.HTTPException, BotoCoreError, paramiko.SSHException)
 
 
-class Dying(FleetCase):
+class DoorsCase(FleetCase):
     """A has every door."""
 
     key: ClassVar[dict[str, str]]
@@ -77,6 +77,17 @@ class Dying(FleetCase):
         connection.request("GET", path_of(name), headers=authorization())
         return connection.getresponse()
 
+    @contextmanager
+    def frozen(self, node: Node) -> Iterator[None]:
+        assert node.process is not None
+        node.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            node.process.send_signal(signal.SIGCONT)
+
+
+class Dying(DoorsCase):
     # The Master
 
     def test_transfers_go_on_while_the_Master_is_frozen_and_what_it_is_asked_waits(self) -> None:
@@ -96,15 +107,6 @@ class Dying(FleetCase):
         self.assertEqual(status, b"201")
         self.fleet.wait_for(A, B)
         self.assertEqual(self.get("frozen", B), self.content[:SIZE])
-
-    @contextmanager
-    def frozen(self, node: Node) -> Iterator[None]:
-        assert node.process is not None
-        node.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            node.process.send_signal(signal.SIGCONT)
 
     # The client's node
 
