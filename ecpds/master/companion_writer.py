@@ -22,6 +22,7 @@ from ecpds.master import shipping
 from ecpds.master.at_once import AtOnce
 from ecpds.master.companion_link import Companion
 from ecpds.master.engine import Engine
+from ecpds.master.history import Records
 from ecpds.master.sql import Session
 from ecpds.master.writer import BATCH, Job, Short, ThreadWriter, Writer
 
@@ -33,6 +34,10 @@ else who wants the interpreter, and is served sooner by a thread than by another
 
 REMEMBERED = 32
 """Operations over which that share is taken, the older ones the less."""
+
+MANY = 20
+"""Records that are written together, from which on the companion writes them, whatever else there is: so many come while the
+reactor is busy, and a thread would take the interpreter from it."""
 
 TOLD = 16
 """Outcomes that are told in one turn of the reactor: what they lead to is the next batch, which begins the sooner."""
@@ -146,8 +151,10 @@ class CompanionWriter:
             ensureDeferred(self._send(self._taken()))
 
     def _is_next_for_companion(self) -> bool:
-        pays = self._overlapping >= self._wanted and self._companion.is_ready
-        return pays and shipping.is_portable(self._queue[0].operation)
+        operation = self._queue[0].operation
+        if not self._companion.is_ready or not shipping.is_portable(operation):
+            return False
+        return self._overlapping >= self._wanted or (isinstance(operation, Records) and len(operation.events) >= MANY)
 
     def _taken(self) -> list[Job]:
         jobs: list[Job] = []

@@ -51,7 +51,7 @@ def _row(event: Event) -> Mapping[str, float | str]:
 
 @frozen
 class Records:
-    """Write records into the catalogue, as rows of a day's table. Run by the writer.
+    """Write records into the catalogue, as rows of a day's table. Run by the writer, on whose time rows are made.
 
     `now` is the day that it is by the clock, `written` the last one that is known to be written to (0: none), and `keep` how
     many days are kept (0: all). Returns the day that they were written to: days never go back, so that numbers don't,
@@ -60,7 +60,7 @@ class Records:
 
     log: ClassVar = Logger()
 
-    rows: tuple[Mapping[str, float | str], ...]
+    events: tuple[Event, ...]
     now: int
     written: int
     keep: int
@@ -69,7 +69,7 @@ class Records:
         today = max([self.now, *days.days(session)[-1:]])
         if today != self.written:
             self._purge(session)
-        days.add(session, today, self.rows)
+        days.add(session, today, [_row(event) for event in self.events])
         return today
 
     def _purge(self, session: Session) -> None:
@@ -164,4 +164,4 @@ class History:
 
     def _records(self, group: list[Event]) -> Records:
         now = int(self._clock.seconds() // days.DAY)
-        return Records(tuple(_row(event) for event in group), now, self._day, self._keep)
+        return Records(tuple(group), now, self._day, self._keep)

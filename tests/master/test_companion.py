@@ -23,10 +23,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import IsADirectory, Unavailable
+from ecpds.events import Event
 from ecpds.master import companion, destinations, shipping
 from ecpds.master.companion_link import LONGEST, RETRY, Companion, Line, command, environment
-from ecpds.master.companion_writer import TOLD, CompanionWriter, writer_of
+from ecpds.master.companion_writer import MANY, TOLD, CompanionWriter, writer_of
 from ecpds.master.engine import CatalogueError
+from ecpds.master.history import Records
 from ecpds.master.publishing import Publication
 from ecpds.master.sql import Session
 from ecpds.master.sqlite import SqliteEngine
@@ -221,6 +223,19 @@ class WriterTests(CatalogueCase):
         while here.waiting:
             here.answer(None)
         self.assertGreater(sum(map(len, self.companion.batches)), 1)
+        self.successResultOf(ensureDeferred(writer.stop()))
+
+    def test_many_records_are_the_companion_s_though_they_come_alone(self) -> None:
+        here = HeldWriter()
+        writer = CompanionWriter(self.companion, here, lambda _, call: self.later.append(call))
+        writer.start()
+        event = Event("DEA", 1.0, {"UserId": "ann"})
+        ensureDeferred(writer.run(Records((event,) * (MANY - 1), 1, 0, 0)))
+        self.assertEqual((len(here.waiting), self.companion.batches), (1, []))
+        here.answer(1)
+        many = Records((event,) * MANY, 1, 0, 0)
+        self.assertEqual(self.successResultOf(ensureDeferred(writer.run(many))), 1)
+        self.assertEqual((here.waiting, self.companion.batches), ([], [[many]]))
         self.successResultOf(ensureDeferred(writer.stop()))
 
     def test_without_a_companion_everything_is_done_here(self) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NotADirectory, Refusal, Unavailable, refusals
+from ecpds.events import Event
 from ecpds.master import shipping
 from ecpds.master.history import Records
 from ecpds.master.publishing import Publication
@@ -25,9 +26,10 @@ SEGMENTS = st.lists(st.builds(Segment, NUMBER, NUMBER, COPIES), max_size=2).map(
 FILES = st.builds(DataFile, NUMBER, NUMBER, TIME, TIME, TEXTS, TEXTS, SEGMENTS)
 CONDITIONS = st.builds(Condition, st.booleans(), st.booleans(), st.none() | st.frozensets(NUMBER, max_size=3))
 PUBLICATIONS = st.builds(Publication, NUMBER, TEXT, FILES, CONDITIONS, TIME, st.lists(TEXT, max_size=2).map(tuple))
-ROWS = st.dictionaries(TEXT, TEXT | TIME, max_size=3)
+FIELDS = st.dictionaries(TEXT, st.none() | st.booleans() | NUMBER | TEXT | TIME, max_size=3)
+EVENTS = st.builds(Event, TEXT, TIME, FIELDS)
 RECORDS = st.builds(
-    Records, st.lists(ROWS, max_size=3).map(tuple), st.integers(0, 99_999), st.integers(0, 99_999), st.integers(0, 99)
+    Records, st.lists(EVENTS, max_size=3).map(tuple), st.integers(0, 99_999), st.integers(0, 99_999), st.integers(0, 99)
 )
 OPERATIONS = st.lists(PUBLICATIONS | RECORDS, max_size=5)
 
@@ -57,6 +59,12 @@ class ShippingTests(SynchronousTestCase):
         odd = Publication(1, "\udc80", FILE, Condition(), 0.0)
         with self.assertRaises(shipping.NotPortable):
             shipping.batch([PUBLICATION, odd])
+
+    @given(EVENTS)
+    def test_a_record_reads_the_same_there(self, event: Event) -> None:
+        (records,) = shipping.operations_of(body(shipping.batch([Records((event,), 1, 0, 0)])))
+        (found,) = records.events
+        self.assertEqual((found.fields_text, found.as_line()), (event.fields_text, event.as_line()))
 
     def test_what_is_portable(self) -> None:
         self.assertTrue(shipping.is_portable(PUBLICATION))
