@@ -7,14 +7,18 @@ becomes one, so that no client makes this grow.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import isawaitable
+from itertools import accumulate
 from typing import Any, TypeVar
 
-from attrs import frozen
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from attrs import Factory, define
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -33,6 +37,7 @@ LAG_EVERY = 1.0
 
 SHORT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 LONG = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+_LONG_MILLIS = tuple(round(bound * 1000) for bound in LONG)
 OPERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 Reading = float | Mapping[str, float]
@@ -41,13 +46,67 @@ Reading = float | Mapping[str, float]
 Question = Callable[[], Reading | Awaitable[Reading]]
 
 
-@frozen
+@define
 class _Kind:
-    """What transfers of one protocol, action and status add to. Looking the three up costs more than adding to them."""
+    """Transfers of one protocol, action and status: how many, their bytes and milliseconds, and how many were how long."""
 
-    transfers: Counter
-    bytes: Counter
-    seconds: Histogram
+    count: int = 0
+    bytes: int = 0
+    millis: int = 0
+    buckets: list[int] = Factory(lambda: [0] * (len(LONG) + 1))
+
+
+class Tally(Collector):
+    """What records and logins add to, on the reactor's thread: plain numbers, which become metrics when somebody looks.
+
+    The library's own counters, each behind a lock, cost a small file as much as its login does.
+    """
+
+    def __init__(self) -> None:
+        self.events: dict[str, int] = {}
+        self.logins: dict[tuple[str, str], int] = {}
+        self._kinds: dict[tuple[str, str, str], _Kind] = {}
+
+    def transferred(self, fields: Mapping[str, Any]) -> None:
+        """A record of a transfer has these fields."""
+        key = (fields["TransferProtocol"], fields["Action"], fields["Status"])
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind()
+        millis = fields["Duration"]
+        kind.count += 1
+        kind.bytes += fields["BytesSent"]
+        kind.millis += millis
+        kind.buckets[bisect_left(_LONG_MILLIS, millis)] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        events = CounterMetricFamily("ecpds_events", "Records written", labels=("type",))
+        for name, count in self.events.items():
+            events.add_metric((name,), count)
+        logins = CounterMetricFamily("ecpds_logins", "Logins; each HTTP request is one", labels=("protocol", "outcome"))
+        for key, count in self.logins.items():
+            logins.add_metric(key, count)
+        yield events
+        yield logins
+        yield from self._of_transfers()
+
+    def _of_transfers(self) -> Iterator[Metric]:
+        labels = ("protocol", "action")
+        transfers = CounterMetricFamily("ecpds_transfers", "Transfers that ended", labels=(*labels, "status"))
+        sent = CounterMetricFamily("ecpds_transfer_bytes", "Bytes that crossed, of failed transfers too", labels=labels)
+        seconds = HistogramMetricFamily("ecpds_transfer_seconds", "From begin to end", labels=labels)
+        sums: dict[tuple[str, str], _Kind] = {}
+        for key, kind in self._kinds.items():
+            transfers.add_metric(key, kind.count)
+            total = sums.setdefault(key[:2], _Kind())
+            total.bytes += kind.bytes
+            total.millis += kind.millis
+            total.buckets = [mine + more for mine, more in zip(total.buckets, kind.buckets, strict=True)]
+        for pair, total in sums.items():
+            sent.add_metric(pair, total.bytes)
+            bounds = [*map(str, LONG), "+Inf"]
+            seconds.add_metric(pair, list(zip(bounds, accumulate(total.buckets), strict=True)), total.millis / 1000)
+        yield from (transfers, sent, seconds)
 
 
 @implementer(IEventSink)
@@ -59,22 +118,15 @@ class Metrics:
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds_now = seconds
         self._registry = own = CollectorRegistry()
+        self._tally = Tally()
+        own.register(self._tally)
         ProcessCollector(registry=own)
-        kind = ("protocol", "action")
-        self._events = Counter("ecpds_events", "Records written", ("type",), registry=own)
-        self._transfers = Counter("ecpds_transfers", "Transfers that ended", (*kind, "status"), registry=own)
-        self._bytes = Counter("ecpds_transfer_bytes", "Bytes that crossed, of failed transfers too", kind, registry=own)
-        self._seconds = Histogram("ecpds_transfer_seconds", "From begin to end", kind, buckets=LONG, registry=own)
         self._expired = Counter("ecpds_files_expired", "Files that left when their lifetime was over", registry=own)
         self._refusals = Counter("ecpds_refusals", "Refusals that were recorded (DEA)", ("protocol",), registry=own)
-        self._logins = Counter("ecpds_logins", "Logins; each HTTP request is one", ("protocol", "outcome"), registry=own)
         self._commits = Histogram("ecpds_catalogue_commit_seconds", "One transaction", buckets=SHORT, registry=own)
         self._batches = Histogram("ecpds_catalogue_batch", "Operations of one transaction", buckets=OPERATIONS, registry=own)
         self._lag = Histogram("ecpds_reactor_lag_seconds", "How late a timer was called", buckets=SHORT, registry=own)
         self._gauges: list[tuple[Gauge, Question]] = []
-        self._kinds: dict[tuple[str, str, str], _Kind] = {}
-        self._of_type: dict[str, Counter] = {}
-        self._of_login: dict[tuple[str, bool], Counter] = {}
 
     def gauge(self, name: str, help_: str, ask: Question, label: str | None = None) -> None:
         """Show what `ask` answers, at once or later, whenever somebody looks. It may raise a refusal: then nothing is shown."""
@@ -82,30 +134,14 @@ class Metrics:
         self._gauges.append((Gauge(f"ecpds_{name}", help_, labels, registry=self._registry), ask))
 
     def record(self, event: Event) -> None:
-        (self._of_type.get(event.type) or self._make_type(event.type)).inc()
+        events = self._tally.events
+        events[event.type] = events.get(event.type, 0) + 1
         if event.type == "INH" and event.fields["Action"] == EXPIRE:
             self._expired.inc()
         elif event.type == "INH":
-            self._transferred(event.fields)
+            self._tally.transferred(event.fields)
         elif event.type == "DEA":
             self._refusals.labels(event.fields["TransferProtocol"]).inc()
-
-    def _transferred(self, fields: Mapping[str, Any]) -> None:
-        key = (fields["TransferProtocol"], fields["Action"], fields["Status"])
-        kind = self._kinds.get(key) or self._make_kind(key)
-        kind.transfers.inc()
-        kind.bytes.inc(fields["BytesSent"])
-        kind.seconds.observe(fields["Duration"] / 1000)
-
-    def _make_kind(self, key: tuple[str, str, str]) -> _Kind:
-        kind = self._kinds[key] = _Kind(
-            self._transfers.labels(*key), self._bytes.labels(*key[:2]), self._seconds.labels(*key[:2])
-        )
-        return kind
-
-    def _make_type(self, name: str) -> Counter:
-        counter = self._of_type[name] = self._events.labels(name)
-        return counter
 
     @contextmanager
     def transaction(self, operations: int) -> Iterator[None]:
@@ -120,11 +156,8 @@ class Metrics:
         self._lag.observe(seconds)
 
     def logged_in(self, protocol: str, accepted: bool) -> None:
-        counter = self._of_login.get((protocol, accepted))
-        if counter is None:
-            counter = self._logins.labels(protocol, "accepted" if accepted else "refused")
-            self._of_login[protocol, accepted] = counter
-        counter.inc()
+        logins, key = self._tally.logins, (protocol, "accepted" if accepted else "refused")
+        logins[key] = logins.get(key, 0) + 1
 
     async def handle(self, _: Request) -> Response:
         """The page."""

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ecpds.admin.health import Questions, Watch
-from ecpds.admin.metrics import CountedPortal, Lag, Metrics
+from ecpds.admin.metrics import LONG, CountedPortal, Lag, Metrics
 from ecpds.errors import LoginFailed, Unavailable
 from ecpds.events import Transfer, denial_event, expiry_event, transfer_event
 from ecpds.interfaces import IEventSink
@@ -48,6 +48,8 @@ QUIET = Questions(
     dropped=lambda: {"journal": 0},
     kept=lambda: 4096,
     reads=lambda: {"memory": 5, "copy": 2},
+    scrub=lambda: {"copies": 9, "damaged": 1},
+    damaged=answering({"mover-1": 1}),
     at_once=lambda: {"https": 4},
 )
 
@@ -84,6 +86,16 @@ class Counting(Case):
         self.assertEqual(found["ecpds_transfers_total", "download", "ftp", "failed"], 1)
         self.assertEqual(found["ecpds_transfer_bytes_total", "download", "ftp"], 2010)
         self.assertEqual(found["ecpds_transfer_seconds_sum", "download", "ftp"], 1.5)
+
+    def test_how_long_transfers_took(self) -> None:
+        for seconds, failure in ((0.0, ""), (0.001, ""), (0.002, "Stalled"), (60.0, ""), (7200.0, "")):
+            self.metrics.record(transfer_event(evolve(TRANSFER, ended=TRANSFER.started + seconds, failure=failure)))
+        found = self.samples()
+        buckets = {bound: found["ecpds_transfer_seconds_bucket", "download", bound, "ftp"] for bound in map(str, LONG)}
+        self.assertEqual(list(buckets.values()), [2, 3, 3, 3, 3, 4, 4, 4])
+        self.assertEqual(found["ecpds_transfer_seconds_bucket", "download", "+Inf", "ftp"], 5)
+        self.assertEqual(found["ecpds_transfer_seconds_count", "download", "ftp"], 5)
+        self.assertEqual(found["ecpds_transfer_seconds_sum", "download", "ftp"], 7260.003)
 
     def test_a_file_whose_lifetime_is_over_is_no_transfer(self) -> None:
         self.metrics.record(expiry_event(2.0, "archive", "x", 7, 1000, 1.0))
