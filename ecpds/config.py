@@ -27,9 +27,11 @@ from ecpds.checks import (
     natural,
     one_of,
     port_number,
+    positive,
     some,
 )
 from ecpds.limits import Limits
+from ecpds.scrubbing import is_span
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 OPEN_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}=[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}")
@@ -93,6 +95,15 @@ class Mover:
     weight: int = natural(1)
     volumes: tuple[str, ...] = some(("volumes/0",))
     sync: bool = True
+
+
+@frozen
+class Scrub:
+    """How this node compares what it stores with its record: bytes per second (0: never), days from round to round, hours."""
+
+    rate: int = natural(16777216)
+    days: float = positive(30.0)
+    hours: str | None = field(default=None, validator=Check('"HH:MM-HH:MM", in UTC', is_span))
 
 
 @frozen
@@ -185,6 +196,7 @@ class Config:
     catalogue: Catalogue = field(factory=Catalogue)
     cluster: Cluster | None = None
     mover: Mover = field(factory=Mover)
+    scrub: Scrub = field(factory=Scrub)
     ftp: Ftp = field(factory=Ftp)
     ssh: Ssh = field(factory=Ssh)
     https: Https = field(factory=Https)
@@ -209,6 +221,7 @@ SECTIONS: dict[str, type] = {
     "catalogue": Catalogue,
     "cluster": Cluster,
     "mover": Mover,
+    "scrub": Scrub,
     "ftp": Ftp,
     "ssh": Ssh,
     "https": Https,

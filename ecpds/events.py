@@ -281,6 +281,22 @@ def release_event(time: float, destination: str, path: str, file_id: int, size: 
     return family_event("INH", time, {**known, "ScheduledTime": timestamp(time), "Action": RELEASE})
 
 
+def damage_event(time: float, destination: str, path: str, file_id: int | None, size: int, mover: str, damage: str) -> Event:
+    """The ERR record of a copy that was found damaged on a mover, which says how."""
+    known = {
+        "Monitored": False,
+        "DataTransferId": file_id,
+        "DestinationName": destination or None,
+        "FileName": path or None,
+        "FileSize": size,
+        "TransferProtocol": "portal",
+        "TransferServer": mover,
+        "BytesSent": 0,
+        "Message": damage,
+    }
+    return family_event("ERR", time, known)
+
+
 def _of_portal(time: float, destination: str, path: str, file_id: int, size: int) -> dict[str, object]:
     return {
         "Monitored": False,

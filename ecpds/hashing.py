@@ -28,16 +28,18 @@ def follow(data: memoryview, followers: Sequence[Follower]) -> None:
 
 
 def follow_file(fd: int, offset: int, length: int, followers: Sequence[Follower]) -> None:
-    """As `follow`, with `length` bytes of an open file from `offset`. Blocks. Raises `OSError`; `Corrupt` when shorter."""
+    """As `follow`, with `length` bytes of an open file from `offset`. Blocks. Raises `OSError`; `Corrupt` when shorter.
+
+    Whole pages are read into whole pages, so the file may be open past the cache (O_DIRECT), where `offset` is a page's.
+    """
     if not length:
         return
-    with mmap.mmap(-1, min(BLOCK, length)) as pages, memoryview(pages) as block:
+    with mmap.mmap(-1, min(BLOCK, -(-length // mmap.PAGESIZE) * mmap.PAGESIZE)) as pages, memoryview(pages) as block:
         end = offset + length
         while offset < end:
-            with block[: min(BLOCK, end - offset)] as room:
-                count = os.preadv(fd, [room], offset)
-                if not count:
-                    raise Corrupt("a stored file is shorter than its record")
-                with room[:count] as found:
-                    follow(found, followers)
+            count = min(os.preadv(fd, [block], offset), end - offset)
+            if not count:
+                raise Corrupt("a stored file is shorter than its record")
+            with block[:count] as found:
+                follow(found, followers)
             offset += count

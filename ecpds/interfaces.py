@@ -22,6 +22,7 @@ from ecpds.model import (
     StoredSegment,
     VolumeUse,
 )
+from ecpds.scrubbing import HeldCopy, ScrubState, Verdict
 
 
 class IByteSource(Interface):
@@ -264,6 +265,12 @@ class IMoverControl(Interface):
         Nobody is told of it but who asked. Raises `Unavailable`, `Corrupt`, `NoSpace`, and `AlreadyExists` where something
         of that id stands there; after any of these nothing of this copy is left.
         """
+
+    async def check(copy: HeldCopy) -> Verdict:
+        """Compare a copy with its record now, read from its disk. Raises `Unavailable` where that can't be done just now."""
+
+    async def scrub(order: str) -> ScrubState:
+        """What has become of comparing all copies; `order` is of `scrubbing.ORDERS`. Raises `InvalidRequest`."""
 
 
 class IEventSink(Interface):

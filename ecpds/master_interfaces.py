@@ -34,6 +34,7 @@ from ecpds.model import (
     Usage,
 )
 from ecpds.people import AccessKey, NewShare, NewUser, Policy, Share, UserChange, UserRecord
+from ecpds.scrubbing import Checked, CopyPage, DamagedCopy, Verdict
 
 
 class IMaster(Interface):
@@ -228,6 +229,15 @@ class IMaster(Interface):
         A late commit of a dead one is refused, so the mover may unlink it.
         """
 
+    async def copies_of(mover: str, after: int, limit: int) -> CopyPage:
+        """The copies that a mover should have of up to `limit` segments behind `after`, in their order."""
+
+    async def judged(mover: str, verdicts: Sequence[Verdict]) -> Collection[int]:
+        """What a mover found of copies that it compared; repeatable. From now on nobody is given one that is damaged.
+
+        Returns the segments of those that it still should have.
+        """
+
 
 class IAtHand(Interface):
     """What a Master in the same process can say at once."""
@@ -338,6 +348,12 @@ class IOperations(Interface):
 
     async def release_file(destination: str, path: str) -> Entry:
         """Let a file that waits be seen by everybody. Raises `NotFound`, `IsADirectory`."""
+
+    async def verify_file(destination: str, path: str) -> Sequence[Checked]:
+        """Compare every copy of a file with its record now. Raises `NotFound`, `IsADirectory`."""
+
+    async def damaged(after: tuple[int, str, int], limit: int) -> Sequence[DamagedCopy]:
+        """Up to `limit` copies that are known to be damaged, behind one (its segment, mover and volume), in their order."""
 
     async def hold_file(destination: str, path: str) -> Entry:
         """Let a file be seen only by who may put there, until it is released. Raises `NotFound`, `IsADirectory`."""

@@ -41,6 +41,7 @@ GROUND = {
     "admission",
     "ports",
     "releases",
+    "scrubbing",
     "quotas",
 }
 

@@ -38,6 +38,7 @@ SUBJECTS = {
     "mover": "Data movers: list, drain, retire.",
     "option": "The options of users, policies and destinations.",
     "policy": "Policies: destinations, permissions and options for many users.",
+    "scrub": "Stored bytes that are compared with their digests, in the background.",
     "share": "Links by which others get at a file or a folder.",
     "source": "Data sources: from where, and how, a file is fetched fastest.",
     "transfer": "Transfers that are under way.",

@@ -40,6 +40,10 @@ class Questions:
     """Bytes of memory that small files take which were read lately."""
     reads: Callable[[], Mapping[str, int]]
     """Reads of small segments since the start, by where they were found."""
+    scrub: Callable[[], Mapping[str, int]]
+    """What the scrub's round has read and found, by what it is."""
+    damaged: Callable[[], Awaitable[Mapping[str, int]]]
+    """Copies of the whole fleet that are known to be damaged; nothing where another node knows. Raises `Unavailable`."""
     at_once: Callable[[], Mapping[str, int]]
     """Requests since the start that were answered where they were read, by door."""
 
@@ -61,6 +65,8 @@ class Watch:
         metrics.gauge("records_dropped", "Records for which there was no room", questions.dropped, "sink")
         metrics.gauge("kept_bytes", "Small files in memory", questions.kept)
         metrics.gauge("small_reads", "Small files that were read since the start", questions.reads, "found")
+        metrics.gauge("scrub_round", "What the scrub's round has read and found", questions.scrub, "what")
+        metrics.gauge("damaged_copies", "Copies that are known to be damaged, by mover", questions.damaged, "mover")
         metrics.gauge("answered_at_once", "Requests answered without waiting, since the start", questions.at_once, "door")
 
     async def _free(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecpds.admin.acquire_verbs import ACQUIRE_VERBS
 from ecpds.admin.kinds import FILE, FLAG, NUMBER, PAIRS, PASSWORD, SECONDS, SWITCH, TEXT, WORDS
+from ecpds.admin.scrub_verbs import SCRUB_VERBS
 from ecpds.admin.source_verbs import SOURCE_VERBS
 from ecpds.admin.verb import Argument, Verb, named
 from ecpds.model import MODES, PERMISSIONS
@@ -312,6 +313,7 @@ VERBS = (
     ),
     *SOURCE_VERBS,
     *ACQUIRE_VERBS,
+    *SCRUB_VERBS,
     Verb(("status",), "Show how the node is.", lambda operator: operator.status),
 )
 

@@ -36,6 +36,7 @@ from ecpds.model import (
     StoredSegment,
     VolumeUse,
 )
+from ecpds.scrubbing import CopyPage, HeldCopy, ScrubState, Verdict
 
 Address = tuple[str, int]
 
@@ -88,6 +89,12 @@ class MoverCalls(Remote):
 
     @call
     async def copy(self, segment: StoredSegment, source: Copy) -> Receipt: ...
+
+    @call(repeatable=True)
+    async def check(self, copy: HeldCopy) -> Verdict: ...
+
+    @call(repeatable=True)
+    async def scrub(self, order: str) -> ScrubState: ...
 
 
 class ProberCalls(Remote):
@@ -148,6 +155,14 @@ class RemoteMoverControl:
     async def copy(self, segment: StoredSegment, source: Copy) -> Receipt:
         self._check(self._trusted)
         return await self._member.calls.copy(segment, self._leave.to_copy(segment, source))
+
+    async def check(self, copy: HeldCopy) -> Verdict:
+        self._check(self._linked)
+        return await self._member.calls.check(copy)
+
+    async def scrub(self, order: str) -> ScrubState:
+        self._check(self._linked)
+        return await self._member.calls.scrub(order)
 
     def _check(self, there: Callable[[], bool]) -> None:
         if not there():
@@ -269,6 +284,16 @@ class MasterFor:
         self._own(mover)
         dead: Collection[int] = await self._master.mark_dead(mover, found)
         return dead
+
+    async def copies_of(self, mover: str, after: int, limit: int) -> CopyPage:
+        self._own(mover)
+        page: CopyPage = await self._master.copies_of(mover, after, limit)
+        return page
+
+    async def judged(self, mover: str, verdicts: Sequence[Verdict]) -> Collection[int]:
+        self._own(mover)
+        there: Collection[int] = await self._master.judged(mover, verdicts)
+        return there
 
     def _own(self, mover: str) -> None:
         if mover != self._node:

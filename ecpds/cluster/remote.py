@@ -30,6 +30,7 @@ from ecpds.model import (
     Usage,
 )
 from ecpds.people import NewShare, Share
+from ecpds.scrubbing import CopyPage, Verdict
 
 
 @implementer(IMaster)
@@ -195,3 +196,9 @@ class RemoteMaster(Remote):
 
     @call(repeatable=True)
     async def mark_dead(self, mover: str, found: Sequence[StoredSegment]) -> frozenset[int]: ...
+
+    @call(repeatable=True)
+    async def copies_of(self, mover: str, after: int, limit: int) -> CopyPage: ...
+
+    @call(repeatable=True)
+    async def judged(self, mover: str, verdicts: Sequence[Verdict]) -> frozenset[int]: ...

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import FromClause, Select, Table, delete, insert, null, select, union_all, update
+from sqlalchemy import FromClause, Select, Table, and_, delete, insert, null, select, union_all, update
 
 from ecpds.errors import Unavailable
 from ecpds.master import tree
@@ -26,10 +26,11 @@ COLUMNS = (
 
 
 def _whole(found: FromClause) -> Select[Any]:
-    """Files that are found, with their segments and copies."""
+    """Files that are found, with their segments and the copies that are not known to be damaged."""
+    sound = and_(copy.c.segment == segment.c.id, copy.c.damage.is_(None))
     return (
         select(*COLUMNS, segment.c.id, segment.c.length, copy.c.mover, copy.c.volume)
-        .select_from(found.join(segment, segment.c.data_file == data_file.c.id).outerjoin(copy, copy.c.segment == segment.c.id))
+        .select_from(found.join(segment, segment.c.data_file == data_file.c.id).outerjoin(copy, sound))
         .order_by(segment.c.number, copy.c.mover, copy.c.volume)
     )
 
@@ -75,8 +76,8 @@ _decoded = msgspec.json.Decoder(dict[str, str]).decode
 _ADD_FILE = Statement(insert_into(data_file))
 _SET_MTIME = Statement(update(data_file).where(data_file.c.id == value("file")).values(mtime=value("modified")))
 _SET_DIGESTS = Statement(update(data_file).where(data_file.c.id == value("file")).values(digests=value("known")))
-_ADD_SEGMENT = Statement(insert_into(segment))
-_ADD_COPY = Statement(insert_into(copy))
+_ADD_SEGMENT = Statement(insert_into(segment, "id", "data_file", "number", "length"))
+ADD_COPY = Statement(insert_into(copy, "segment", "mover", "volume"))
 _ADD_ENTRY = Statement(insert_into(entry))
 _POINT_ENTRY = Statement(
     update(entry)
@@ -138,7 +139,7 @@ def add(session: Session, files: Sequence[DataFile]) -> None:
         [{"id": each.id, "data_file": file, "number": number, "length": each.length} for file, number, each in segments],
     )
     session.run_many(
-        _ADD_COPY,
+        ADD_COPY,
         [
             {"segment": each.id, "mover": where.mover, "volume": where.volume}
             for _, _, each in segments

@@ -109,8 +109,7 @@ _REMOVE_PART = Statement(
 )
 _REMOVE_PARTS = Statement(delete(upload_part).where(upload_part.c.upload == value("upload")))
 _ADD_FILE = Statement(insert_into(data_file))
-_ADD_SEGMENT = Statement(insert_into(segment, "id", "number", "length"))
-_ADD_COPY = Statement(insert_into(copy))
+_ADD_SEGMENT = Statement(insert_into(segment, "id", "number", "length", "digests"))
 _TAKE_SEGMENT = Statement(
     update(segment).where(segment.c.id == value("taken")).values(data_file=value("file"), number=value("place"))
 )
@@ -122,7 +121,7 @@ _RECLAIM = Statement(
 )
 _DROP_COPIES = Statement(delete(copy).where(copy.c.segment == value("segment")))
 _DROP_SEGMENT = Statement(delete(segment).where(segment.c.id == value("segment")))
-_COPIES = Statement(select(copy.c.mover, copy.c.volume).where(copy.c.segment == value("segment")))
+_COPIES = Statement(select(copy.c.mover, copy.c.volume).where(copy.c.segment == value("segment"), copy.c.damage.is_(None)))
 
 
 def create(
@@ -210,9 +209,10 @@ def add_part(session: Session, destination: int, path: str, part: tuple[int, int
     old = session.row(_PART, upload=id_, number=number)
     if old is not None and session.row(_IS_PARTIAL, upload=id_):
         raise PreconditionFailed("another piece was stored first")
-    session.run(_ADD_SEGMENT, id=stored.id, number=0, length=stored.length)
+    digests = files.packed(file.digests)
+    session.run(_ADD_SEGMENT, id=stored.id, number=0, length=stored.length, digests=digests)
     for where in stored.copies:
-        session.run(_ADD_COPY, segment=stored.id, mover=where.mover, volume=where.volume)
+        session.run(files.ADD_COPY, segment=stored.id, mover=where.mover, volume=where.volume)
     if old is not None:
         session.run(_REMOVE_PART, upload=id_, number=number)
         _drop(session, [old[1]])
@@ -222,7 +222,7 @@ def add_part(session: Session, destination: int, path: str, part: tuple[int, int
         number=number,
         segment=stored.id,
         size=file.size,
-        digests=files.packed(file.digests),
+        digests=digests,
         created=file.created,
     )
     return Entry(path, file.mtime, file)

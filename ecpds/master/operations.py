@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from ecpds.errors import InvalidRequest
 from ecpds.events import Event
-from ecpds.master import access, codes, days, destinations, owed, policies, user_changes, users
+from ecpds.master import access, codes, days, destinations, owed, policies, scrubbing, user_changes, users
 from ecpds.master.movers import Duty
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
@@ -21,6 +21,7 @@ from ecpds.master.sql import Session, Statement
 from ecpds.master_interfaces import IOperations
 from ecpds.model import Destination, DestinationChange, Entry, QuotaUse, RecordFilter
 from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
+from ecpds.scrubbing import Checked, DamagedCopy
 
 _FILES = Statement(select(func.count(), func.coalesce(func.sum(data_file.c.size), 0)).select_from(data_file))
 _USERS = Statement(select(func.count()).select_from(user))
@@ -202,6 +203,12 @@ class Operations:
     async def release_file(self, destination: str, path: str) -> Entry:
         return await self._master.releases.release(destination, path)
 
+    async def verify_file(self, destination: str, path: str) -> Sequence[Checked]:
+        return await self._master.scrubbing.verify(destination, path)
+
+    async def damaged(self, after: tuple[int, str, int], limit: int) -> Sequence[DamagedCopy]:
+        return await self._master.scrubbing.damaged(after, limit)
+
     async def hold_file(self, destination: str, path: str) -> Entry:
         return await self._master.releases.hold(destination, path)
 
@@ -258,6 +265,7 @@ def _counts(session: Session) -> dict[str, int]:
         "bytes": int(size),
         "reclaim": session.rows(_TO_RECLAIM)[0][0],
         "digests_owed": owed.count(session),
+        "damaged": sum(scrubbing.counts(session).values()),
     }
 
 

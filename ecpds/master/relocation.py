@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, update
 from ecpds.errors import Unavailable
 from ecpds.master import owed
 from ecpds.master.destinations import CRC
-from ecpds.master.files import unpacked
+from ecpds.master.files import ADD_COPY, unpacked
 from ecpds.master.schema import copy, data_file, reclaim, segment
 from ecpds.master.sql import Session, Statement, insert_into, value
 from ecpds.model import Copy
@@ -39,7 +39,6 @@ _LIST = Statement(insert_into(reclaim))
 _here = (reclaim.c.segment == value("segment"), reclaim.c.mover == value("mover"), reclaim.c.volume == value("volume"))
 _TAKE_OFF = Statement(delete(reclaim).where(*_here))
 _MAKE_DUE = Statement(update(reclaim).where(*_here).values(due=value("now")))
-_ADD_COPY = Statement(insert_into(copy))
 _DROP_COPY = Statement(
     delete(copy).where(copy.c.segment == value("segment"), copy.c.mover == value("mover"), copy.c.volume == value("volume"))
 )
@@ -99,7 +98,7 @@ def settle(session: Session, segment: int, source: Copy, target: Copy, due: floa
     old = {"segment": segment, "mover": source.mover, "volume": source.volume}
     if row is None or not session.run(_DROP_COPY, **old) or not session.run(_TAKE_OFF, **place):
         raise Unavailable(f"segment {segment} was moved or deleted meanwhile")
-    session.run(_ADD_COPY, **place)
+    session.run(ADD_COPY, **place)
     session.run(_LIST, **old, due=due)
     return owed.places(session, row[0]) if row[0] is not None else ()
 

@@ -221,7 +221,8 @@ standby = Table(
     sqlite_with_rowid=False,
 )
 
-# A segment without a data file is a part of an upload that is still to be completed.
+# A segment without a data file is a part of an upload that is still to be completed. What came as a part has digests of its
+# own; of what is all of a file the file's are those.
 segment = Table(
     "segment",
     metadata,
@@ -229,16 +230,28 @@ segment = Table(
     Column("data_file", Number, ForeignKey("data_file.id")),
     Column("number", Number, nullable=False),
     Column("length", Number, nullable=False),
+    Column("digests", Json),
     Index(None, "data_file", "number"),
 )
 
+# `damage` is what is wrong with a copy, where that is known since `found`: nobody is given it. Others have NULL.
 copy = Table(
     "copy",
     metadata,
     Column("segment", Number, ForeignKey("segment.id"), primary_key=True),
     Column("mover", Name, primary_key=True),
     Column("volume", Number, primary_key=True),
+    Column("found", Double),
+    Column("damage", Text),
     sqlite_with_rowid=False,
+)
+Index(
+    "ix_copy_damaged",
+    copy.c.segment,
+    copy.c.mover,
+    copy.c.volume,
+    sqlite_where=copy.c.damage.is_not(None),
+    postgresql_where=copy.c.damage.is_not(None),
 )
 
 # Kept partials and multipart uploads only: an ordinary upload is in memory until its commit.

@@ -50,6 +50,7 @@ from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
 from ecpds.master.releasing import Releases
 from ecpds.master.roster import Roster
+from ecpds.master.scrubbing import Scrubbed, Scrubbing
 from ecpds.master.shared import detached
 from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
@@ -77,7 +78,7 @@ T = TypeVar("T")
 
 
 @implementer(IMaster, IAtHand)
-class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
+class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
@@ -120,6 +121,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures):
         self.evacuation = Evacuation(self)
         self.lifetimes = Lifetimes(self)
         self.releases = Releases(self)
+        self.scrubbing = Scrubbing(self)
         self._destinations: dict[str, Destination] = {}
         self.multiparts = Multiparts(self)
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)

@@ -12,9 +12,12 @@ from ecpds.filling import Into
 from ecpds.hashing import Follower, follow_file
 from ecpds.interfaces import IByteSource, IMoverControl, IReadHandle, IStore, IThreads
 from ecpds.model import Copy, Receipt, StoredSegment, VolumeUse
+from ecpds.mover.checking import Checker
 from ecpds.mover.digests import follower
 from ecpds.mover.reading import open_segment
+from ecpds.mover.scrub import Scrub
 from ecpds.mover.store import LocalStore
+from ecpds.scrubbing import HeldCopy, ScrubState, Verdict
 
 PIECE = 64 << 20
 """Bytes that are digested in one hop to a thread: others want it too, and the end of the process waits for it."""
@@ -24,13 +27,16 @@ PIECE = 64 << 20
 class LocalControl:
     """The mover of this process, asked directly. A fleet gives it `sources`, the stores of other movers.
 
-    On the Master's own node it is asked without a ticket, so there `leave` adds one to where a copy comes from.
+    On the Master's own node it is asked without a ticket, so there `leave` adds one to where a copy comes from. A node gives
+    it its `scrub_of_node`, and that one's `checker`.
     """
 
     def __init__(self, store: LocalStore) -> None:
         self.name = store.name
         self.sources: Mapping[str, IStore] = {store.name: store}
         self.leave: Callable[[StoredSegment, Copy], Copy] = lambda segment, source: source
+        self.scrub_of_node: Scrub | None = None
+        self.checker = Checker(store, store.threads)
         self._store = store
         self._copying: set[int] = set()
 
@@ -63,6 +69,14 @@ class LocalControl:
             return await self._copy(segment, source)
         finally:
             self._copying.discard(segment.segment)
+
+    async def check(self, copy: HeldCopy) -> Verdict:
+        return await self.checker.check(copy)
+
+    async def scrub(self, order: str) -> ScrubState:
+        if self.scrub_of_node is None:
+            raise Unavailable("this node has no scrub")
+        return await self.scrub_of_node.order(order)
 
     async def _copy(self, segment: StoredSegment, source: Copy) -> Receipt:
         handle = await self.sources[source.mover].read(segment.segment, self.leave(segment, source), segment.size)

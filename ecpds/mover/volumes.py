@@ -159,6 +159,13 @@ class Volume:
         with suppress(FileNotFoundError):
             os.unlink(self.path(segment))
 
+    def holds_nothing(self) -> bool:
+        """Whether no folder of a store's is here, as where a disk is not mounted."""
+        try:
+            return not _sort_out_folders(self.root, OUTER)[0]
+        except OSError:
+            return True
+
     def folders(self) -> tuple[list[Path], list[Path]]:
         """The folders that segments stand in, and what stands between them and is none, such as lost+found."""
         outer, foreign = _sort_out_folders(self.root, OUTER)

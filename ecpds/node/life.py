@@ -65,8 +65,10 @@ class Node:
         self.storage = storage = Storage(means, self._operate, NodeProber(tools, config.limits))
         self.journal = NodeRecords(config, means.threads, reactor)
         if storage.member is None:
-            storage.master.lifetimes.sink = storage.master.releases.sink = self._sink()
+            master = storage.master
+            master.lifetimes.sink = master.releases.sink = master.scrubbing.sink = self._sink()
         self.backing = self._backing()
+        storage.scrub.busy = lambda: bool(self.backing.running)
         if storage.member is not None:
             storage.member.master.keeper = self.backing.kept
         self.portal = CountedPortal(Portal(self.backing), means.metrics.logged_in)
@@ -128,6 +130,8 @@ class Node:
             dropped=lambda: {"journal": self.journal.dropped, "history": self.storage.history.dropped},
             kept=lambda: self.backing.kept.size,
             reads=lambda: {"memory": self.backing.kept.hits, "copy": self.backing.kept.misses},
+            scrub=self.storage.scrub.counts,
+            damaged=self.storage.damaged,
             at_once=lambda: {"https": self.doors.web.answered_at_once, "s3": self.doors.s3.answered_at_once},
         )
 

@@ -39,6 +39,7 @@ class Means:
         self.timeouts = Timeouts(reactor, batched_timer(reactor))
         self.pool = BufferPool(limits.buffers)
         self.relay_threads = PoolThreads(reactor, "relay", MOST)
+        self.scrub_threads = PoolThreads(reactor, "scrub", 1)
         stretches = Stretches(self.relay_threads, self.pool, time.monotonic)
         self.around = Surroundings(reactor, self.timeouts, limits, self.pool, Pages(self.threads), stretches)
         self.metrics = Metrics(time.perf_counter)
@@ -46,7 +47,8 @@ class Means:
 
     @property
     def _pools(self) -> tuple[PoolThreads, ...]:
-        return self.threads, self.digest_threads, self.catalogue_threads, self.login_threads, self.relay_threads
+        clients = (self.threads, self.digest_threads, self.catalogue_threads, self.login_threads, self.relay_threads)
+        return (*clients, self.scrub_threads)
 
     def start(self) -> None:
         for pool in self._pools:

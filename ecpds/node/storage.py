@@ -22,7 +22,9 @@ from ecpds.master.movers import Facts
 from ecpds.master.reclaim import backlog
 from ecpds.master.service import Master
 from ecpds.master.source_store import SourceStore
+from ecpds.mover.checking import Checker
 from ecpds.mover.control import LocalControl
+from ecpds.mover.scrub import Notes, Scrub
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
 from ecpds.node.means import Means
@@ -51,6 +53,7 @@ class Storage:
         self.repository = None if self.member is not None else self._make_repository()
         self.store = self._make_store()
         self.control = LocalControl(self.store)
+        self.scrub = self._make_scrub()
         self.fleet: MasterSide | MemberSide | None = None
         self.stores: Mapping[str, IStore] = {means.config.node.name: self.store}
         self._join_in(operate)
@@ -97,6 +100,14 @@ class Storage:
         )
         means.home.remember()
         return store
+
+    def _make_scrub(self) -> Scrub:
+        means, config = self._means, self._means.config
+        checker = self.control.checker = Checker(self.store, means.scrub_threads)
+        notes = Notes(config.path("scrub.json"), means.scrub_threads)
+        scrub = Scrub(config.node.name, self.master, checker, notes, config.scrub, means.reactor)
+        self.control.scrub_of_node = scrub
+        return scrub
 
     def _join_in(self, operate: Operate) -> None:
         """Give the others what they need of this node, and this node what it needs of them."""
@@ -156,6 +167,10 @@ class Storage:
             return 0
         return int(await self.master.reader.ask_on_thread(backlog))
 
+    async def damaged(self) -> Mapping[str, int]:
+        """How many copies are known to be damaged, by mover; only a Master knows. Raises `Unavailable`."""
+        return await self.master.scrubbing.counts() if self.member is None else {}
+
     # Its life
 
     def open(self) -> None:
@@ -173,6 +188,7 @@ class Storage:
         if self.fleet is not None:
             await self.fleet.start()
         self._sweeping = True
+        self.scrub.start()
 
     async def sweep(self) -> None:
         """One round that goes well. A Master that can't be reached now may be later."""
@@ -201,6 +217,7 @@ class Storage:
 
     async def stop(self) -> None:
         """When nobody asks any more: commit what is queued."""
+        await self.scrub.stop()
         if self.fleet is not None:
             await self.fleet.stop()
         if self.member is None:

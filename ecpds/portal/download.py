@@ -107,7 +107,10 @@ class PacedSink(CountedSink):
 
 
 class SegmentReader:
-    """One segment, read from its nearest copy that can be read, or from memory; `node` is where the client is."""
+    """One segment, read from its nearest copy that can be read, or from memory; `node` is where the client is.
+
+    One without a copy has had some: they are known to be damaged (`ecpds.scrubbing`).
+    """
 
     log = Logger()
 
@@ -129,7 +132,7 @@ class SegmentReader:
         if kept is not None:
             self._handle, self.place = HeldSegment(kept.data), kept.place
             return
-        failure: Refusal | None = None
+        failure: Refusal | None = None if self._segment.copies else Corrupt()
         while self._left:
             copy = self._left.pop(0)
             try:

@@ -4,7 +4,8 @@ What is kept is true as long as it is asked for: whoever asks has just been told
 that its copies are these; a segment's bytes never change, and an overwrite is another segment. They are believed only with
 the copies that the catalogue named when they were read: after one was moved, added or taken away, they are read anew. What
 becomes of a copy on its disk meanwhile (it is lost or spoilt, its mover drains or is away) does not make them false, and so
-they are served on, as the kernel serves pages of a disk that has failed. Copies are looked after where they are.
+they are served on, as the kernel serves pages of a disk that has failed. Copies are looked after where they are; one that is
+known to be damaged is none that the catalogue names.
 """
 
 from __future__ import annotations

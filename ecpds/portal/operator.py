@@ -23,6 +23,7 @@ from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, Vol
 from ecpds.options import lifetime_of
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.operator_acquisitions import AcquisitionsOperator
+from ecpds.portal.operator_scrub import ScrubOperator
 from ecpds.portal.operator_shares import SharesOperator
 from ecpds.portal.operator_sources import SourcesOperator
 from ecpds.portal.operator_transfers import TransfersOperator
@@ -34,7 +35,7 @@ PAGE = 100
 """How many entries or records are made into objects before others have their turn."""
 
 
-class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOperator, TransfersOperator):
+class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOperator, TransfersOperator, ScrubOperator):
     """The operator's façade. `facts` is what the node itself adds to its status, `clock` lets others have their turn.
 
     `repository` is None on a node that keeps no data sources, `acquirer` on one that acquires nothing. `running` are

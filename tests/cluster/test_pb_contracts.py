@@ -17,6 +17,7 @@ from tests.contracts import filesystem, portal
 from tests.contracts.afterwards import AfterwardsContract
 from tests.contracts.master import MasterContract
 from tests.contracts.quotas import QuotaContract
+from tests.contracts.scrubbing import ScrubContract
 from tests.doubles import RecordingSink
 from tests.master.support import MasterCase
 from tests.portal import test_filesystem_contract
@@ -54,6 +55,10 @@ class OverPb(MasterCase):
 
 class AfterwardsOverPb(AfterwardsContract, OverPb):
     """Digests that are computed after the commit."""
+
+
+class ScrubOverPb(ScrubContract, OverPb):
+    """Copies that a mover compares with their records."""
 
 
 class QuotasOverPb(QuotaContract, OverPb):

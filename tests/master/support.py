@@ -25,6 +25,7 @@ from ecpds.master.sql import Session
 from ecpds.master.sqlite import SqliteEngine
 from ecpds.master.writer import InlineWriter, Writer
 from ecpds.model import Copy, Receipt, StoredSegment, VolumeUse
+from ecpds.scrubbing import HeldCopy, ScrubState, Verdict
 from ecpds.threads import InlineThreads
 
 NOW = 1_800_000_000.0
@@ -50,6 +51,10 @@ class MemoryMover:
         self.copying: list[Deferred[None]] | None = None
         """Where it is a list, each copy waits for a Deferred of its own in it."""
         self.copy_failure: Exception | None = None
+        self.checked: list[HeldCopy] = []
+        self.damage: dict[int, str] = {}
+        """What is wrong with copies of segments."""
+        self.orders: list[str] = []
 
     async def delete(self, segments: Sequence[StoredSegment]) -> None:
         if self.failure is not None:
@@ -74,6 +79,18 @@ class MemoryMover:
         if self.copy_failure is not None:
             raise self.copy_failure
         return Receipt(segment.segment, self.name, segment.volume, segment.size, self.digests_of)
+
+    async def check(self, copy: HeldCopy) -> Verdict:
+        self.checked.append(copy)
+        if self.failure is not None:
+            raise self.failure
+        return Verdict(copy.segment, copy.volume, self.damage.get(copy.segment))
+
+    async def scrub(self, order: str) -> ScrubState:
+        if self.failure is not None:
+            raise self.failure
+        self.orders.append(order)
+        return ScrubState(self.name, "running", NOW, None, None, 7, 3, 300, 1, 0)
 
     async def volumes(self) -> Sequence[VolumeUse]:
         self.asked += 1

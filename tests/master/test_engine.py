@@ -25,6 +25,7 @@ from ecpds.master import (
     publishing,
     reclaim,
     roster,
+    scrubbing,
     standby,
     tree,
     usage,
@@ -174,8 +175,8 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(self.engine.refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
-HOT = (tree, files, publishing, expiry, standby, holdings, ids, reclaim, roster, users, user_changes, access, usage)
-WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS", "_DESTINATIONS"}
+HOT = (tree, files, publishing, expiry, standby, holdings, ids, reclaim, roster, scrubbing, users, user_changes, access, usage)
+WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS", "_DESTINATIONS", "_COUNTS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 
 

@@ -231,7 +231,7 @@ class LifetimesTests(LifetimesCase):
         for number in range(count):
             id_ = 10**9 + number
             session.command(f"INSERT INTO data_file VALUES ({id_}, 1, 0, {published}, '{{}}', '{{}}')")
-            session.command(f"INSERT INTO segment VALUES ({id_}, {id_}, 0, 1)")
+            session.command(f"INSERT INTO segment (id, data_file, number, length) VALUES ({id_}, {id_}, 0, 1)")
             session.command(f"INSERT INTO entry VALUES ({root}, 'f{number}', {id_})")
         session.command("COMMIT")
         session.close()

@@ -37,6 +37,12 @@ class LostMover:
     async def copy(self, segment: Any, source: Any) -> Any:
         raise Unavailable("no way to it")
 
+    async def check(self, copy: Any) -> Any:
+        raise Unavailable("no way to it")
+
+    async def scrub(self, order: str) -> Any:
+        raise Unavailable("no way to it")
+
 
 class OperatorCase(SynchronousTestCase):
     def setUp(self) -> None:

@@ -30,6 +30,7 @@ from tests.master import (
     test_lifetimes,
     test_master,
     test_operations,
+    test_scrubbing,
     test_source_store,
     test_standby,
     test_tree_model,
@@ -61,6 +62,10 @@ class PostgresqlMasterTests(test_master.OnAnyEngine, PostgresqlCase):
 
 class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase):
     """Digests after the commit."""
+
+
+class PostgresqlScrubbingTests(test_scrubbing.ScrubbingTests, PostgresqlCase):
+    """Copies that are damaged."""
 
 
 class PostgresqlLifetimesTests(test_lifetimes.LifetimesTests, PostgresqlCase):
