@@ -105,6 +105,9 @@ class IFileSystem(Interface):
     async def open_read(path: str) -> IDownload:
         """Open a file. Raises `IsADirectory`."""
 
+    def read_again(path: str) -> IDownload | None:
+        """As `IPortal.read_again`: `open_read` of a small file that is at hand, with all of its bytes `held`."""
+
     async def open_write(
         path: str,
         size: int | None = None,
@@ -133,6 +136,16 @@ class IFileSystem(Interface):
         small (16 KiB) it costs a fraction, and returns without having waited; everywhere else it is those three calls.
         Checks, records and refusals are the same: of what fails nothing is left. Raises what those raise.
         """
+
+    def put_now(
+        path: str,
+        data: bytes | memoryview,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> Entry | None:
+        """As `write_whole`, where nothing has to be waited for; None: nothing was done. Raises what a commit does."""
 
     def takes_now(path: str) -> bool:
         """Whether `write_whole` of a small file would find nothing in its way now, and not wait, as far as is remembered.

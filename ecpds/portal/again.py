@@ -83,7 +83,7 @@ class Returning(Whole):
         return found[1] if found is not None and suits(found[1]) else None
 
     def read_again(self, path: str) -> IDownload | None:
-        """As `IPortal.read_again`."""
+        """As `IFileSystem.read_again`."""
         found = self._find(path)
         if found is None:
             return None

@@ -94,7 +94,7 @@ class Whole:
         metadata: Mapping[str, str] = EMPTY,
         digests: Sequence[str] = (),
     ) -> Entry | None:
-        """As `write_whole`, where nothing has to be waited for; None: nothing was done. Raises what a commit does."""
+        """As `IFileSystem.put_now`."""
         found = self._at_hand(path)
         if found is None:
             return None

@@ -20,6 +20,7 @@ from ecpds.interfaces import IByteSink, IByteSource
 from ecpds.model import Entry
 from ecpds.portal_interfaces import IFileSystem, IUpload
 from ecpds.protocols.ftp_session import resolve, resolve_file
+from ecpds.protocols.held_upload import SMALL, HeldUpload
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.sftp_answers import Scatter
@@ -174,7 +175,7 @@ class Receiver:
     async def _file(self, announced: Announced, mtime: int | None) -> None:
         """Take a file: refused before its bytes come if it can be, else when all of them are out of the way."""
         path = self._path(announced.name)
-        upload = await self._files.open_write(path, announced.size)
+        upload = await self._begin(path, announced.size)
         source = FileBytes(self._reader, announced.size)
         self._stream.busy(True)
         try:
@@ -184,6 +185,12 @@ class Receiver:
         if mtime is not None and self._options.times and self._files.identity.may("mtime"):
             await self._files.set_mtime(path, float(mtime))
         await self._stream.write(OK)
+
+    async def _begin(self, path: str, size: int) -> IUpload:
+        if size < SMALL and self._files.takes_now(path):
+            return HeldUpload(self._files, path, size)
+        upload: IUpload = await self._files.open_write(path, size)
+        return upload
 
     async def _receive(self, upload: IUpload, source: FileBytes) -> None:
         try:

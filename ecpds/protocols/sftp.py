@@ -1,7 +1,8 @@
 """One SFTP session (draft-ietf-secsh-filexfer-02, version 3) over a stream of bytes and one user's file system.
 
 The client says INIT and we VERSION, with the extensions that there are; then it asks, as far ahead as it likes, and each
-request is answered in its turn, with what it asked for or with a status. What is not asked for yet waits in the window of
+request is answered in its turn, with what it asked for or with a status: at once where it lies in what came, where nothing
+has to be waited for, else by the coroutine of the session. What is not asked for yet waits in the window of
 the channel, so that a session never holds more than one answer. Only the CLOSE of a file that was written waits for its
 commit beside what follows; whatever names a path waits for all of those first, so that it finds what was closed before.
 """
@@ -9,7 +10,6 @@ commit beside what follows; whatever names a path waits for all of those first, 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from random import Random
 
 from attrs import frozen
@@ -17,25 +17,30 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ecpds.errors import ConnectionLost, InvalidRequest, NotFound, NotSupported, Refusal, TooManyConnections
+from ecpds.errors import ConnectionLost, InvalidRequest, NotFound, NotSupported, Refusal
 from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
 from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols import sftp_packets as packets
 from ecpds.protocols.ftp_session import resolve, resolve_file
 from ecpds.protocols.sftp_answers import Answering, Asked, OneAtATime, Scatter
+from ecpds.protocols.sftp_at_once import AtOnce
 from ecpds.protocols.sftp_extensions import Extensions
-from ecpds.protocols.sftp_files import Handle, Listing, Reading, Writing, kept_part, open_file
-from ecpds.protocols.sftp_packets import HANDLE_SIZE, LARGEST_DATA, Code, Type, read_attributes
+from ecpds.protocols.sftp_files import Listing, Reading, Writing, kept_part, open_file
+from ecpds.protocols.sftp_opened import Opened
+from ecpds.protocols.sftp_packets import LARGEST_DATA, Code, Type, read_attributes
 from ecpds.protocols.sftp_reader import BadFrame, PacketReader
-from ecpds.protocols.sftp_reads import CLOSE_FIELDS, READ, READ_FIELDS, RUN, WRITE_FIELDS, further_reads, held
+from ecpds.protocols.sftp_reads import READ, RUN, further_reads
 from ecpds.ssh.fields import Fields, Malformed
 from ecpds.ssh.streams import Pool, Stream
 
-WRITE, CLOSE = int(Type.WRITE), int(Type.CLOSE)
-"""Plain numbers: looking them up in their class costs as much as a call."""
+WRITE = int(Type.WRITE)
+"""A plain number: looking it up in its class costs as much as a call."""
 
-AT_ONCE = frozenset({Type.READ, Type.CLOSE, Type.FSTAT, Type.FSETSTAT, Type.READDIR, Type.OPEN})
+SHORTEST = 4 + 1 + 4
+"""Bytes of a packet that can be answered: a length, a type, a number."""
+
+UNSETTLED = frozenset({Type.READ, Type.CLOSE, Type.FSTAT, Type.FSETSTAT, Type.READDIR, Type.OPEN})
 """What need not wait until all that was closed is there. OPEN waits for its own path."""
 
 
@@ -65,10 +70,11 @@ class SftpSession:
         self._files = files
         self._stream = stream
         self._means = means
-        self._handles: dict[bytes, Handle] = {}
-        self._closing: list[Writing] = []
+        self._opened = Opened(stream, means.random, means.limits.sftp_handles)
+        self._at_once = AtOnce(files, self._opened, stream)
         self._settling: Deferred[None] | None = None
         self._speaking = OneAtATime()
+        self._begun = False
         self._requests: dict[int, Callable[[bytes, Fields], Awaitable[bytes]]] = {
             Type.OPEN: self._open,
             Type.CLOSE: self._close,
@@ -84,71 +90,58 @@ class SftpSession:
             Type.RMDIR: self._rmdir,
             Type.REALPATH: self._realpath,
             Type.RENAME: self._rename,
-            Type.EXTENDED: Extensions(files, means.limits, means.threads, self._handle).answer,
+            Type.EXTENDED: Extensions(files, means.limits, means.threads, self._opened.named).answer,
         }
 
     async def run(self) -> int:
         """Serve until the client ends; the exit status."""
-        reader = PacketReader(self._stream)
+        reader = PacketReader(self._stream, self._use)
         try:
             first = await reader.next()
             if first is None or first[0] != Type.INIT:
                 raise BadFrame("it does not begin with INIT")
+            self._begun = True
             await self._stream.write(packets.version())
             while (packet := await reader.next()) is not None:
-                answer = self._answer_now(packet, reader) or await self._answer(packet, reader)
-                if answer and not (self._speaking.free and self._stream.write_now(answer)):
+                answer = await self._answer(packet, reader)
+                if answer:
                     await self._say(answer)
+            async with self._speaking:
+                pass  # Till then something may wait for room to be said.
         except BadFrame as error:
             self.log.info("{who} ended: {reason}", who=self._files.identity.login, reason=str(error))
             return 1
         finally:
             await self._settled()
-            await self._drop()
+            await self._opened.drop()
         return 0
+
+    def _use(self, piece: memoryview) -> int:
+        """Answer the whole packets that `piece` begins with, as far as that needs no waiting; the bytes of those."""
+        at, most = 0, len(piece)
+        while self._begun and self._speaking.free and most - at > 4:
+            end = at + 4 + int.from_bytes(piece[at : at + 4], "big")
+            if not at + SHORTEST <= end <= most:
+                break
+            answer = self._answer_now(piece[at + 4 : end])
+            if answer is None:
+                break
+            at = end
+            if not self._stream.write_now(answer):
+                Deferred.fromCoroutine(self._say(answer)).addErrback(_left)
+        return at
+
+    def _answer_now(self, packet: memoryview) -> bytes | None:
+        """The answer to a packet, where there is nothing to wait for."""
+        try:
+            return self._at_once.answer(packet)
+        except Exception as error:
+            return self._told(bytes(packet[1:5]), error)
 
     async def _say(self, answer: bytes) -> None:
         """One answer at a time, whoever gives it."""
         async with self._speaking:
             await self._stream.write(answer)
-
-    async def _drop(self) -> None:
-        """What is still open when the session ends was not closed by the client: nothing of it is published."""
-        handles, self._handles = list(self._handles.values()), {}
-        for handle in handles:
-            try:
-                await handle.drop()
-            except Exception:
-                self.log.failure("{path} could not be dropped", path=handle.path)
-
-    def _answer_now(self, packet: bytes, reader: PacketReader) -> bytes | None:
-        """The answer to a READ of what is in memory, to the CLOSE of what was read, to a WRITE that is only held; else None.
-
-        Small files are mostly these: what goes the long way costs several times as much.
-        """
-        type, size = packet[0], len(packet)
-        if type == READ and size == 1 + READ_FIELDS.size:
-            request, count, name, offset, length = READ_FIELDS.unpack_from(packet, 1)
-            handle = self._handles.get(name)
-            if count == HANDLE_SIZE and isinstance(handle, Reading):
-                return held(handle, request, offset, length)
-        elif type == WRITE and size == 1 + WRITE_FIELDS.size:
-            request, count, name, offset, length = WRITE_FIELDS.unpack_from(packet, 1)
-            handle = self._handles.get(name)
-            if count == HANDLE_SIZE and isinstance(handle, Writing) and length == reader.left:
-                return packets.status(request, Code.OK) if handle.write_now(offset, reader) else None
-        elif type == CLOSE and size == 1 + CLOSE_FIELDS.size:
-            request, count, name = CLOSE_FIELDS.unpack_from(packet, 1)
-            handle = self._handles.get(name)
-            if count == HANDLE_SIZE and isinstance(handle, Reading):
-                del self._handles[name]
-                self._stream.afterwards(partial(self._put_away, handle))
-                return packets.status(request, Code.OK)
-        return None
-
-    def _put_away(self, handle: Reading) -> None:
-        handle.put_away()
-        self._note_busy()
 
     async def _answer(self, packet: bytes, reader: PacketReader) -> bytes:
         """The answer to a request; empty where it was sent already."""
@@ -162,7 +155,7 @@ class SftpSession:
             return await self._guarded(request, self._write(request, fields, reader))
         if type == READ:
             return await self._guarded(request, self._read(request, fields, reader))
-        if self._closing and type not in AT_ONCE:
+        if self._opened.closing and type not in UNSETTLED:
             await self._settled()
         handler = self._requests.get(type)
         if handler is None:
@@ -173,77 +166,52 @@ class SftpSession:
         """The answer, or the status that says why there is none."""
         try:
             return await answer
-        except Malformed as error:
+        except (ConnectionLost, BadFrame):
+            raise
+        except Exception as error:
+            return self._told(request, error)
+
+    def _told(self, request: bytes, error: Exception) -> bytes:
+        if isinstance(error, Malformed):
             return packets.status(request, Code.BAD_MESSAGE, str(error))
-        except ConnectionLost:
-            raise
-        except Refusal as refusal:
-            return packets.refused(request, refusal)
-        except BadFrame:
-            raise
-        except Exception:
-            self.log.failure("a request of {who} failed", who=self._files.identity.login)
-            return packets.status(request, Code.FAILURE, "The portal failed.")
+        if isinstance(error, Refusal):
+            return packets.refused(request, error)
+        self.log.failure("a request of {who} failed", who=self._files.identity.login)
+        return packets.status(request, Code.FAILURE, "The portal failed.")
 
     # Files
 
     async def _open(self, request: bytes, fields: Fields) -> bytes:
         path, flags = resolve_file("/", packets.path(fields)), fields.number()
         mtime = read_attributes(fields).mtime
-        self._refuse_too_many()
-        if self._closing:
+        self._opened.refuse_too_many()
+        if self._opened.closing:
             await self._settled(path)
         handle = await open_file(self._files, path, flags)
         if isinstance(handle, Writing):
             handle.mtime = mtime
-        return packets.handle(request, self._keep(handle))
-
-    def _refuse_too_many(self) -> None:
-        if len(self._handles) + len(self._closing) >= self._means.limits.sftp_handles:
-            raise TooManyConnections(f"{len(self._handles)} files of this session")
-
-    def _keep(self, handle: Handle) -> bytes:
-        name = self._means.random.randbytes(HANDLE_SIZE)
-        self._handles[name] = handle
-        if not isinstance(handle, Listing):
-            self._stream.busy(True)
-        return name
-
-    def _note_busy(self) -> None:
-        self._stream.busy(bool(self._closing) or any(not isinstance(each, Listing) for each in self._handles.values()))
-
-    def _handle(self, fields: Fields) -> Handle:
-        handle = self._handles.get(fields.string())
-        if handle is None:
-            raise InvalidRequest("no such handle")
-        return handle
-
-    def _writing(self, fields: Fields) -> Writing:
-        handle = self._handle(fields)
-        if not isinstance(handle, Writing):
-            raise NotSupported("that is not open to write")
-        return handle
+        return packets.handle(request, self._opened.keep(handle))
 
     async def _close(self, request: bytes, fields: Fields) -> bytes:
         """The acknowledgement: a file that was written is there for everyone when this says OK."""
         name = fields.string()
-        handle = self._handles.pop(name, None)
+        handle = self._opened.pop(name)
         if handle is None:
             raise InvalidRequest("no such handle")
         if isinstance(handle, Writing):
-            self._closing.append(handle)
+            self._opened.closing.append(handle)
             Deferred.fromCoroutine(self._publish(request, handle)).addErrback(_left)
             return b""
         await handle.close()
-        self._note_busy()
+        self._opened.note_busy()
         return packets.status(request, Code.OK)
 
     async def _publish(self, request: bytes, handle: Writing) -> None:
         try:
             answer = await self._guarded(request, self._closed(request, handle))
         finally:
-            self._closing.remove(handle)
-            self._note_busy()
+            self._opened.closing.remove(handle)
+            self._opened.note_busy()
         settling, self._settling = self._settling, None
         await self._say(answer)
         if settling is not None:
@@ -255,13 +223,13 @@ class SftpSession:
 
     async def _settled(self, path: str | None = None) -> None:
         """Return when nothing is being closed; or, where one is named, nothing of that path."""
-        while any(path in (None, handle.path) for handle in self._closing):
+        while any(path in (None, handle.path) for handle in self._opened.closing):
             self._settling = Deferred()
             await self._settling
 
     async def _read(self, request: bytes, fields: Fields, reader: PacketReader) -> bytes:
         name = fields.string()
-        handle, offset, length = self._handles.get(name), packets.offset(fields), fields.number()
+        handle, offset, length = self._opened.get(name), packets.offset(fields), fields.number()
         if not isinstance(handle, Reading):
             raise NotSupported("that is not open to read") if handle else InvalidRequest("no such handle")
         size = min(length, LARGEST_DATA, max(handle.entry.size - offset, 0))
@@ -284,7 +252,7 @@ class SftpSession:
 
     async def _write(self, request: bytes, fields: Fields, body: PacketReader) -> bytes:
         try:
-            handle, offset, size = self._writing(fields), packets.offset(fields), fields.number()
+            handle, offset, size = self._opened.written(fields), packets.offset(fields), fields.number()
             fields.end()
             if size > body.left:
                 raise Malformed("the data are not as long as the packet says")
@@ -304,8 +272,8 @@ class SftpSession:
         path = resolve("/", packets.path(fields))
         found = await self._files.find(path)
         if found is None:
-            for handle in self._handles.values():
-                if isinstance(handle, Writing) and handle.path == path:
+            for handle in self._opened.writings():
+                if handle.path == path:
                     return packets.attrs(request, handle.entry)
             found = await kept_part(self._files, path)
         if found is None:
@@ -313,7 +281,7 @@ class SftpSession:
         return packets.attrs(request, found)
 
     async def _fstat(self, request: bytes, fields: Fields) -> bytes:
-        return packets.attrs(request, self._handle(fields).entry)
+        return packets.attrs(request, self._opened.named(fields).entry)
 
     async def _setstat(self, request: bytes, fields: Fields) -> bytes:
         """Modes and owners there are none of; clients that keep them are told that all is well, as OpenSSH's want it."""
@@ -326,7 +294,7 @@ class SftpSession:
         return packets.status(request, Code.OK)
 
     async def _fsetstat(self, request: bytes, fields: Fields) -> bytes:
-        handle, wanted = self._handle(fields), read_attributes(fields)
+        handle, wanted = self._opened.named(fields), read_attributes(fields)
         if isinstance(handle, Writing):
             if wanted.size is not None:
                 await handle.truncate(wanted.size)
@@ -342,12 +310,12 @@ class SftpSession:
 
     async def _opendir(self, request: bytes, fields: Fields) -> bytes:
         path, size = resolve("/", packets.path(fields)), self._means.limits.listing_page
-        self._refuse_too_many()
+        self._opened.refuse_too_many()
         first = await self._files.list(path, None, size)
-        return packets.handle(request, self._keep(Listing(self._files, path, first, size)))
+        return packets.handle(request, self._opened.keep(Listing(self._files, path, first, size)))
 
     async def _readdir(self, request: bytes, fields: Fields) -> bytes:
-        handle = self._handle(fields)
+        handle = self._opened.named(fields)
         if not isinstance(handle, Listing):
             raise NotSupported("that is not an open directory")
         entries = await handle.next()

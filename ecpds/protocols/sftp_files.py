@@ -142,16 +142,14 @@ class Writing:
         mtime = float(self.mtime or 0)
         return Entry(self.path, mtime, DataFile(0, self._position, mtime, mtime))
 
-    def write_now(self, offset: int, body: PacketReader) -> bool:
-        """As `write`, where all of `body` is here and is only held; else False, and nothing was done."""
+    def write_now(self, offset: int, data: memoryview) -> bool:
+        """As `write`, of what is only held; else False, and nothing was done."""
         upload = self._upload
         if not isinstance(upload, HeldUpload) or offset != self._position or self._ahead or self._failure is not None:
             return False
-        data = body.seen()
-        if data is None or not upload.hold(data):
+        if not upload.hold(data):
             return False
         self._position += len(data)
-        body.pass_over()
         return True
 
     async def write(self, offset: int, body: PacketReader) -> None:
@@ -241,6 +239,13 @@ class Writing:
         if self.mtime is not None and self._files.identity.may("mtime"):
             await self._files.set_mtime(self.path, float(self.mtime))
 
+    def close_now(self) -> bool:
+        """As `close`, where nothing has to be waited for; else False, and nothing was done."""
+        upload = self._upload
+        if not isinstance(upload, HeldUpload) or self.mtime is not None or self._refused() is not None:
+            return False
+        return upload.commit_now() is not None
+
     def _refused(self) -> Refusal | None:
         """Why this can't be published, if it can't."""
         if self._failure is not None:
@@ -278,6 +283,16 @@ async def open_file(files: IFileSystem, path: str, flags: int) -> Reading | Writ
     return Reading(path, await files.open_read(path))
 
 
+def open_now(files: IFileSystem, path: str, flags: int) -> Reading | Writing | None:
+    """As `open_file`, of a small file that is in memory, or would be put in one step whatever is there; None: of no other."""
+    if flags == Open.READ:
+        download = files.read_again(path)
+        return None if download is None else Reading(path, download)
+    if flags & (REPLACE | Open.WRITE | Open.EXCL) != REPLACE | Open.WRITE or not files.takes_now(path):
+        return None
+    return Writing(files, path, HeldUpload(files, path))
+
+
 async def kept_part(files: IFileSystem, path: str) -> Entry | None:
     """What is kept of a file that is not there, for who may go on with it; clients that resume ask so. None: nothing is."""
     size = await files.kept(path) if files.identity.may("put") else 0
@@ -286,7 +301,7 @@ async def kept_part(files: IFileSystem, path: str) -> Entry | None:
 
 async def _open_writing(files: IFileSystem, path: str, flags: int) -> Writing:
     if flags & REPLACE == REPLACE and not flags & Open.EXCL:  # Whatever is there.
-        return Writing(files, path, HeldUpload(files, path) if files.takes_now(path) else await files.open_write(path))
+        return Writing(files, path, await files.open_write(path))
     there = await (files.find if flags & Open.CREAT else files.stat)(path)
     if there is not None and flags & Open.CREAT and flags & Open.EXCL:
         raise AlreadyExists

@@ -7,7 +7,7 @@ from zope.interface import implementer
 from ecpds.errors import ConnectionLost
 from ecpds.interfaces import IByteSource
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, WRITE_HEAD, Type
-from ecpds.ssh.streams import Stream
+from ecpds.ssh.streams import Stream, Use
 
 _WRITE = int(Type.WRITE)
 
@@ -18,10 +18,15 @@ class BadFrame(Exception):
 
 @implementer(IByteSource)
 class PacketReader:
-    """`left` bytes of the last packet were not handed out with it: they are what this is a source of."""
+    """`left` bytes of the last packet were not handed out with it: they are what this is a source of.
 
-    def __init__(self, stream: Stream) -> None:
+    `use` is shown what begins with a packet, before any of it is handed out, and says how many bytes it has used: those
+    of whole packets.
+    """
+
+    def __init__(self, stream: Stream, use: Use) -> None:
         self._stream = stream
+        self._use = use
         self._piece = memoryview(b"")
         self._beyond = 0
         self.left = 0
@@ -31,8 +36,10 @@ class PacketReader:
 
         Raises `BadFrame`, and what the stream does.
         """
+        if self._piece:
+            self._piece = self._piece[self._use(self._piece) :]
         if not self._piece:
-            self._piece = await self._stream.read()
+            self._piece = await self._stream.read(self._use)
         if len(self._piece) < 4 and not await self._fill(4):
             return None
         size = int.from_bytes(self._piece[:4], "big")
@@ -95,16 +102,6 @@ class PacketReader:
             while self.left:
                 await self.read_into(view[len(whole) - self.left :])
         return bytes(whole)
-
-    def seen(self) -> memoryview | None:
-        """What is left of the packet, where all of it is here in one piece."""
-        if not self._piece and self.left:
-            self._piece = self._stream.read_now()
-        return self._piece[: self.left] if len(self._piece) >= self.left else None
-
-    def pass_over(self) -> None:
-        """What is left of the packet was used as it was `seen`."""
-        self._piece, self.left = self._piece[self.left :], 0
 
     def only(self, size: int) -> None:
         """What is left has `size` bytes, and what stands behind them means nothing (old pkg/sftp sends such packets)."""

@@ -54,6 +54,10 @@ Fill = Callable[[int, Sequence[memoryview]], Awaitable[None]]
 """Puts bytes into views, one after the other, from a place on in what they are of."""
 
 
+Use = Callable[[memoryview], int]
+"""Uses what came as far as that needs no waiting, and says how many bytes of it that were. Raises nothing."""
+
+
 class Pool(Protocol):
     """Lends buffers for bulk, as `transports.buffers.BufferPool` does."""
 
@@ -67,8 +71,12 @@ class Pool(Protocol):
 class Stream(Protocol):
     """The bytes of one channel."""
 
-    async def read(self) -> memoryview:
-        """Some bytes; none at the end. Raises `ConnectionLost` when the connection ended instead."""
+    async def read(self, use: Use | None = None) -> memoryview:
+        """Some bytes; none at the end. Raises `ConnectionLost` when the connection ended instead.
+
+        What is here, and what comes while this waits, is first shown to `use`, piece by piece; this returns when that has
+        left something.
+        """
 
     def read_now(self) -> memoryview:
         """Some bytes, if any are here already."""
@@ -123,6 +131,7 @@ class StreamChannel(Session):
         self._gone = False
         self._hung_up = False
         self._turning = False
+        self._use: Use | None = None
         self._reader: Deferred[None] | None = None
         self._writer: Deferred[None] | None = None
 
@@ -178,7 +187,8 @@ class StreamChannel(Session):
         """What came at once is read at once, and answered in one message."""
         self._turning = True
         try:
-            self._wake_reader()
+            if self._reader is not None and not self._used_up(self._use):
+                self._wake_reader()
         finally:
             self._turning = False
             self._flush()
@@ -201,13 +211,13 @@ class StreamChannel(Session):
         self._wake_reader()
         self._wake_writer()
 
-    async def read(self) -> memoryview:
-        while not self._inbox:
+    async def read(self, use: Use | None = None) -> memoryview:
+        while self._used_up(use):
             if self._gone:
                 raise ConnectionLost
             if self._ended:
                 return memoryview(b"")
-            self._reader = Deferred()
+            self._use, self._reader = use, Deferred()
             await self._reader
         return self.read_now()
 
@@ -215,11 +225,29 @@ class StreamChannel(Session):
         if not self._inbox:
             return memoryview(b"")
         data = self._inbox.popleft()
-        self._used += len(data)
+        self._take_off(len(data))
+        return data
+
+    def _used_up(self, use: Use | None) -> bool:
+        """Whether nothing is left of what came when `use` has seen it."""
+        inbox = self._inbox
+        while inbox and use is not None:
+            piece = inbox[0]
+            size = use(piece)
+            if size < len(piece):
+                inbox[0] = piece[size:]
+                self._take_off(size)
+                return False
+            inbox.popleft()
+            self._take_off(size)
+        return not inbox
+
+    def _take_off(self, size: int) -> None:
+        """So much of what came needs no more room."""
+        self._used += size
         if self._used >= self.localWindowSize // OFTEN and not self._ended:
             self.conn.open_window(self, self._used)
             self._used = 0
-        return data
 
     # What goes to the client
 

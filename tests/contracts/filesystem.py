@@ -220,6 +220,21 @@ class ReadAndWrite(FileSystemContract):
         self.assertTrue(again.replaced)
         self.assertEqual(self.get("/demo/a"), b"other")
 
+    def test_what_is_put_and_read_at_once(self) -> None:
+        """It is as `write_whole` and `open_read` do it, or not done."""
+        entry = self.files.put_now("/demo/a", b"content", metadata={"key": "value"})
+        if entry is None:
+            entry = self.run_now(self.files.write_whole("/demo/a", b"content", metadata={"key": "value"}))
+        found = self.run_now(self.files.stat("/demo/a"))
+        self.assertEqual((entry.path, entry.size, found.file.metadata), ("/demo/a", 7, {"key": "value"}))
+        self.assertEqual(self.get("/demo/a"), b"content")
+        for path in ("/demo/none", "/demo", "/private/a", *HOSTILE):
+            self.assertIsNone(self.files.read_again(path))
+        download = self.files.read_again("/demo/a")
+        if download is not None:
+            self.assertEqual(bytes(download.held(1, 3)), b"ont")
+            download.close()
+
     def test_what_is_whole_in_memory_is_refused_as_any_upload(self) -> None:
         self.put("/demo/a", b"old")
         for path, refusal, named in (

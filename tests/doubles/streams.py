@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import ConnectionLost
-from ecpds.ssh.streams import Fill
+from ecpds.ssh.streams import Fill, Use
 
 
 class MemoryStream:
@@ -26,8 +26,8 @@ class MemoryStream:
         self.full = False
         self._waiting: Deferred[None] | None = None
 
-    async def read(self) -> memoryview:
-        while not self.inbox:
+    async def read(self, use: Use | None = None) -> memoryview:
+        while self._used_up(use):
             if self.lost:
                 raise ConnectionLost
             if self.ended:
@@ -35,6 +35,15 @@ class MemoryStream:
             self._waiting = Deferred()
             await self._waiting
         return self.read_now()
+
+    def _used_up(self, use: Use | None) -> bool:
+        while self.inbox and use is not None:
+            rest = self.inbox[0][use(memoryview(self.inbox[0])) :]
+            if rest:
+                self.inbox[0] = rest
+                return False
+            del self.inbox[0]
+        return not self.inbox
 
     def read_now(self) -> memoryview:
         return memoryview(self.inbox.pop(0) if self.inbox else b"")

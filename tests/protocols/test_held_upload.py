@@ -51,6 +51,37 @@ class HeldUploads(SynchronousTestCase):
         self.assertEqual(self.tree.read("/demo/a"), b"abcdef")
         self.assertEqual(self.transfers(), ["done"])
 
+    def test_committed_at_once(self) -> None:
+        self.receive(b"abc")
+        self.assertIsNone(self.upload.commit_now())
+        self.tree.takes_now = True
+        entry = self.upload.commit_now()
+        assert entry is not None
+        self.assertEqual((entry.size, self.tree.read("/demo/a"), self.transfers()), (3, b"abc", ["done"]))
+        self.assertIsNone(self.upload.commit_now())
+        self.failureResultOf(Deferred.fromCoroutine(self.upload.commit()), Incomplete)
+
+    def test_what_is_begun_is_not_committed_at_once(self) -> None:
+        self.tree.takes_now = True
+        self.receive(bytes(SMALL))
+        self.assertIsNone(self.upload.commit_now())
+        self.finish(self.upload.commit())
+        self.assertEqual(self.tree.read("/demo/a"), bytes(SMALL))
+
+    def test_nor_is_what_was_announced_and_has_not_come(self) -> None:
+        self.tree.takes_now = True
+        self.upload = HeldUpload(self.files, "/demo/a", 4)
+        self.receive(b"abc")
+        self.assertIsNone(self.upload.commit_now())
+
+    def test_what_is_refused_at_once_has_ended(self) -> None:
+        self.tree.takes_now = True
+        self.receive(b"abc")
+        self.tree.broken = NotPermitted()
+        self.assertRaises(NotPermitted, self.upload.commit_now)
+        self.finish(self.upload.abort(NotPermitted()))
+        self.assertEqual((len(self.portal.sink.of("DEA")), self.transfers(), self.tree.uploads), (1, [], []))
+
     def test_what_is_larger_is_begun_as_always(self) -> None:
         data = bytes(range(256)) * 65
         self.assertEqual(self.receive(data), len(data))

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.errors import InvalidName, InvalidRequest, NotSupported, Refusal
 from ecpds.limits import Limits
 from ecpds.model import Origin
+from ecpds.protocols.held_upload import SMALL
 from ecpds.protocols.scp import DEEPEST, LONGEST_LINE, copy
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans
@@ -154,6 +155,22 @@ class Receiving(ScpCase):
             self.assertEqual(self.say(line)[:1], b"\2")
             self.assertTrue(self.status.called)
             self.assertEqual(self.successResultOf(self.status), 1)
+
+
+class ReceivingInOneStep(Receiving):
+    """The same, where what is small is put when all of it is there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tree.takes_now = True
+
+    def test_what_is_small_is_held(self) -> None:
+        for size, begun in ((SMALL - 1, 0), (SMALL, 1)):
+            self.run_scp("-t", "/demo/a")
+            self.say(b"C0644 %d a\n" % size + bytes(size))
+            self.assertEqual(len(self.tree.uploads), begun)
+            self.say(b"\0")
+            self.assertEqual((self.content("demo/a"), self.end()), (bytes(size), 0))
 
 
 class Sending(ScpCase):

@@ -116,6 +116,58 @@ class Both(StreamCase):
         self.assertIsInstance(self.ended[0], ConnectionLost)
 
 
+class Shown(StreamCase):
+    """What comes is shown before it is read, and may be used where it lies."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.most = 1000
+        self.shown: list[bytes] = []
+        self.read: list[bytes] = []
+
+    async def work(self, stream: Stream) -> int:
+        while data := await stream.read(self.use):
+            self.read.append(bytes(data))
+        return 0
+
+    def use(self, piece: memoryview) -> int:
+        self.shown.append(bytes(piece))
+        self.assertTrue(self.streams[0].write_now(b"seen"))
+        return min(len(piece), self.most)
+
+    def test_what_is_used_is_not_read(self) -> None:
+        self.start()
+        self.assertEqual(self.data(b"one", b"two"), b"seenseen")
+        self.assertEqual(self.messages().count(DATA), 1)
+        self.assertEqual((self.shown, self.read), ([b"one", b"two"], []))
+
+    def test_what_is_left_is_read(self) -> None:
+        self.start()
+        self.most = 2
+        self.data(b"one", b"three")
+        self.assertEqual(b"".join(self.read), b"ree", "each piece is shown again as long as some of it is used")
+
+    def test_nothing_is_used(self) -> None:
+        self.start()
+        self.most = 0
+        self.data(b"one", b"two")
+        self.assertEqual(self.read, [b"one", b"two"])
+
+    def test_the_window_is_given_anew(self) -> None:
+        self.start()
+        for _ in range(10):
+            self.data(b"x" * 1000)
+        self.assertEqual((len(self.shown), self.read), (10, []))
+        self.assertFalse(self.wire.disconnecting)
+
+    def test_the_end_behind_it(self) -> None:
+        self.start()
+        self.client.sendPacket(DATA, struct.pack(">L", 0) + NS(b"last"))
+        self.send(EOF, struct.pack(">L", 0))
+        self.assertEqual((b"".join(self.shown), self.read), (b"last", []))
+        self.assertIn(CLOSE, self.messages())
+
+
 class Afterwards(StreamCase):
     """What the client need not wait for."""
 

@@ -1,0 +1,146 @@
+"""Requests of small files that are answered where they lie, and what of them goes the long way."""
+
+from __future__ import annotations
+
+import struct
+
+from twisted.internet.defer import Deferred
+
+from ecpds.errors import NoSpace
+from ecpds.protocols.sftp import SftpSession
+from ecpds.protocols.sftp_packets import Code, Open, Type, string
+from tests.doubles.files import MemoryFileSystem
+from tests.protocols.test_sftp import CREATE, DATA, HANDLE, NO_ATTRIBUTES, STATUS, SftpTestCase, framed, packets_of
+
+NUMBER = struct.pack(">L", 7)
+
+
+class AtOnceCase(SftpTestCase):
+    def begin(self) -> None:
+        super().begin()
+        self.tree.takes_now = True
+        self.long: list[int] = []
+        self.patch(SftpSession, "_answer", self.counted(SftpSession._answer))
+
+    def counted(self, answer):  # type: ignore[no-untyped-def]
+        def count(session, packet, reader):  # type: ignore[no-untyped-def]
+            self.long.append(packet[0])
+            return answer(session, packet, reader)
+
+        return count
+
+
+class AtOnce(AtOnceCase):
+    def test_a_small_file_both_ways(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.assertEqual(self.write(handle, 0, b"hello"), Code.OK)
+        self.assertIsNone(self.content("demo/a"))
+        self.assertTrue(self.wires.is_busy)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.content("demo/a"), b"hello")
+        self.assertFalse(self.wires.is_busy)
+        handle = self.open("/demo/a", Open.READ)
+        kind, body = self.one(Type.READ, handle, struct.pack(">QL", 1, 100))
+        self.assertEqual((kind, body[4:]), (DATA, b"ello"))
+        self.assertEqual(self.code(Type.READ, handle, struct.pack(">QL", 5, 100)), Code.EOF)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertFalse(self.wires.is_busy)
+        self.assertEqual(self.long, [])
+        self.assertEqual([record["Status"] for record in self.portal.sink.of("INH")], ["done", "done"])
+
+    def test_all_that_came_in_one_piece(self) -> None:
+        """With what goes the long way between, and the end behind it."""
+        self.tree.put("/demo/a", b"hello")
+        handle = self.open("/demo/a", Open.READ)
+        read = framed(Type.READ, NUMBER + handle + struct.pack(">QL", 0, 5))
+        stat = framed(Type.STAT, NUMBER + string(b"/demo/a"))
+        close = framed(Type.CLOSE, NUMBER + handle)
+        self.wires.ended = True
+        self.wires.arrive(read + stat + read + close)
+        self.assertEqual([kind for kind, _ in packets_of(self.wires.sent)], [DATA, 105, DATA, STATUS])
+        self.assertEqual(self.long, [Type.STAT])
+        self.assertEqual(self.successResultOf(self.status), 0)
+
+    def test_a_commit_that_waits(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.write(handle, 0, b"hello")
+        self.tree.hold = Deferred()
+        self.assertEqual(self.ask(Type.CLOSE, handle), [])
+        self.tree.hold.callback(None)
+        self.assertEqual([kind for kind, _ in packets_of(self.wires.sent)], [STATUS])
+        self.assertEqual((self.content("demo/a"), self.long), (b"hello", [Type.CLOSE]))
+
+    def test_times_go_the_long_way(self) -> None:
+        times = struct.pack(">3L", 8, 5, 1_600_000_000)
+        kind, handle = self.one(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), times)
+        self.assertEqual(kind, HANDLE)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+        self.assertEqual(self.long, [Type.CLOSE])
+        self.assertEqual(self.tree.files["demo", "a"].mtime, 1_600_000_000)
+
+    def test_an_answer_that_has_to_wait(self) -> None:
+        """What comes behind it waits too."""
+        self.tree.put("/demo/a", b"hello")
+        handle = self.open("/demo/a", Open.READ)
+        room: Deferred[None] = Deferred()
+        sent: list[bytes] = []
+
+        async def write(data: bytes | memoryview) -> None:
+            await room
+            sent.append(bytes(data[9:10]))
+
+        self.wires.full = True
+        self.patch(self.wires, "write", write)
+        read = framed(Type.READ, NUMBER + handle + struct.pack(">QL", 0, 5))
+        self.wires.ended = True
+        self.wires.arrive(read + framed(Type.CLOSE, NUMBER + handle))
+        self.assertEqual((sent, self.long), ([], [Type.CLOSE]))
+        self.assertNoResult(self.status)
+        room.callback(None)
+        self.assertEqual(len(sent), 2)
+        self.assertEqual(self.successResultOf(self.status), 0)
+
+
+class Refused(AtOnceCase):
+    def test_by_the_commit(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.write(handle, 0, b"hello")
+        self.tree.broken = NoSpace()
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.FAILURE)
+        self.tree.broken = None
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.BAD_MESSAGE, "the handle has gone")
+        self.assertEqual((self.tree.uploads, dict(self.tree.files)), ([], {}))
+        self.assertFalse(self.wires.is_busy)
+
+    def test_what_fails_is_told_and_ends_nothing(self) -> None:
+        def broken(*_: object) -> bool:
+            raise ZeroDivisionError
+
+        self.patch(MemoryFileSystem, "takes_now", broken)
+        code = self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), NO_ATTRIBUTES)
+        self.assertEqual(code, Code.FAILURE)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertNoResult(self.status)
+
+    def test_what_can_not_be_read(self) -> None:
+        self.assertEqual(self.code(Type.OPEN, string(b"/demo/a")), Code.BAD_MESSAGE)
+        self.assertEqual(self.code(Type.OPEN, string(b"\xff"), struct.pack(">L", CREATE), NO_ATTRIBUTES), Code.FAILURE)
+        for type in (Type.READ, Type.WRITE, Type.CLOSE):
+            self.assertEqual(self.code(type, string(b"none")), Code.BAD_MESSAGE)
+
+    def test_a_packet_without_a_number(self) -> None:
+        self.wires.arrive(framed(Type.OPEN, b"\0\0"))
+        self.assertEqual(self.successResultOf(self.status), 1)
+
+    def test_before_the_version(self) -> None:
+        self.tree.put("/demo/a", b"hello")
+        self.open_session()
+        self.wires.arrive(framed(Type.OPEN, NUMBER + string(b"/demo/a") + struct.pack(">L", Open.READ) + NO_ATTRIBUTES))
+        self.assertEqual(self.successResultOf(self.status), 1)
+        self.assertEqual(self.wires.sent, b"")
+
+    def test_too_many(self) -> None:
+        for number in range(4):
+            self.open(f"/demo/{number}", CREATE)
+        code = self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), NO_ATTRIBUTES)
+        self.assertEqual((code, self.long), (Code.FAILURE, [Type.OPEN]))
