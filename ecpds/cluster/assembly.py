@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from ecpds.cluster.authority import (
+    RENEWED,
     Credentials,
     connected_peer,
     fleet_context,
@@ -30,7 +31,7 @@ from ecpds.cluster.calls import Asker, Handler, Remote, call, handlers
 from ecpds.cluster.codec import VERSION
 from ecpds.cluster.dial import Dialer
 from ecpds.cluster.fleet import Address, Member, MoverCalls, NodeState, ProberCalls, RemoteMoverControl
-from ecpds.cluster.joining import Gatekeeper, join_any
+from ecpds.cluster.joining import ONCE, WAITS, Gatekeeper, join_any
 from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Hello
@@ -80,15 +81,23 @@ def master_addresses(cluster: Cluster) -> tuple[Address, ...]:
 def join_fleet(config: Config, sleep: Callable[[float], None] = time.sleep) -> None:
     """See that a member has credentials, joining with the fleet's secret when it has none. Blocks; before the reactor runs.
 
+    Where they end soon it joins again, unless the Master can't be asked just now.
     Raises `ConfigError` without the secret, and when the fleet does not take this node.
     """
     assert config.cluster is not None
     secret = fleet_secret(config, make=False)
-    if stored_credentials(config, utc_now()) is not None:
+    now = utc_now()
+    found = stored_credentials(config, now)
+    if found is not None and found.ends - now >= RENEWED:
         return
+    waits = WAITS if found is None else ONCE
     try:
-        credentials, identity = join_any(master_addresses(config.cluster), secret, config.node.name, sleep)
+        credentials, identity = join_any(master_addresses(config.cluster), secret, config.node.name, sleep, waits)
     except Refusal as refusal:
+        if found is not None:
+            text = "this node's certificate ends on {day:%d %B %Y}, and could not be renewed: {reason}"
+            Logger().warn(text, day=found.ends, reason=refusal.detail or refusal.sentence)
+            return
         raise ConfigError(f"[cluster] this node can't join: {refusal.detail or refusal.sentence}") from refusal
     for name in IDENTITY:
         if name in identity:

@@ -3,6 +3,9 @@
 The first Master makes the authority in `HOME/keys` and a certificate for itself. A node that proves the fleet's secret is
 given a certificate for its key and its name. The subject's common name is the node's name, its organizational unit the
 part it plays: only a Master's says `master`, so a mover can't stand in for one.
+
+All of them are made anew at the first start in their last year, so no node has to be looked after for that. The authority
+keeps its key and its name: what was certified before is believed by who has the new one, and the other way round.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from ecpds.keys import keys_folder, write_secret
 
 LIFE = timedelta(days=3650)
 YESTERDAY = timedelta(days=1)
+
+RENEWED = timedelta(days=365)
+"""What ends sooner than that is made anew when a node starts."""
 
 MASTER, MEMBER = "master", "member"
 """The parts that certificates tell apart."""
@@ -53,6 +59,11 @@ class Credentials:
     @property
     def peer(self) -> Peer:
         return peer_of(x509.load_pem_x509_certificate(self.certificate))
+
+    @property
+    def ends(self) -> datetime:
+        """When they are no longer believed: the authority's end is theirs too."""
+        return min(x509.load_pem_x509_certificate(each).not_valid_after_utc for each in (self.certificate, self.authority))
 
 
 def fleet_secret(config: Config, make: bool) -> bytes:
@@ -84,6 +95,14 @@ class Authority:
     @property
     def pem(self) -> bytes:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def ends(self) -> datetime:
+        return self._certificate.not_valid_after_utc
+
+    def renewed(self, now: datetime) -> bytes:
+        """Its certificate for as long again, PEM."""
+        return _self_signed(self._certificate.subject, self._key, now)
 
     def certify(self, public_key: ec.EllipticCurvePublicKey, peer: Peer, now: datetime) -> bytes:
         """A certificate for a node, PEM."""
@@ -122,12 +141,16 @@ def make_authority(now: datetime) -> tuple[bytes, bytes]:
     """A new authority: certificate and key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ecpds fleet {secrets.token_hex(8)}")])
+    return _self_signed(name, key, now), _pem(key)
+
+
+def _self_signed(name: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
     certificate = (
         _builder(name, name, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    return certificate.public_bytes(serialization.Encoding.PEM), _pem(key)
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime) -> x509.CertificateBuilder:
@@ -147,13 +170,17 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def open_authority(config: Config, now: datetime) -> Authority:
-    """The authority in `HOME/keys`, made when there is none yet. Raises `ConfigError`."""
+    """The authority in `HOME/keys`, made when there is none yet, and renewed in time. Raises `ConfigError`."""
     certificate, key = (keys_folder(config) / name for name in ("fleet.crt", "fleet.key"))
     if not key.exists():
         pem_certificate, pem_key = make_authority(now)
         write_secret(certificate, pem_certificate)
         write_secret(key, pem_key)
-    return load_authority(certificate, key)
+    found = load_authority(certificate, key)
+    if found.ends - now < RENEWED:
+        write_secret(certificate, found.renewed(now))
+        found = load_authority(certificate, key)
+    return found
 
 
 def load_authority(certificate: Path, key: Path) -> Authority:
@@ -249,9 +276,9 @@ def store_credentials(config: Config, credentials: Credentials) -> None:
 
 
 def master_credentials(config: Config, authority: Authority, now: datetime) -> Credentials:
-    """The Master's own, made when there are none."""
+    """The Master's own, made when there are none, and renewed in time."""
     found = stored_credentials(config, now)
-    if found is None or found.peer.part != MASTER:
+    if found is None or found.peer.part != MASTER or found.ends - now < RENEWED:
         pem, key = new_key()
         peer = Peer(config.node.name, MASTER)
         found = Credentials(authority.certify(key.public_key(), peer, now), pem, authority.pem)

@@ -45,6 +45,9 @@ NODE, MASTER = b"node", b"master"
 WAITS = (0.25, 0.5, 1.0, *[2.0] * 28)
 """Seconds between the attempts to join, for a Master that is started at the same time: a minute in all."""
 
+ONCE = (0.0,)
+"""As `WAITS`, where it can be done without."""
+
 TIMEVAL = struct.Struct("ll")
 
 
@@ -196,11 +199,15 @@ def _exactly(connection: SSL.Connection, length: int) -> bytes:
 
 
 def join_any(
-    addresses: Sequence[tuple[str, int]], secret: bytes, name: str, sleep: Callable[[float], None]
+    addresses: Sequence[tuple[str, int]],
+    secret: bytes,
+    name: str,
+    sleep: Callable[[float], None],
+    waits: Sequence[float] = WAITS,
 ) -> tuple[Credentials, dict[str, bytes]]:
-    """Join by whichever Master answers first; ask for a minute. Raises `NotPermitted`, `ConnectionLost`."""
+    """Join by whichever Master answers first; ask once for each of `waits`. Raises `NotPermitted`, `ConnectionLost`."""
     lost = ConnectionLost("no Master is named")
-    for wait in WAITS:
+    for wait in waits:
         for address in addresses:
             try:
                 return join(address, secret, name)
