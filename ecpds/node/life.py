@@ -10,7 +10,6 @@ import gc
 import secrets
 import sys
 import time
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -46,6 +45,7 @@ from ecpds.portal.sinks import NodeRecords
 from ecpds.sources.fetch.probe import NodeProber
 from ecpds.sources.fetch.settings import Settings
 from ecpds.sources.probing import FleetProbe
+from ecpds.waiting import Bundle
 
 YOUNG = 20_000
 """Objects that are made, and not yet gone, before the collector looks at them."""
@@ -67,6 +67,7 @@ class Node:
         if storage.member is None:
             master = storage.master
             master.lifetimes.sink = master.releases.sink = master.scrubbing.sink = self._sink()
+        self.soon = Bundle(reactor)
         self.backing = self._backing()
         storage.scrub.busy = lambda: bool(self.backing.running)
         if storage.member is not None:
@@ -110,7 +111,7 @@ class Node:
             Paces(self.config.limits, self.reactor, time.monotonic),
             # In a fleet the Master is asked for leave to read elsewhere; what is at hand here needs none.
             at_hand=self.storage.master,
-            soon=partial(self.reactor.callLater, 0),
+            soon=self.soon,
         )
 
     def _sink(self) -> Tee:
@@ -196,6 +197,7 @@ class Node:
         await every(self.doors.drain(), self.storage.drain())
         if late.active():
             late.cancel()
+        self.soon.flush()
         await self.storage.stop()
         await self.journal.stop()
         self.means.stop()

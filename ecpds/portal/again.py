@@ -18,7 +18,7 @@ from ecpds.interfaces import IByteSink, IPromptStore
 from ecpds.master_interfaces import IAtHand
 from ecpds.model import EMPTY, VISITOR, Condition, Entry
 from ecpds.options import MOST_SESSIONS_BY_TIME, ONE_TIME_CODES
-from ecpds.portal.journal import TransferRecord
+from ecpds.portal.journal import Soon, TransferRecord
 from ecpds.portal.kept import Kept
 from ecpds.portal.pace import DOWNLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
@@ -35,11 +35,12 @@ Suits = Callable[[Entry], bool]
 class KeptDownload:
     """A small file that is open, all of it in memory. Where it has a `pace`, its bytes were let through once already."""
 
-    def __init__(self, entry: Entry, data: memoryview, record: TransferRecord, pace: Pace | None) -> None:
+    def __init__(self, entry: Entry, data: memoryview, record: TransferRecord, pace: Pace | None, soon: Soon) -> None:
         self.entry = entry
         self._data = data
         self._record = record
         self._pace = pace
+        self._soon = soon
         self._let_through = len(data)
 
     async def send(self, sink: IByteSink, offset: int = 0, length: int | None = None) -> None:
@@ -65,7 +66,7 @@ class KeptDownload:
         return pace.spend_now(size)
 
     def close(self, failure: BaseException | None = None) -> None:
-        self._record.end(failure)
+        self._record.end(failure, self._soon)
 
 
 class Returning(Whole):
@@ -98,7 +99,7 @@ class Returning(Whole):
         if pace is not None and not pace.spend_now(file.size):
             return None
         record = TransferRecord(self.journal, "download", name, file.id, file.size, kept.place)
-        return KeptDownload(entry, kept.data, record, pace)
+        return KeptDownload(entry, kept.data, record, pace, self._backing.soon)
 
     def put_again(self, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY) -> Entry | None:
         """As `IPortal.put_again`."""

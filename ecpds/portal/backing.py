@@ -13,17 +13,13 @@ from ecpds.interfaces import IEventSink, IStore
 from ecpds.limits import Limits
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.portal.digesting import Digesting
-from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.journal import Journal, Soon, TransferRecord, at_once
 from ecpds.portal.kept import KeptSegments
 from ecpds.portal.namespace import Namespaces
 from ecpds.portal.pace import Paces
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _now(work: Callable[[], None]) -> None:
-    work()
 
 
 @frozen
@@ -45,7 +41,7 @@ class Backing:
     running: set[TransferRecord] = Factory(set)
     kept: KeptSegments = Factory(lambda self: KeptSegments(self.limits.kept_bytes, self.limits.kept_file), takes_self=True)
     at_hand: IAtHand | None = Factory(lambda self: IAtHand(self.master, None), takes_self=True)
-    soon: Callable[[Callable[[], None]], object] = _now
+    soon: Soon = at_once
 
     def store(self, mover: str) -> IStore:
         """Raises `Unavailable` for a mover that is not known here."""

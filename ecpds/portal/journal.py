@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ecpds.errors import Refusal
 from ecpds.events import Transfer, denial_event, transfer_event
 from ecpds.interfaces import IEventSink
 from ecpds.model import Copy, Identity, Origin, Placement
 from ecpds.portal.paths import PATH_BYTES, CanonicalPath
+
+Soon = Callable[[Callable[[], None]], object]
+"""Calls what it is given, when who is served now has its answer."""
+
+
+def at_once(work: Callable[[], None]) -> None:
+    work()
 
 
 def printable(text: str) -> str:
@@ -48,7 +56,7 @@ class Journal:
         message = f"{action} {printable(path)}: {refusal.sentence}"
         self._sink.record(denial_event(self.now(), login, message, origin.context(login), origin.address, origin.protocol))
 
-    def transferred(self, record: TransferRecord, failure: BaseException | None) -> None:
+    def transferred(self, record: TransferRecord, ended: float, failure: BaseException | None) -> None:
         origin = self._origin
         transfer = Transfer(
             action=record.action,
@@ -59,7 +67,7 @@ class Journal:
             address=origin.address,
             node=record.place.mover,
             started=record.started,
-            ended=self.now(),
+            ended=ended,
             sent=record.sent,
             file_id=record.file_id,
             size=record.size,
@@ -90,8 +98,9 @@ class TransferRecord:
         self.ended = False
         journal.running.add(self)
 
-    def end(self, failure: BaseException | None = None) -> None:
+    def end(self, failure: BaseException | None = None, soon: Soon = at_once) -> None:
+        """`soon` says when it is written; its times are those of now."""
         if not self.ended:
             self.ended = True
             self.journal.running.discard(self)
-            self.journal.transferred(self, failure)
+            soon(partial(self.journal.transferred, self, self.journal.now(), failure))

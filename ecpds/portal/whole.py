@@ -8,7 +8,6 @@ here: what can't be done so, for it must be waited for or will be refused, is be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from zope.interface import implementer
 
@@ -17,7 +16,7 @@ from ecpds.interfaces import IByteSource, IPromptStore
 from ecpds.master_interfaces import IAtHand
 from ecpds.model import ANYTHING, EMPTY, Allocation, AllocationRequest, Condition, Entry, Identity, Origin, Receipt
 from ecpds.portal.backing import Backing
-from ecpds.portal.journal import Journal, TransferRecord
+from ecpds.portal.journal import Journal, Soon, TransferRecord, at_once
 from ecpds.portal.namespace import Namespace
 from ecpds.portal.pace import UPLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
@@ -169,7 +168,7 @@ class Whole:
             raise
         if entry is None:
             return None
-        self._backing.soon(partial(self._write_down, name, stored[0], started, len(data)))
+        self._write_down(name, stored[0], started, len(data), soon=self._backing.soon)
         self._keep(entry, data)
         return Entry(self._names.shown(name.destination, name.inside), entry.mtime, entry.file, entry.replaced)
 
@@ -180,9 +179,15 @@ class Whole:
             self._backing.kept.keep(segments[0], segments[0].copies[0], memoryview(data))
 
     def _write_down(
-        self, name: CanonicalPath, allocation: Allocation, started: float, size: int, failure: Exception | None = None
+        self,
+        name: CanonicalPath,
+        allocation: Allocation,
+        started: float,
+        size: int,
+        failure: Exception | None = None,
+        soon: Soon = at_once,
     ) -> None:
         record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
         record.started = started
         record.sent = size
-        record.end(failure)
+        record.end(failure, soon)

@@ -1,11 +1,14 @@
-"""Waiting, for work that is not to be cut short."""
+"""Waiting, for work that is not to be cut short; and work that is put off."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.waiting import begun, undisturbed
+from ecpds.waiting import MOST, REST, Bundle, begun, undisturbed
 
 
 class Undisturbed(SynchronousTestCase):
@@ -102,3 +105,51 @@ class Begun(SynchronousTestCase):
         working.cancel()
         self.failureResultOf(working, CancelledError)
         self.assertTrue(self.ended)
+
+
+class Bundles(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.bundle = Bundle(self.clock)
+        self.done: list[int] = []
+
+    def put_off(self, *numbers: int) -> None:
+        for number in numbers:
+            self.bundle(partial(self.done.append, number))
+
+    def test_all_in_one_go_and_in_their_order(self) -> None:
+        self.put_off(1)
+        self.clock.advance(REST / 2)
+        self.put_off(2, 3)
+        self.assertEqual((self.done, len(self.clock.getDelayedCalls())), ([], 1))
+        self.clock.advance(REST / 2)
+        self.assertEqual((self.done, self.clock.getDelayedCalls()), ([1, 2, 3], []))
+        self.put_off(4)
+        self.clock.advance(REST)
+        self.assertEqual(self.done, [1, 2, 3, 4])
+
+    def test_many_do_not_wait(self) -> None:
+        self.put_off(*range(MOST))
+        self.clock.advance(0)
+        self.assertEqual(self.done, list(range(MOST)))
+
+    def test_flush(self) -> None:
+        self.bundle.flush()
+        self.put_off(1)
+        self.bundle.flush()
+        self.assertEqual((self.done, self.clock.getDelayedCalls()), ([1], []))
+
+    def test_one_that_fails_harms_no_other(self) -> None:
+        self.put_off(1)
+        self.bundle(lambda: 1 // 0)
+        self.put_off(2)
+        self.clock.advance(REST)
+        self.assertEqual(self.done, [1, 2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_what_is_put_off_meanwhile_is_for_the_next_go(self) -> None:
+        self.bundle(lambda: self.put_off(1))
+        self.clock.advance(REST)
+        self.assertEqual(self.done, [])
+        self.clock.advance(REST)
+        self.assertEqual(self.done, [1])

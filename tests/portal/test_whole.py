@@ -194,6 +194,21 @@ class RecordTests(SynchronousTestCase):
         (record,) = node.records()
         self.assertEqual((record[2]["FileName"], record[2]["BytesSent"], record[2]["Status"]), ("a", 5, "done"))
 
+    def test_so_may_that_of_a_small_file_that_was_read(self) -> None:
+        node, later = Node(self), list[Callable[[], None]]()
+        node.put("/demo/a", b"hello")
+        node.house.backing = evolve(node.house.backing, soon=later.append)
+        node.files = node.login()
+        download = node.files.read_again("/demo/a")
+        assert download is not None
+        download.close()
+        download.close(ValueError("too late"))
+        before = len(node.records())
+        for work in later:
+            work()
+        (record,) = node.records()[before:]
+        self.assertEqual((record[2]["Action"], record[2]["Status"], record[2]["Duration"]), ("download", "done", 0))
+
     def test_ids_are_reserved_behind_each_others_back(self) -> None:
         node = Node(self)
         ids = [entry.file.id for _ in range(2 * BLOCK) if (entry := node.files.put_now("/demo/a", b"")) and entry.file]
