@@ -89,12 +89,8 @@ class FtpProtocol(LineReceiver):
         self._queue: deque[Command] = deque()
         self._outflow = Outflow()
         self._watches: list[IWatch] = []
-        self._working = False
-        self._closing = False
-        self._lost = False
-        self._admitted = False
-        self._unknown = 0
-        self._in_burst = 0
+        self._working = self._closing = self._lost = self._admitted = False
+        self._unknown = self._in_burst = 0
         self._cut = b""
         self._socket: socket.socket | None = None
         self.MAX_LENGTH = door.limits.command_line
@@ -180,6 +176,11 @@ class FtpProtocol(LineReceiver):
 
     # What comes
 
+    def dataReceived(self, data: bytes) -> None:
+        if not self._working:
+            self._in_burst = 0  # The reactor has looked at everybody else before these came.
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
     def lineReceived(self, line: bytes) -> None:
         if self._closing:
             return
@@ -255,8 +256,7 @@ class FtpProtocol(LineReceiver):
             if self._outflow.clogged:
                 await self._outflow.clear()
             self._in_burst += 1
-            if self._in_burst >= BURST:
-                self._in_burst = 0
+            if self._in_burst % BURST == 0:
                 await self._door.turn()
         self._working = False
         if self._lost:
@@ -265,7 +265,7 @@ class FtpProtocol(LineReceiver):
     async def _reply_to(self, command: Command) -> Reply:
         if command.problem is not None:
             return command.problem
-        if VERBS[command.verb].transfers and any(later.verb == "ABOR" for later in self._queue):
+        if VERBS[command.verb].transfers and self._queue and any(later.verb == "ABOR" for later in self._queue):
             self._interpreter.data.close()
             return replies.ABORTED
         return await self._interpreter.answer(command)

@@ -8,8 +8,8 @@ closes the data connection, and whoever waits for bytes fails.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import count
+from types import TracebackType
 from typing import Protocol
 
 from attrs import field, frozen
@@ -126,6 +126,30 @@ class Transfer:
     data: DataConnection
 
 
+class Transferring:
+    """One transfer of a session, from the taking of its data connection to the end of that."""
+
+    __slots__ = ("_data", "_description", "_pi")
+
+    def __init__(self, pi: Interpreter, description: str) -> None:
+        self._pi = pi
+        self._description = description
+
+    def __enter__(self) -> DataConnection:
+        if not self._pi.data.offered:
+            raise EarlyReply(replies.ABORTED)  # What was offered when the command came is closed by ABOR, or by the end.
+        self._data = self._pi.data.take()
+        self._pi.transfer = Transfer(self._description, self._data)
+        return self._data
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        aborted = self._data.aborted
+        self._pi.transfer = None
+        self._data.abort()
+        if isinstance(error, Refusal):
+            raise EarlyReply(replies.ABORTED if aborted else refusal_reply(error)) from error
+
+
 class Interpreter:
     """One session. `wire` takes replies on the way."""
 
@@ -228,20 +252,9 @@ class Interpreter:
             return replies.PROTECTION_NEEDED
         return replies.NO_DATA_CONNECTION if verb.transfers and not self.data.offered else None
 
-    @contextmanager
-    def transferring(self, description: str) -> Iterator[DataConnection]:
+    def transferring(self, description: str) -> Transferring:
         """The data connection for one transfer; unless it was finished, it is reset at the end, whatever that is."""
-        if not self.data.offered:
-            raise EarlyReply(replies.ABORTED)  # What was offered when the command came is closed by ABOR, or by the end.
-        data = self.data.take()
-        self.transfer = Transfer(description, data)
-        try:
-            yield data
-        except Refusal as refusal:
-            raise EarlyReply(replies.ABORTED if data.aborted else refusal_reply(refusal)) from refusal
-        finally:
-            self.transfer = None
-            data.abort()
+        return Transferring(self, description)
 
     async def connect(self, data: DataConnection, announcement: str) -> IChannel:
         """Announce the transfer and wait for the client's data connection.

@@ -117,6 +117,9 @@ VERBS = {verb.name: verb for verb in TABLE}
 SYNONYMS = {"XCUP": "CDUP", "XCWD": "CWD", "XMKD": "MKD", "XPWD": "PWD", "XRMD": "RMD", "XSHA": "XSHA1"}
 """The names of RFC 775, which RFC 1123 section 4.1.3.1 wants understood, and one that clients have for SHA-1."""
 
+WORDS = {word.encode(): name for word, name in (*((name, name) for name in VERBS), *SYNONYMS.items())}
+"""The verbs by their words on the wire, in capitals."""
+
 HTTP_WORDS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI".split())
 """What no FTP client says, but a browser whose connection was led astray does (ALPACA, CVE-2021-3618)."""
 
@@ -153,6 +156,10 @@ def parse(line: bytes) -> Command:
 
     Telnet's sequences are dropped before the verb only; in an argument they are bytes that UTF-8 does not have.
     """
+    return OFTEN.get(line) or _parsed(line)
+
+
+def _parsed(line: bytes) -> Command:
     stripped = line[TELNET.match(line).end() :]  # type: ignore[union-attr]  # it matches nothing, too
     if NOT_TEXT.search(stripped):
         return Command("", problem=replies.NOT_TEXT)
@@ -161,9 +168,12 @@ def parse(line: bytes) -> Command:
         argument = rest.decode("utf-8")
     except UnicodeDecodeError:
         return Command("", problem=replies.NOT_UTF8)
-    name = word.decode("ascii", "replace").upper()
-    name = SYNONYMS.get(name, name)
-    return Command(name, argument) if name in VERBS else Command("", problem=replies.UNKNOWN)
+    name = WORDS.get(word.upper())
+    return Command("", problem=replies.UNKNOWN) if name is None else Command(name, argument)
+
+
+OFTEN = {line: _parsed(line) for line in (b"TYPE I", b"TYPE A", b"PASV", b"EPSV", b"NOOP", b"PWD")}
+"""What clients say again and again, as they write it."""
 
 
 class State(Enum):

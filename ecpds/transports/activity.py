@@ -91,5 +91,5 @@ class Use:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._activity.busy = False
-        if isinstance(error, ConnectionLost) or (self._writing and error is not None and not isinstance(error, Refusal)):
+        if error is not None and (isinstance(error, ConnectionLost) or (self._writing and not isinstance(error, Refusal))):
             self._abort()

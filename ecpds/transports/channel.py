@@ -79,7 +79,7 @@ class Channel:
         self._link = link
         self._closed = closed
         self._state = State.OPEN
-        self._read_out = False
+        self._read_out = self._watched = False
         self._reading = Activity(around.turns.share)
         self._writing = Activity(around.turns.share)
         self._farewell: Farewell | None = None
@@ -288,6 +288,7 @@ class Channel:
         activity.expect(self._around.timeouts, self.patience, lambda: self._expired(activity))
         activity.need = need
         waiter = activity.waiter = Deferred()
+        self._watched = True
         if need is Need.READABLE:
             self._around.reactor.addReader(self)
         else:
@@ -340,6 +341,7 @@ class Channel:
         except OSError as error:
             raise ConnectionLost(error.strerror or "") from error
         self._state = State.LINGERING
+        self._watched = True
         self._around.turns.left(self)
         self._around.reactor.removeWriter(self)
         self._around.reactor.addReader(self)
@@ -354,15 +356,19 @@ class Channel:
             return
         self._state = State.CLOSED
         self._around.turns.left(self)
+        if self._watched:
+            self._stop_watching()
+        if reset:
+            end_by_reset(self._socket)
+        if self._lent is None:
+            self._give_back()
+
+    def _stop_watching(self) -> None:
         self._around.reactor.removeReader(self)
         self._around.reactor.removeWriter(self)
         for watch in (self._reading.watch, self._writing.watch, self._farewell):
             if watch is not None:
                 watch.cancel()
-        if reset:
-            end_by_reset(self._socket)
-        if self._lent is None:
-            self._give_back()
 
     def _give_back(self) -> None:
         self._socket.close()

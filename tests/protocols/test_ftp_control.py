@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from ecpds.errors import ConnectionLost, TooManyConnections, Unavailable
 from ecpds.model import PERMISSIONS, Origin
 from ecpds.portal_interfaces import IFileSystem
+from ecpds.protocols.ftp import BURST
 from ecpds.protocols.ftp_session import SYNONYMS, VERBS, Argument, Need, Verb
 from tests.doubles import MemoryPortal, make_identity
 from tests.protocols.ftp_support import LOCAL, PEER, Client, FtpTestCase, codes
@@ -578,10 +579,21 @@ class Talking(FtpTestCase):
         self.assertEqual(codes(self.client.say("ABOR", "LIST")), ["226", "425"])
         self.assertTrue(channel.aborted)
 
+    def test_commands_that_come_in_one_piece_let_others_have_turns(self) -> None:
+        self.client.write(b"NOOP\r\n" * (BURST + 1))
+        self.assertEqual(len(self.client.heard()), BURST)
+        self.client.turn()
+        self.assertEqual(len(self.client.heard()), 1)
+
+    def test_commands_that_come_one_by_one_wait_for_nobody(self) -> None:
+        for _ in range(3 * BURST):
+            self.client.write(b"NOOP\r\n")
+            self.assertEqual(codes(self.client.heard()), ["200"])
+
     def test_abort_directly_behind_the_transfer(self) -> None:
         channel = self.client.passive()
-        self.client.write(b"NOOP\r\n" * 15)
-        self.assertEqual(codes(self.client.say("STOR /demo/a", "ABOR"))[15:], ["426", "226"])
+        answers = self.client.say(*["NOOP"] * BURST, "STOR /demo/a", "ABOR")
+        self.assertEqual(codes(answers)[BURST:], ["426", "226"])
         self.assertTrue(channel.aborted)
 
 
