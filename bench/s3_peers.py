@@ -85,7 +85,7 @@ def two_daemons(folder: Path, sync: bool) -> Iterator[Server]:
     options: dict[str, Mapping[str, object]] = {**DOORS, "mover": {"sync": sync}, "limits": {**LIMITS, **NEAR}}
     wraps = {name: meter.wrap for name in ("master", "second")}
     own = {"second": {"node": {"roles": ["mover", "s3"]}}}
-    fleet = Fleet(folder, ("second",), options, wraps, own)
+    fleet = Fleet(folder, ("second",), options, wraps, own, counted=False)
     try:
         fleet.start()
         fleet.master.populate()

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import merge
-from itertools import chain
-from typing import Any
+from itertools import chain, islice
+from typing import Any, cast
 
 from attrs import define
 from sqlalchemy import Select, select
@@ -22,22 +22,24 @@ from ecpds.master import files, standby, tree
 from ecpds.master.schema import data_file, directory, entry
 from ecpds.master.sql import Session, Statement, limited, value
 from ecpds.master.tree import AFTER_ALL, JUST_AFTER
-from ecpds.model import DataFile, Entry, KeyPage
+from ecpds.model import Entry, KeyPage
 
 FIRST_READ = 32
 """Rows of the first read of a folder; each that follows reads twice as many, up to what is left of what is asked for."""
 
 
 @define
-class Child:
-    """What is in a folder: a file, or a folder whose key ends in a slash. Without a key: the mark of the folder itself."""
+class Folder:
+    """A folder in another one, by its key, which ends in a slash."""
 
-    key: str
+    path: str
     id: int
-    created: float = 0.0
-    implicit: bool = False
-    file: DataFile | None = None
-    waits: float | None = None
+    created: float
+    implicit: bool
+
+
+Child = Entry | Folder
+"""What is in a folder: a file, the mark of the folder itself, whose key is the folder's, or a folder."""
 
 
 def _folders() -> Select[Any]:
@@ -70,7 +72,10 @@ def page(
     With `waiting` files that wait are seen.
     """
     walk = (WaitingWalk if waiting else Walk)(session, destination, prefix, limit + 1)
-    found = walk.keys(after) if not delimiter else walk.folded(after, delimiter)
+    if not delimiter:
+        keys = tuple(islice(walk.keys(after), limit + 1))
+        return KeyPage(keys) if len(keys) <= limit else KeyPage(keys[:limit], (), keys[limit - 1].path)
+    found = walk.folded(after, delimiter)
     entries: list[Entry] = []
     prefixes: list[str] = []
     last = ""
@@ -96,9 +101,7 @@ class Walk:
         self._most = most
 
     def keys(self, after: str) -> Iterator[Entry]:
-        for each in self._walk(after, flat=True):
-            assert isinstance(each, Entry)
-            yield each
+        return cast(Iterator[Entry], self._walk(after, flat=True))
 
     def folded(self, after: str, delimiter: str) -> Iterator[Entry | str]:
         """Keys, and the common prefixes that end in the delimiter."""
@@ -129,77 +132,77 @@ class Walk:
         if top is None or (after > base and not after.startswith(base)):
             return
         if base and not rest and base > after:
-            frames = [(base, self._all_of(Child(base, top.id, top.created, top.implicit)))]
+            frames = [self._all_of(Folder(base, top.id, top.created, top.implicit))]
         else:
             frames = self._enter(top.id, base, after[len(base) :] if after.startswith(base) else "", rest, flat)
         while frames:
-            base, children = frames[-1]
-            child = next(children, None)
-            if child is None:
-                frames.pop()
-            elif child.file is not None:
-                yield Entry(base + child.key, child.file.mtime, child.file, waits=child.waits)
-            elif not child.key:
-                yield Entry(base, child.created)
-            elif not flat:
-                yield base + child.key
+            for child in frames[-1]:
+                if isinstance(child, Entry):
+                    yield child
+                elif not flat:
+                    yield child.path
+                else:
+                    frames.append(self._all_of(child))
+                    break
             else:
-                frames.append((base + child.key, self._all_of(child)))
+                frames.pop()
 
-    def _enter(self, id_: int, base: str, after: str, prefix: str, flat: bool) -> list[tuple[str, Iterator[Child]]]:
+    def _enter(self, id_: int, base: str, after: str, prefix: str, flat: bool) -> list[Iterator[Child]]:
         """The folder, and those below it that `after` is in, innermost last."""
-        frames = [(base, self._children(id_, after, prefix))]
+        frames = [self._children(id_, base, after, prefix)]
         while flat and "/" in after:
             name, _, after = after.partition("/")
             row = self._session.row(_FOLDER, directory=id_, name=name) if name.startswith(prefix) else None
             if row is None:
                 break
             id_, base, prefix = row[1], f"{base}{name}/", ""
-            frames.append((base, self._children(id_, after, prefix)))
+            frames.append(self._children(id_, base, after, prefix))
         return frames
 
-    def _all_of(self, folder: Child) -> Iterator[Child]:
+    def _all_of(self, folder: Folder) -> Iterator[Child]:
         """All that is in a folder; first its own key, where it has one: the file without a name, or else the mark."""
-        inside = self._in_key_order(self._files_in(folder.id, "", ""), folder.id, "", "")
+        inside = self._in_key_order(self._files_in(folder.id, folder.path, "", ""), folder.id, folder.path, "", "")
         first = next(inside, None)
-        if not folder.implicit and (first is None or first.key):
-            yield Child("", folder.id, folder.created)
+        if not folder.implicit and (first is None or first.path != folder.path):
+            yield Entry(folder.path, folder.created)
         if first is not None:
             yield first
             yield from inside
 
-    def _children(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+    def _children(self, id_: int, base: str, after: str, prefix: str) -> Iterator[Child]:
         """What is in a folder, in key order, from behind `after` on, and without the folder's own key."""
         first = max(after + JUST_AFTER, prefix)
-        return self._in_key_order(self._files_in(id_, first, prefix), id_, after, prefix)
+        return self._in_key_order(self._files_in(id_, base, first, prefix), id_, base, after, prefix)
 
-    def _in_key_order(self, files: Iterator[Child], id_: int, after: str, prefix: str) -> Iterator[Child]:
-        folders = self._folders_in(id_, after, prefix)
+    def _in_key_order(self, files: Iterator[Entry], id_: int, base: str, after: str, prefix: str) -> Iterator[Child]:
+        folders = self._folders_in(id_, base, after, prefix)
         first = next(folders, None)
         # Most folders hold files alone, and to merge those with nothing costs a third of a page.
-        return files if first is None else merge(files, chain((first,), folders), key=lambda child: child.key)
+        return files if first is None else merge(files, chain((first,), folders), key=lambda child: child.path)
 
-    def _files_in(self, id_: int, first: str, prefix: str) -> Iterator[Child]:
+    def _files_in(self, id_: int, base: str, first: str, prefix: str) -> Iterator[Entry]:
         read = partial(self._session.rows, _FILES, directory=id_)
-        for row in self._rows(read, first, prefix):
-            yield Child(row[0], row[1], file=files.from_row(row[1:]))
+        for name, *row in self._rows(read, first, prefix):
+            file = files.from_row(row)
+            yield Entry(base + name, file.mtime, file)
 
-    def _folders_in(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
-        held = list(self._before(id_, after, prefix))
+    def _folders_in(self, id_: int, base: str, after: str, prefix: str) -> Iterator[Folder]:
+        held = list(self._before(id_, base, after, prefix))
         for row in self._rows(partial(self._session.rows, _FOLDERS, directory=id_), max(after, prefix), prefix):
-            while held and held[-1].key < row[0]:
+            folder = _folder(base, row)
+            while held and held[-1].path < base + row[0]:
                 yield held.pop()
-            held.append(_folder(row))
+            held.append(folder)
         yield from reversed(held)
 
-    def _before(self, id_: int, after: str, prefix: str) -> Iterator[Child]:
+    def _before(self, id_: int, base: str, after: str, prefix: str) -> Iterator[Folder]:
         """Folders whose name comes before `after` but whose key doesn't: their names are prefixes of it."""
         for length in range(max(len(prefix), 1), len(after)):
             name = after[:length]
             if name.startswith(prefix) and name + "/" > after and "/" not in name:
                 row = self._session.row(_FOLDER, directory=id_, name=name)
                 if row is not None:
-                    yield _folder(row)
+                    yield _folder(base, row)
 
     def _rows(self, read: Callable[..., Sequence[Any]], first: str, prefix: str) -> Iterator[Sequence[Any]]:
         end, size, left = _end(prefix), min(FIRST_READ, self._most), self._most
@@ -215,18 +218,19 @@ class Walk:
 class WaitingWalk(Walk):
     """As who sees files that wait: of two of a name the one that waits."""
 
-    def _files_in(self, id_: int, first: str, prefix: str) -> Iterator[Child]:
+    def _files_in(self, id_: int, base: str, first: str, prefix: str) -> Iterator[Entry]:
         read = partial(standby.rows_in, self._session, id_)
-        waiting = (Child(name, file.id, file=file, waits=waits) for name, waits, file in self._rows(read, first, prefix))
+        found = self._rows(read, first, prefix)
+        waiting = (Entry(base + name, file.mtime, file, waits=waits) for name, waits, file in found)
         last = None
-        for child in merge(waiting, super()._files_in(id_, first, prefix), key=lambda child: child.key):
-            if child.key != last:
-                yield child
-            last = child.key
+        for each in merge(waiting, super()._files_in(id_, base, first, prefix), key=lambda each: each.path):
+            if each.path != last:
+                yield each
+            last = each.path
 
 
-def _folder(row: Sequence[Any]) -> Child:
-    return Child(f"{row[0]}/", row[1], row[2], bool(row[3]))
+def _folder(base: str, row: Sequence[Any]) -> Folder:
+    return Folder(f"{base}{row[0]}/", row[1], row[2], bool(row[3]))
 
 
 def _end(prefix: str) -> str:

@@ -12,7 +12,7 @@ from ecpds.model import INITIATOR, DataFile, Entry, KeyPage, MultipartUpload
 from ecpds.protocols import s3_headers
 from ecpds.protocols.s3_call import EMPTY_MD5, Call, xml_response
 from ecpds.protocols.s3_errors import invalid_argument
-from ecpds.wire import s3xml
+from ecpds.wire import checksums, s3xml
 from ecpds.wire.s3xml import Node
 
 PAGE = 1000
@@ -196,6 +196,8 @@ def _keys(call: Call, page: KeyPage, element: str, owned: bool, first: str = "")
 
 def _checksum(file: DataFile) -> str:
     """Which checksum of a file may be asked for, as XML."""
+    if not file.metadata:
+        return _PLAIN_CHECKSUM if "crc64nvme" in file.digests else ""
     kind = s3_headers.checksum_kind(file)
     return "" if kind is None else _algorithm(kind)
 
@@ -203,6 +205,9 @@ def _checksum(file: DataFile) -> str:
 @lru_cache
 def _algorithm(kind: tuple[str, str]) -> str:
     return f"<ChecksumAlgorithm>{kind[0].upper()}</ChecksumAlgorithm><ChecksumType>{kind[1]}</ChecksumType>"
+
+
+_PLAIN_CHECKSUM = _algorithm(("crc64nvme", checksums.FULL))
 
 
 def _prefixes(call: Call, page: KeyPage) -> list[Node]:

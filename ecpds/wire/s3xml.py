@@ -82,7 +82,10 @@ def _encoded(text: str) -> bytes:
 
 def timestamp(seconds: float) -> str:
     """A time as S3 writes it: UTC, with milliseconds."""
-    return f"{_to_the_second(int(seconds // 1))}.{int(seconds * 1000) % 1000:03d}Z"
+    return _to_the_second(int(seconds // 1)) + _MILLISECONDS[int(seconds * 1000) % 1000]
+
+
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 
 
 @lru_cache(4096)

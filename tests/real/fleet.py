@@ -27,14 +27,19 @@ class Fleet:
         options: Options | None = None,
         wraps: Mapping[str, Wrap] | None = None,
         own: Mapping[str, Options] | None = None,
+        counted: bool = True,
     ) -> None:
-        """`wraps` puts something before the command of a node, by its name; `own` are its options, over all others."""
+        """`wraps` puts something before the command of a node, by its name; `own` are its options, over all others.
+
+        `counted`: what the members and the Master say to each other goes by a relay in this process.
+        """
         self.folder = folder
         self._wraps = wraps or {}
         self._own = own or {}
         self.names = names
         self.members: dict[str, Node] = {}
         self._options = dict(options or {})
+        self._counted = counted
         self.relay = Relay()
         self.master = self._node("master", {"cluster": self._cluster({"listen": 0})})
 
@@ -52,12 +57,14 @@ class Fleet:
         """The Master first, with a port that others know; then every member."""
         self.master.start()
         port = self.master.ports["cluster"]
-        self.relay.open(port)
+        if self._counted:
+            self.relay.open(port)
         held = self._node("master", {"cluster": self._cluster({"listen": port})})
         held.process, held.ports = self.master.process, self.master.ports
         self.master = held
         for name in self.names:
-            cluster = self._cluster({"masters": [f"tls:127.0.0.1:{self.relay.port}"], "listen": 0})
+            near = self.relay.port if self._counted else port
+            cluster = self._cluster({"masters": [f"tls:127.0.0.1:{near}"], "listen": 0})
             node = self._node(name, {"cluster": cluster, "node": {"roles": ["mover", "ftp", "https"]}})
             node.home.mkdir(parents=True)
             shutil.copy(self.master.home / SECRET, node.home / SECRET)
