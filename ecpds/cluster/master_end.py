@@ -29,7 +29,7 @@ from ecpds.cluster.joining import Gatekeeper, MasterJoining
 from ecpds.cluster.membership import BEAT, Membership, Standing
 from ecpds.cluster.post import Creator, Gate, Hello, Post, Welcome, make_broker
 from ecpds.cluster.remote import RemoteMaster
-from ecpds.cluster.tickets import TicketOffice
+from ecpds.cluster.tickets import LEEWAY, TicketOffice
 from ecpds.errors import ConnectionLost, NotPermitted, NotSupported, Refusal, Unavailable
 from ecpds.interfaces import IEventSink
 from ecpds.master_interfaces import IMaster
@@ -179,7 +179,16 @@ class MasterEnd:
         session.exchange.connected(post)
         self._heard(hello.name)
         self.log.info("node {name} is here", name=hello.name)
+        self._compare_clocks(hello)
         return msgspec.msgpack.encode(Welcome(VERSION, self.name, self._incarnation, self._office.public_key))
+
+    def _compare_clocks(self, hello: Hello) -> None:
+        """Who reads that one behind the other's time understands why tickets are refused, or last too long."""
+        ahead = hello.now - self._clock.seconds()
+        if abs(ahead) > LEEWAY:
+            text = "the clock of node {name} is {seconds:.0f} s {direction} of this one: set both by NTP"
+            direction = "ahead" if ahead > 0 else "behind"
+            self.log.warn(text, name=hello.name, seconds=abs(ahead), direction=direction)
 
     def _check(self, peer: Peer, hello: Hello) -> None:
         if hello.version != VERSION:

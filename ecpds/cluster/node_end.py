@@ -124,7 +124,8 @@ class NodeEnd:
         post = await ready
         late = self._reactor.callLater(CONNECTING, post.drop)
         try:
-            data = await post.send(msgspec.msgpack.encode(self._hello))
+            hello = msgspec.structs.replace(self._hello, now=self._reactor.seconds())
+            data = await post.send(msgspec.msgpack.encode(hello))
             answer: Welcome | Refused = decode(data, Welcome | Refused)
         finally:
             if late.active():

@@ -41,7 +41,8 @@ GREETING = 20.0
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
-    """What a node says first. `incarnation` is new whenever it starts; `stream` is where others reach its bytes."""
+    """What a node says first. `incarnation` is new whenever it starts; `stream` is where others reach its bytes; `now` are the
+    seconds since the epoch by its clock."""
 
     version: int
     name: str
@@ -52,6 +53,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
     stream_port: int
     cluster: str = ""
     weight: int = 1
+    now: float = 0.0
 
 
 class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):

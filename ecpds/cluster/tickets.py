@@ -131,8 +131,9 @@ class TicketCheck:
             raise NotPermitted("the ticket is for something else")
         if holder is not None and ticket.holder != holder:
             raise NotPermitted("the ticket is another node's")
-        if self._now() > ticket.expires + LEEWAY:
-            raise Unavailable("the ticket has expired")
+        late = self._now() - ticket.expires
+        if late > LEEWAY:
+            raise Unavailable(f"the ticket has expired {late:.0f} s ago by the clock of {self._mover}")
         return ticket
 
 

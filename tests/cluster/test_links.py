@@ -18,6 +18,7 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -50,6 +51,7 @@ from ecpds.errors import NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.events import Event
 from ecpds.keys import utc_now
 from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Origin, Receipt, Segment, StoredSegment, VolumeUse
+from ecpds.scrubbing import HeldCopy, ScrubState, Verdict
 
 reactor: Any = global_reactor
 SECRET = b"s" * 43
@@ -114,6 +116,25 @@ class FakeMover:
         self.leave = source.ticket
         return Receipt(segment.segment, "mover-1", segment.volume, segment.size)
 
+    async def check(self, copy: HeldCopy) -> Verdict:
+        raise AssertionError(copy)
+
+    async def scrub(self, order: str) -> ScrubState:
+        raise AssertionError(order)
+
+
+class AnotherTime:
+    """The reactor, with a clock that is so many seconds ahead."""
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead = ahead
+
+    def seconds(self) -> float:
+        return float(reactor.seconds()) + self._ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
 
 def say_in_its_place(replayed: Application, send: Any, connection: Any, message: Application) -> None:
     send(connection, replayed)
@@ -158,7 +179,7 @@ class LinkCase(TestCase):
         await self.stop_master()
         await deferLater(reactor, 0.05, lambda: None)
 
-    def node(self, name: str, port: int = 0, incarnation: str = "1") -> NodeEnd:
+    def node(self, name: str, port: int = 0, incarnation: str = "1", reactor: Any = reactor) -> NodeEnd:
         hello = Hello(VERSION, name, incarnation, ["mover"], "default", "127.0.0.1", 9)
         self.mover = FakeMover()
 
@@ -395,6 +416,17 @@ class Linked(LinkCase):
         self.assertEqual(self.real.abandoned, [begun[1]])
         await self.linked("mover-1", incarnation="2")
         self.assertEqual(sorted(self.real.abandoned), begun[1:])
+
+    async def test_a_node_whose_clock_is_wrong(self) -> None:
+        """It is welcome, for most goes well, and the Master's log says what does not."""
+        for name, ahead, said in (("mover-1", 100, "100 s ahead"), ("mover-2", -100, "100 s behind"), ("mover-3", 0, None)):
+            with capturedLogs() as events:
+                credentials, _ = await self.join(name)
+                node = self.node(name, reactor=AnotherTime(ahead))
+                node.start(credentials)
+                await node.met
+            warned = [text for event in events if "the clock of node" in (text := formatEvent(event))]
+            self.assertEqual(warned, [f"the clock of node {name} is {said} of this one: set both by NTP"] if said else [])
 
     async def test_two_of_one_name(self) -> None:
         node = await self.linked("mover-1")

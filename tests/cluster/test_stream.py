@@ -33,7 +33,7 @@ from ecpds.cluster.small_reads import SMALL
 from ecpds.cluster.stores import peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
-from ecpds.cluster.tickets import Owner, Pass, TicketCheck, TicketOffice
+from ecpds.cluster.tickets import LEEWAY, Owner, Pass, TicketCheck, TicketOffice
 from ecpds.errors import ConnectionLost, NoSpace, NotPermitted, Unavailable
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
@@ -135,6 +135,8 @@ class StreamCase(StoreContract, ChannelCase):
     """A mover behind a listening socket, and a node that knows the way; the reactor is turned by hand."""
 
     plain = False
+    ahead = 0.0
+    """Seconds by which the mover's clock is ahead of the Master's."""
 
     def make(self) -> IStore:
         self.leave = Leave(self.reactor.seconds)
@@ -142,7 +144,7 @@ class StreamCase(StoreContract, ChannelCase):
         roots = [Path(self.mktemp()).resolve() for _ in range(2)]
         threads = InlineThreads()
         self.local = LocalStore("mover-b", roots, self.stored, threads, threads, self.around.pool, limits, False, self.reactor)
-        check = TicketCheck(self.leave.office.public_key, "mover-b", self.reactor.seconds)
+        check = TicketCheck(self.leave.office.public_key, "mover-b", lambda: self.reactor.seconds() + self.ahead)
         who = (lambda channel: None) if self.plain else peer_name(name_of)
         self.keeper = Keeper()
         self.streams = StreamServer(self.local, lambda: check, who, self.reactor, self.keeper)
@@ -193,6 +195,18 @@ class TlsStreamTests(StreamCase):
         ticket = self.leave.to_read(1, Copy("mover-b", 0), 4)
         self.reactor.advance(70)
         self.refused(Unavailable, RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), 4))
+
+    def test_a_mover_whose_clock_is_ahead(self) -> None:
+        """As far as a ticket lives and a little more is no matter; where it is further, what it says tells why."""
+        self.put(1, b"here")
+        ticket = self.leave.to_read(1, Copy("mover-b", 0), 4)
+        self.ahead = 60 + LEEWAY
+        self.now(RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), 4)).close()
+        self.ahead += 1
+        done = self.ended(RemoteStore.read(self.store, 1, Copy("mover-b", 0, ticket), 4))
+        self.assertIn(
+            "the ticket has expired 6 s ago by the clock of mover-b", str(self.failureResultOf(done, Unavailable).value)
+        )
 
     def test_a_ticket_to_write_is_good_once(self) -> None:
         ticket = self.leave.to_write(1, 0, (), None)
