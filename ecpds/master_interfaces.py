@@ -211,6 +211,9 @@ class IMaster(Interface):
     async def set_released(user: int, destination: str, path: str, released: bool) -> Entry:
         """As `IFileSystem.set_released`; repeatable."""
 
+    async def release_folder(user: int, destination: str, path: str) -> int:
+        """As `IFileSystem.release_folder`; repeatable."""
+
     async def make_directory(user: int, destination: str, path: str) -> Entry: ...
 
     async def remove_directory(user: int, destination: str, path: str) -> None: ...
@@ -354,6 +357,9 @@ class IOperations(Interface):
 
     async def damaged(after: tuple[int, str, int], limit: int) -> Sequence[DamagedCopy]:
         """Up to `limit` copies that are known to be damaged, behind one (its segment, mover and volume), in their order."""
+
+    async def release_folder(destination: str, path: str) -> int:
+        """Let everybody see what waits in a folder and below it; how many those were. Raises `NotFound`, `NotADirectory`."""
 
     async def hold_file(destination: str, path: str) -> Entry:
         """Let a file be seen only by who may put there, until it is released. Raises `NotFound`, `IsADirectory`."""

@@ -198,6 +198,12 @@ class IFileSystem(Interface):
         Raises `NotPermitted` unless the user may put there and has the option `portal.releases`; `NotFound`, `IsADirectory`.
         """
 
+    async def release_folder(path: str) -> int:
+        """Let everybody see all that waits in a folder and below it, where the user may put it; how many files that were.
+
+        Raises `NotPermitted` as `set_released` does, `NotFound`, `NotADirectory`.
+        """
+
     async def add_share(path: str, share: NewShare) -> tuple[Share, str]:
         """Make a share link to `path`, and say its token this once. Of `share` destination and path are not looked at.
 

@@ -254,7 +254,10 @@ VERBS = (
         ("file", "release"),
         "Let everybody see a file that waits to be released.",
         lambda operator: operator.release_file,
-        (named("path", "/DESTINATION/PATH"),),
+        (
+            named("path", "/DESTINATION/PATH"),
+            Argument("recursive", FLAG, "all files that wait in this folder and below it"),
+        ),
     ),
     Verb(
         ("file", "hold"),

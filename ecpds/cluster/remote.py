@@ -163,6 +163,9 @@ class RemoteMaster(Remote):
     @call(repeatable=True)
     async def set_released(self, user: int, destination: str, path: str, released: bool) -> Entry: ...
 
+    @call(repeatable=True)
+    async def release_folder(self, user: int, destination: str, path: str) -> int: ...
+
     @call
     async def allocate(self, request: AllocationRequest) -> Allocation: ...
 

@@ -15,6 +15,7 @@ from ecpds.master import changes, standby
 from ecpds.master.accounts import Accounts
 from ecpds.master.cache import ResolveCache
 from ecpds.master.releasing import Releases
+from ecpds.master.shared import detached
 from ecpds.master.sql import Session
 from ecpds.master.standby import Renaming
 from ecpds.model import ANYTHING, Condition, Destination, Entry
@@ -48,10 +49,25 @@ class Editing:
 
     async def set_released(self, user: int, destination: str, path: str, released: bool) -> Entry:
         await self.accounts.authorise(user, "put", destination, path)
+        await self._check_may_release(user)
+        return await (self.releases.release if released else self.releases.hold)(destination, path)
+
+    async def release_folder(self, user: int, destination: str, path: str) -> int:
+        await self._check_may_release(user)
+
+        async def may(file: str) -> bool:
+            try:
+                await self.accounts.authorise(user, "put", destination, file)
+            except NotPermitted:
+                return False
+            return True
+
+        return await detached(self.releases.release_below(destination, path, may))
+
+    async def _check_may_release(self, user: int) -> None:
         _, options = await self.accounts.options_of(user)
         if options.get(MAY_RELEASE) != "true":
             raise NotPermitted
-        return await (self.releases.release if released else self.releases.hold)(destination, path)
 
     async def make_directory(self, user: int, destination: str, path: str) -> Entry:
         await self.accounts.authorise(user, "mkdir", destination, path)

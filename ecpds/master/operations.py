@@ -209,6 +209,12 @@ class Operations:
     async def damaged(self, after: tuple[int, str, int], limit: int) -> Sequence[DamagedCopy]:
         return await self._master.scrubbing.damaged(after, limit)
 
+    async def release_folder(self, destination: str, path: str) -> int:
+        async def anybody(_: str) -> bool:
+            return True
+
+        return await detached(self._master.releases.release_below(destination, path, anybody))
+
     async def hold_file(self, destination: str, path: str) -> Entry:
         return await self._master.releases.hold(destination, path)
 

@@ -11,7 +11,7 @@ as if there was nothing of this. One is in the set from before the first file is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -19,10 +19,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ecpds.errors import NotADirectory, NotFound
 from ecpds.events import release_event
 from ecpds.interfaces import IEventSink
 from ecpds.limits import Limits
-from ecpds.master import standby, tree
+from ecpds.master import standby, tree, waiting_below
 from ecpds.master.cache import ResolveCache
 from ecpds.master.history import History
 from ecpds.master.publishing import Publication
@@ -41,6 +42,12 @@ LOOK = 60.0
 
 TOGETHER = 50
 """Files that one transaction releases at most."""
+
+PAGE = 1000
+"""Files that wait which are looked at with one question."""
+
+May = Callable[[str], Awaitable[bool]]
+"""Whether who asks may release the file at a path."""
 
 QUIET = 3600.0
 """Seconds without a file that waits after which a destination is asked and changed again as all others are."""
@@ -142,6 +149,31 @@ class Releases:
 
         entry, _ = await self._master.change(lambda session: standby.release(session, place.id, path, now, due), told)
         return entry
+
+    async def release_below(self, destination: str, folder: str, may: May) -> int:
+        """Release what waits in a folder and below it, where one `may`: a few in one transaction. Returns how many those were.
+
+        What comes meanwhile may wait on. Raises `NotFound`, `NotADirectory`.
+        """
+        place, count = self._master.destination(destination), 0
+        after: waiting_below.Spot | None = waiting_below.BEGINNING
+        room = await self._master.reader.ask(lambda session: standby.room(session, place.id, folder))
+        if not room.is_directory:
+            raise NotFound if room.file is None else NotADirectory
+        while after is not None:
+            question = partial(waiting_below.page, destination=place.id, after=after, limit=PAGE)
+            found, after = await self._master.reader.ask_on_thread(question)
+            paths = [path for path in found if waiting_below.is_below(path, folder) and await may(path)]
+            for start in range(0, len(paths), TOGETHER):
+                count += await self._release_some(place, paths[start : start + TOGETHER])
+        return count
+
+    async def _release_some(self, place: Destination, paths: Sequence[str]) -> int:
+        now = self._clock.seconds()
+        due = now + self._master.limits.ticket_life
+        change = partial(waiting_below.release, place=place, paths=paths, now=now, due=due)
+        released: Sequence[Released] = await self._master.change(change, self._tell)
+        return len(released)
 
     async def hold(self, destination: str, path: str) -> Entry:
         """Raises `NotFound`, `IsADirectory`."""

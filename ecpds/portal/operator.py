@@ -141,8 +141,15 @@ class Operator(UsersOperator, SharesOperator, SourcesOperator, AcquisitionsOpera
         name = _inside(path)
         return shown_file(name.destination, await self._operations.remove_file(name.destination, name.inside))
 
-    async def release_file(self, path: str) -> Object:
-        """Let everybody see a file that waits, at once. Returns how it is by now."""
+    async def release_file(self, path: str, recursive: bool = False) -> Object:
+        """Let everybody see a file that waits, at once; or all that wait in a folder and below it (`recursive`).
+
+        Returns how it is by now, of a folder how many files were released.
+        """
+        if recursive:
+            folder = canonical(path)
+            count = await self._operations.release_folder(folder.destination, folder.inside)
+            return {"path": f"{str(folder).rstrip('/')}/", "released": count}
         name = _inside(path)
         return shown_file(name.destination, await self._operations.release_file(name.destination, name.inside))
 

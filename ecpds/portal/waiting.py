@@ -27,7 +27,7 @@ class Waiting:
 
     def _sees_waiting(self, name: CanonicalPath) -> bool:
         """Whether the user may put there."""
-        return self._puts_into(name.destination) and path_allowed(self.identity.options, "put", str(name))
+        return self._puts_into(name.destination) and path_allowed(self.identity.options, "put", name)
 
     def _puts_into(self, destination: str) -> bool:
         identity = self.identity
@@ -45,6 +45,16 @@ class Waiting:
             raise NotPermitted
         user = self.identity.user_id
         return self._shown(name.destination, await self._master.set_released(user, name.destination, name.inside, released))
+
+    @recorded("release")
+    async def release_folder(self, path: str) -> int:
+        name = self._visible(path)
+        if not self._puts_into(name.destination):
+            raise NotPermitted
+        return await self._master.release_folder(self.identity.user_id, name.destination, name.inside)
+
+    def _visible(self, path: str, permission: str | None = None) -> CanonicalPath:
+        raise NotImplementedError
 
     def _file(self, path: str, permission: str) -> CanonicalPath:
         raise NotImplementedError

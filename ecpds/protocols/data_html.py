@@ -23,7 +23,7 @@ from ecpds.model import EMPTY, PERMISSIONS, DataFile, Entry, Identity, Page, Roo
 from ecpds.protocols.data_commands import Command
 from ecpds.protocols.data_headers import PREFIX, SAFE, Header
 from ecpds.protocols.data_place import Place
-from ecpds.releases import NEVER
+from ecpds.releases import MAY_RELEASE, NEVER
 from ecpds.wire.listings import Order, ordered
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -105,11 +105,8 @@ class HtmlPages:
     ) -> Response:
         """The page of a directory."""
         path = place.path.rstrip("/") or "/"
-        destination = identity.names.get(element := path.split("/")[1], element)
         inside = path != "/" or bool(identity.within)
-        rights = [each for each in PERMISSIONS if inside and identity.may(each, None if identity.within else destination)]
-        if inside and looks.token and not looks.shared and identity.options.get("portal.shareLinks") != "false":
-            rights.append("share")
+        rights = _rights(path, identity, looks) if inside else []
         whole = shown.after is None and shown.page.after is None
         order = Order(identity.options.get("portal.sort", "name"), identity.options.get("portal.order", "asc"))
         entries = ordered(shown.page.entries, order) if whole else shown.page.entries
@@ -239,6 +236,18 @@ def human_size(size: int) -> str:
     while value >= 1023.95 and unit < len(UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.1f} {UNITS[unit]}"
+
+
+def _rights(path: str, identity: Identity, looks: Looks) -> list[str]:
+    """What the user may do in a folder, as far as the page offers it."""
+    destination = identity.names.get(element := path.split("/")[1], element)
+    rights = [each for each in PERMISSIONS if identity.may(each, None if identity.within else destination)]
+    own = not (looks.shared or identity.share or identity.visits)
+    if looks.token and not looks.shared and identity.options.get("portal.shareLinks") != "false":
+        rights.append("share")
+    if own and "put" in rights and identity.options.get(MAY_RELEASE) == "true":
+        rights.append("release")
+    return rights
 
 
 def _stats(page: Page) -> str:

@@ -409,6 +409,14 @@ class MemoryFileSystem:
         return entry if released else evolve(entry, waits=NEVER)
 
     @recorded
+    async def release_folder(self, path: str) -> int:
+        if self.identity.options.get(MAY_RELEASE) != "true":
+            raise NotPermitted
+        if not self.tree.entry(self._find(path, "put").segments).is_directory:
+            raise NotADirectory
+        return 0
+
+    @recorded
     async def add_share(self, path: str, share: NewShare) -> tuple[Share, str]:
         found = self._find(path)
         if not found.segments or not set(share.permissions) <= self.identity.permissions:

@@ -31,6 +31,7 @@ from ecpds.master import (
     usage,
     user_changes,
     users,
+    waiting_below,
 )
 from ecpds.master.engine import CatalogueError, head
 from ecpds.master.sql import Statement
@@ -175,7 +176,23 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(self.engine.refusal_of(sqlite3.OperationalError("locked")), Unavailable)
 
 
-HOT = (tree, files, publishing, expiry, standby, holdings, ids, reclaim, roster, scrubbing, users, user_changes, access, usage)
+HOT = (
+    tree,
+    files,
+    publishing,
+    expiry,
+    standby,
+    holdings,
+    ids,
+    reclaim,
+    roster,
+    scrubbing,
+    users,
+    user_changes,
+    access,
+    usage,
+    waiting_below,
+)
 WHOLE = {"_LOGINS", "_ALL", "_ALL_DUE", "_BURY", "_BACKLOG", "_OPTIONS", "_DESTINATIONS", "_COUNTS"}
 """Statements that are meant to read a whole table; `_OPTIONS` of destinations is, that of users is not."""
 

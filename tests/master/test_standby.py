@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 
 from ecpds.errors import AlreadyExists, DirectoryNotEmpty, IsADirectory, NotADirectory, NotFound, PreconditionFailed
 from ecpds.events import RELEASE, Event
-from ecpds.master import standby
+from ecpds.master import releasing, standby
 from ecpds.master.releasing import LOOK, QUIET, TOGETHER
 from ecpds.model import ANYTHING, Completion, Condition, DestinationChange, Entry, RecordFilter
 from ecpds.releases import NEVER
@@ -94,6 +94,34 @@ class StandbyTests(StandbyCase):
         self.refused(NotFound, self.operations.release_file("demo", "none"))
         self.now(self.master.make_directory(self.user, "demo", "d"))
         self.refused(IsADirectory, self.operations.release_file("demo", "d"))
+
+    def release_all(self, folder: str) -> int:
+        count: int = self.now(self.operations.release_folder("demo", folder))
+        return count
+
+    def test_a_folder_is_released_with_all_below_it(self) -> None:
+        for path in ("a/x", "a/b/y", "a/b/c/z", "ab", "a0/w"):
+            self.now(self.put(path))
+        self.assertEqual(self.release_all("a"), 3)
+        self.assertEqual({event.fields["FileName"] for event in self.records()}, {"a/x", "a/b/y", "a/b/c/z"})
+        for path, is_seen in (("a/x", True), ("a/b/c/z", True), ("ab", False), ("a0/w", False)):
+            self.assertEqual(self.seen(path) is not None, is_seen, path)
+        self.assertEqual((self.release_all("a"), self.release_all(""), self.release_all("")), (0, 2, 0))
+
+    def test_a_big_folder_is_released_a_few_at_a_time(self) -> None:
+        self.patch(releasing, "PAGE", 7)
+        self.patch(releasing, "TOGETHER", 3)
+        for number in range(20):
+            self.now(self.put(f"{'in' if number % 2 else 'out'}/{number}"))
+        self.assertEqual(self.release_all("in"), 10)
+        self.assertEqual(self.listed("in", False), self.listed("in"))
+        self.assertEqual(self.listed("out", False), [])
+
+    def test_only_a_folder_is_released_so(self) -> None:
+        self.now(self.put("a/x"))
+        self.refused(NotADirectory, self.operations.release_folder("demo", "a/x"))
+        self.refused(NotFound, self.operations.release_folder("demo", "none"))
+        self.refused(NotFound, self.operations.release_folder("none", ""))
 
     def test_what_was_seen_is_seen_until_then_and_its_bytes_stay(self) -> None:
         self.options({}, "incoming.standby")

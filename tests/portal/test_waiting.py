@@ -111,6 +111,27 @@ class WaitingTests(SynchronousTestCase):
         self.refused(NotFound, bob.stat("/demo/b"))
         self.refused(NotFound, ann.set_released("/demo/none", True))
 
+    def test_a_user_who_may_releases_a_folder(self) -> None:
+        for name in ("b", "own/c", "own/d/e"):
+            self.put(f"/demo/{name}", NEW)
+        self.refused(NotPermitted, self.putter.release_folder("/demo/"))
+        for login, options in (("ann", {"portal.putPathPermRegex": "/demo/own/.*"}), ("bob", {})):
+            change = UserChange(options={"portal.releases": "true", **options})
+            self.house.now(self.house.operations.change_user(login, change))
+        self.refused(NotPermitted, self.login("bob").release_folder("/demo/own/"))
+        ann = self.login("ann")
+        self.refused(NotPermitted, ann.release_folder("/"))
+        self.refused(NotFound, ann.release_folder("/demo/none/"))
+        self.assertEqual(self.house.now(ann.release_folder("/demo/")), 2)
+        self.assertEqual(self.content(self.login("bob"), "/demo/own/d/e"), NEW)
+        self.refused(NotFound, self.login("bob").stat("/demo/b"))
+
+    def test_an_operator_releases_a_folder(self) -> None:
+        self.put("/demo/own/c", NEW)
+        found = self.house.now(self.house.operator.release_file("/demo/own", recursive=True))
+        self.assertEqual(found, {"path": "/demo/own/", "released": 1})
+        self.assertEqual(self.content(self.reader, "/demo/own/c"), NEW)
+
     def test_only_where_it_may_put(self) -> None:
         options = {"portal.putPathPermRegex": "/demo/own/.*"}
         for path in ("/demo/a", "/demo/c", "/demo/own/b"):

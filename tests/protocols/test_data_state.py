@@ -26,6 +26,13 @@ class StateTests(DoorTestCase):
         self.assertEqual(json.loads(seen.body)["state"], "standby")
         self.assertNotIn("state", json.loads(self.ask("PATCH", "/data/demo/a?state=released").body))
 
+    def test_a_folder(self) -> None:
+        self.assertEqual(self.ask("PATCH", "/data/demo/?state=released").status, 403)
+        self.let("alice")
+        self.assertEqual(json.loads(self.ask("PATCH", "/data/demo/?state=released").body), {"path": "/demo/", "released": 0})
+        self.assertEqual(self.ask("PATCH", "/data/demo/none/?state=released").status, 404)
+        self.assertNotEqual(self.ask("PATCH", "/data/demo/?state=standby").status, 200)
+
     def test_refused(self) -> None:
         for login in ("alice", "bob"):
             self.let(login)

@@ -209,6 +209,30 @@ class Page(RealTestCase):
         self.assertIn("curl --user ann", self.browser.one("pre").text)
         self.assertEqual(self.browser.complaints(), [])
 
+    def test_what_waits_is_released(self) -> None:
+        self.node.ecpds("destination", "set", DESTINATION, "--option", "incoming.tmpDetect=true")
+        self.node.ecpds("user", "set", LOGIN, "--option", "portal.releases=true")
+        self.browser.log_in()
+        self.browser.one("#files")
+        with ftplib.FTP() as client:
+            client.connect("127.0.0.1", self.node.ports["ftp"])
+            client.login(LOGIN, PASSWORD)
+            for name in ("one.tmp", "two.tmp", "below/three.tmp"):
+                client.storbinary(f"STOR /{DESTINATION}/waiting/{name}", BytesIO(b"x"))
+        self.browser.open(self.node, f"{HOME}waiting/")
+        self.arrived("one.tmp", "two.tmp")
+        self.browser.one("[aria-label='Release one.tmp']").click()
+        self.browser.wait(lambda: not self.waits("one.tmp"), "the release of one file")
+        self.assertTrue(self.waits("two.tmp"))
+        self.browser.one("#release").click()
+        self.browser.one("#ask-yes").click()
+        self.browser.wait(lambda: not self.waits("below/three.tmp"), "the release of all")
+        self.assertFalse(self.waits("two.tmp"))
+        self.assertEqual(self.browser.complaints(), [])
+
+    def waits(self, name: str) -> bool:
+        return "state" in self.node.json("file", "show", f"/{DESTINATION}/waiting/{name}")
+
     def test_without_rights_nothing_is_offered(self) -> None:
         self.node.ecpds("user", "set", "ann", "--permission", "get,dir")
         self.addCleanup(

@@ -1,5 +1,5 @@
-// The page of a directory, made more than a list: sort, find, new folder, rename, delete.
-// Who tells whom: each action is one request to this door (MKCOL, MOVE, DELETE) with the session's token; what the door
+// The page of a directory, made more than a list: sort, find, new folder, rename, delete, release.
+// Who tells whom: each action is one request to this door (MKCOL, MOVE, DELETE, PATCH) with the session's token; what the door
 // refuses is shown in its own words. After a change the page is read anew, so that it shows what is there.
 "use strict";
 
@@ -97,6 +97,14 @@ async function remove(row) {
   if (await question(`Delete ${row.dataset.name}${folder}?`, "Delete")) change("DELETE", pathOf([row.dataset.name]) + folder);
 }
 
+function release(row) {
+  change("PATCH", `${pathOf([row.dataset.name])}?state=released`);
+}
+
+async function releaseAll() {
+  if (await question("Let everybody see all that waits in this folder and below it?", "Release")) change("PATCH", `${here}?state=released`);
+}
+
 function share(row) {
   const folder = row.dataset.directory ? "/" : "";
   openSharing(`${body.dataset.path.replace(/\/$/, "")}/${row.dataset.name}${folder}`, Boolean(folder));
@@ -104,6 +112,7 @@ function share(row) {
 
 function addActions(row) {
   const cell = make("td", "", { class: "actions" });
+  if (rights.has("release") && row.dataset.waits) cell.append(action("Release", row, release));
   if (rights.has("share")) cell.append(action("Share", row, share));
   if (rights.has("rename")) cell.append(action("Rename", row, rename));
   if (rights.has(row.dataset.directory ? "rmdir" : "delete")) cell.append(action("Delete", row, remove));
@@ -129,13 +138,17 @@ function begin() {
       if (name) change("MKCOL", pathOf([name]) + "/");
     });
   }
+  if (rights.has("release")) {
+    byId("release").hidden = false;
+    byId("release").addEventListener("click", releaseAll);
+  }
   if (!byId("entries")) return;
   for (const heading of document.querySelectorAll("[data-sort]")) {
     const button = make("button", heading.textContent, { type: "button", class: "plain" });
     button.addEventListener("click", () => sortBy(heading));
     heading.replaceChildren(button);
   }
-  if (["share", "rename", "delete", "rmdir"].some((right) => rights.has(right))) {
+  if (["release", "share", "rename", "delete", "rmdir"].some((right) => rights.has(right))) {
     const heading = make("th", "", { scope: "col", class: "actions" });
     heading.append(make("span", "Actions", { class: "unseen" }));
     document.querySelector("#entries thead tr").append(heading);
