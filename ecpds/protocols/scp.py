@@ -16,11 +16,12 @@ from functools import partial
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, InvalidName, InvalidRequest, NotADirectory, NotFound, NotSupported, Refusal
+from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IByteSink, IByteSource
 from ecpds.model import Entry
 from ecpds.portal_interfaces import IFileSystem, IUpload
 from ecpds.protocols.ftp_session import resolve, resolve_file
-from ecpds.protocols.held_upload import SMALL, HeldUpload
+from ecpds.protocols.held_upload import HeldUpload
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.sftp_answers import Scatter
@@ -147,6 +148,7 @@ class Receiver:
             await say(self._stream, FATAL, refusal)
             raise
         mtime, self._mtime = self._mtime, None
+        self._stream.busy(True)
         try:
             await (self._enter(announced) if announced.directory else self._file(announced, mtime))
         except ConnectionLost:
@@ -154,6 +156,9 @@ class Receiver:
         except Refusal as refusal:
             self._failed = True
             await say(self._stream, REFUSED, refusal)
+        finally:
+            # The client is told before a node that ends waits no longer.
+            self._stream.afterwards(partial(self._stream.busy, False))
 
     def _lost(self) -> None:
         raise InvalidRequest("the end of a directory that did not begin")
@@ -177,17 +182,13 @@ class Receiver:
         path = self._path(announced.name)
         upload = await self._begin(path, announced.size)
         source = FileBytes(self._reader, announced.size)
-        self._stream.busy(True)
-        try:
-            await self._receive(upload, source)
-        finally:
-            self._stream.busy(False)
+        await self._receive(upload, source)
         if mtime is not None and self._options.times and self._files.identity.may("mtime"):
             await self._files.set_mtime(path, float(mtime))
         await self._stream.write(OK)
 
     async def _begin(self, path: str, size: int) -> IUpload:
-        if size < SMALL and self._files.takes_now(path):
+        if size < SMALL_FILE and self._files.takes_now(path):
             return HeldUpload(self._files, path, size)
         upload: IUpload = await self._files.open_write(path, size)
         return upload

@@ -203,7 +203,7 @@ class SftpSession:
             Deferred.fromCoroutine(self._publish(request, handle)).addErrback(_left)
             return b""
         await handle.close()
-        self._opened.note_busy()
+        self._stream.afterwards(self._opened.note_busy)
         return packets.status(request, Code.OK)
 
     async def _publish(self, request: bytes, handle: Writing) -> None:
@@ -211,9 +211,11 @@ class SftpSession:
             answer = await self._guarded(request, self._closed(request, handle))
         finally:
             self._opened.closing.remove(handle)
-            self._opened.note_busy()
         settling, self._settling = self._settling, None
-        await self._say(answer)
+        try:
+            await self._say(answer)
+        finally:
+            self._stream.afterwards(self._opened.note_busy)
         if settling is not None:
             settling.callback(None)
 

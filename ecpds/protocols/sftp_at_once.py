@@ -101,4 +101,4 @@ class AtOnce:
             self._opened.put_back(name, handle)
             return None
         finally:
-            self._opened.note_busy()
+            self._stream.afterwards(self._opened.note_busy)

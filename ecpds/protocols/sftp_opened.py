@@ -71,7 +71,7 @@ class Opened:
         return (each for each in self._handles.values() if isinstance(each, Writing))
 
     def note_busy(self) -> None:
-        """Something was closed."""
+        """Something was closed, and the client was told: a node that ends waits no longer than that."""
         self._stream.busy(bool(self.closing) or any(not isinstance(each, Listing) for each in self._handles.values()))
 
     async def drop(self) -> None:

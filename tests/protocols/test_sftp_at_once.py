@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace
-from ecpds.protocols.sftp import SftpSession
+from ecpds.limits import Limits
+from ecpds.model import Origin
+from ecpds.protocols.scp import copy
+from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_packets import Code, Open, Type, string
+from ecpds.ssh.streams import Asked, Stream
 from tests.doubles.files import MemoryFileSystem
-from tests.protocols.test_sftp import CREATE, DATA, HANDLE, NO_ATTRIBUTES, STATUS, SftpTestCase, framed, packets_of
+from tests.doubles.portal import MemoryPortal, make_identity
+from tests.protocols.test_sftp import CREATE, DATA, HANDLE, NO_ATTRIBUTES, STATUS, SftpTestCase, framed, never, packets_of
+from tests.ssh.support import AT_ONCE
+from tests.ssh.test_streams import StreamCase
 
 NUMBER = struct.pack(">L", 7)
 
@@ -144,3 +154,50 @@ class Refused(AtOnceCase):
             self.open(f"/demo/{number}", CREATE)
         code = self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), NO_ATTRIBUTES)
         self.assertEqual((code, self.long), (Code.FAILURE, [Type.OPEN]))
+
+
+class WhenTheNodeEnds(StreamCase):
+    """What is under way is let end, and its client is told so."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.portal = MemoryPortal({"alice": ("pw", make_identity())})
+        login = self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))
+        self.files = self.successResultOf(Deferred.fromCoroutine(login))
+
+    def serve(self, login: Any, asked: Asked, stream: Stream) -> Coroutine[Any, Any, int] | None:
+        means = SftpMeans(Limits(), Random(1), lambda: 1.7e9, never, self.pool, AT_ONCE)
+        if asked.text == "scp":
+            return copy(self.files, stream, ["-t", "/demo/a"], means)
+        return SftpSession(self.files, stream, means).run()
+
+    def last(self, data: bytes) -> bytes:
+        """What is answered to the last that was under way when the node ended."""
+        self.connection.finish()
+        self.assertFalse(self.wire.disconnecting)
+        answer = self.data(data)
+        self.assertTrue(self.wire.disconnecting)
+        self.assertEqual(self.portal.tree.read("/demo/a"), b"hello")
+        return answer
+
+    def ask(self, type: int, *parts: bytes) -> list[tuple[int, bytes]]:
+        return packets_of(bytearray(self.data(framed(type, NUMBER + b"".join(parts)))))
+
+    def close_the_last(self) -> None:
+        self.start()
+        self.data(framed(Type.INIT, struct.pack(">L", 3)))
+        [(_, body)] = self.ask(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), NO_ATTRIBUTES)
+        self.ask(Type.WRITE, body[4:], struct.pack(">Q", 0), string(b"hello"))
+        self.assertEqual(self.last(framed(Type.CLOSE, NUMBER + body[4:]))[4], STATUS)
+
+    def test_a_close_that_is_answered_at_once(self) -> None:
+        self.portal.tree.takes_now = True
+        self.close_the_last()
+
+    def test_one_that_goes_the_long_way(self) -> None:
+        self.close_the_last()
+
+    def test_scp(self) -> None:
+        self.start(what=b"scp")
+        self.data(b"C0644 5 a\nhel")
+        self.assertEqual(self.last(b"lo\0"), b"\0")
