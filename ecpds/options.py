@@ -119,13 +119,13 @@ def pattern(text: str) -> Any:
         raise InvalidRequest(f"pattern {text!a}: {reason}; allowed: the syntax of RE2") from error
 
 
-def path_allowed(options: Mapping[str, str], permission: str, path: str) -> bool:
-    """Whether the options leave a permission for `path`, which is `/DESTINATION/PATH` whatever its user calls it.
+def path_allowed(options: Mapping[str, str], permission: str, path: object) -> bool:
+    """Whether the options leave a permission for `path`, whose text is `/DESTINATION/PATH` whatever its user calls it.
 
-    A pattern must match the whole path. Without one every path is allowed.
+    A pattern must match the whole path. Without one every path is allowed, and none is asked for its text.
     """
     text = options.get(pattern_name(permission))
-    return text is None or pattern(text).fullmatch(path) is not None
+    return text is None or pattern(text).fullmatch(str(path)) is not None
 
 
 @frozen

@@ -25,7 +25,7 @@ from ecpds.portal.paths import CanonicalPath
 from ecpds.portal.whole import Whole
 from ecpds.portal_interfaces import IDownload
 
-BY_THE_CLOCK = (MOST_SESSIONS_BY_TIME, ONE_TIME_CODES)
+BY_THE_CLOCK = frozenset((MOST_SESSIONS_BY_TIME, ONE_TIME_CODES))
 """Options of users whose login may be refused a minute later, though nothing has changed."""
 
 Suits = Callable[[Entry], bool]
@@ -111,7 +111,7 @@ class Returning(Whole):
         # A link counts its uses, and what visitors may read is each file's own affair.
         if at_hand is None or identity.share or identity.visits or identity.user_id == VISITOR:
             return None
-        if any(name in identity.options for name in BY_THE_CLOCK):
+        if not BY_THE_CLOCK.isdisjoint(identity.options):
             return None
         if identity.credential and not at_hand.admits(self.origin.address, identity.login):
             return None

@@ -362,7 +362,7 @@ class FileSystem(Waiting, Returning, Figures):
         if permission is None or not name.segments:
             return
         allowed = self.identity.may(permission, name.destination)
-        if not (allowed and path_allowed(self.identity.options, permission, str(name))):
+        if not (allowed and path_allowed(self.identity.options, permission, name)):
             raise NotPermitted
 
     def _file(self, path: str, permission: str) -> CanonicalPath:

@@ -48,7 +48,7 @@ def mark_of(folder: CanonicalPath) -> CanonicalPath:
     return CanonicalPath((*folder.segments, ""))
 
 
-@lru_cache(1024)
+@lru_cache(4096)
 def canonical(text: str) -> CanonicalPath:
     """The canonical form of an absolute path. Raises `InvalidName`, which says what is wrong but repeats nothing of it.
 

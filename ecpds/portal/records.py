@@ -67,7 +67,8 @@ class RecordFiles:
             self.dropped += 1
             return
         self._queue.append(event)
-        self._begin()
+        if not self._writing and self._held is None:
+            self._begin()
 
     async def stop(self) -> None:
         """Returns when everything is written, or can't be."""
