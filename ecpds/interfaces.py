@@ -228,8 +228,16 @@ class IStore(Interface):
         """Open a copy that should have `length` bytes. Raises `Unavailable` when it is not there, `Corrupt` when shorter."""
 
 
-class IPromptStore(IStore):
-    """A store that may have what is small, and take it, without waiting."""
+class IPromptReads(IStore):
+    """A store that may have what is small without waiting."""
+
+    def read_now(segment: int, copy: Copy, length: int) -> memoryview | None:
+        """All bytes of a small copy, as `IReadHandle.held` of one that was opened; None where that has to be waited for, or
+        will be refused."""
+
+
+class IPromptStore(IPromptReads):
+    """One that takes it without waiting, too."""
 
     prompt: bool = Attribute("whether small segments are stored without waiting, on each volume")
 
@@ -239,10 +247,6 @@ class IPromptStore(IStore):
         """Store a small segment as a whole, as `write`, `IWriteHandle.receive` and `finish` do; the Master is not told.
 
         None where that has to be waited for, or will be refused; then nothing of it is left."""
-
-    def read_now(segment: int, copy: Copy, length: int) -> memoryview | None:
-        """All bytes of a small copy, as `IReadHandle.held` of one that was opened; None where that has to be waited for, or
-        will be refused."""
 
 
 class IMoverControl(Interface):

@@ -26,7 +26,7 @@ from ecpds.cluster.authority import (
     store_credentials,
     stored_credentials,
 )
-from ecpds.cluster.board import MARKS, Board, BoardCalls
+from ecpds.cluster.board import MARKS, Beside, Board, BoardCalls, BoardDesk
 from ecpds.cluster.calls import Asker, Handler, Remote, call, handlers
 from ecpds.cluster.codec import VERSION
 from ecpds.cluster.dial import Dialer
@@ -127,6 +127,7 @@ class Streams:
         credentials: Credentials,
         store: IStore,
         master: IMaster,
+        beside: Beside,
         link: Callable[[str], Asker | None] = lambda mover: None,
     ) -> None:
         assert config.cluster is not None
@@ -140,7 +141,8 @@ class Streams:
         self.connections = Connections(Dialer(self._around, threads, self._context).connect, name_of, clock)
 
         def store_of(mover: str) -> IStore:
-            return LinkedStore(RemoteStore(mover, self.connections, around.pool, around.limits), lambda: link(mover))
+            remote = RemoteStore(mover, self.connections, around.pool, around.limits)
+            return LinkedStore(remote, lambda: link(mover), beside.read_now)
 
         self.stores = Stores({config.node.name: store}, store_of)
         self._listening: Server | None = None
@@ -196,6 +198,7 @@ class MasterSide:
         history: IEventSink,
         register: Callable[[RemoteMoverControl, Member], None],
         operate: Callable[[str, bytes], Awaitable[tuple[int, bytes]]],
+        beside: Beside,
     ) -> None:
         assert config.cluster is not None
         self._config = config
@@ -210,7 +213,7 @@ class MasterSide:
             end: MasterEnd = self.end
             return end.link_of(mover)
 
-        self.streams = Streams(config, around, threads, self._credentials, store, master, link)
+        self.streams = Streams(config, around, threads, self._credentials, store, master, beside, link)
         office = TicketOffice(ticket_key(config), reactor.seconds, config.limits.ticket_life)
         self.streams.check = TicketCheck(office.public_key, config.node.name, reactor.seconds)
         name = config.node.name
@@ -218,8 +221,8 @@ class MasterSide:
 
         def more(member: Member) -> Mapping[str, Handler]:
             looking = Looking(master, store, member.name, self.end.leave_for(member.name))
-            own = (handlers(AdminCalls, Operating(operate)), handlers(LookCalls, looking), handlers(BoardCalls, self.board))
-            return {name: handler for table in own for name, handler in table.items()}
+            desk = BoardDesk(self.board, member.name, name, beside)
+            return handlers(AdminCalls, Operating(operate)) | handlers(LookCalls, looking) | handlers(BoardCalls, desk)
 
         self.end.more = more
         self.board = Board(time.monotonic)
@@ -289,9 +292,10 @@ class MemberSide:
         self.sink = EventForwarder(self._tell, reactor)
         self.end: NodeEnd | None = None
 
-    def serve(self, store: IStore, control: IMoverControl, prober: IProber) -> None:
+    def serve(self, store: IStore, control: IMoverControl, prober: IProber, beside: Beside) -> None:
         """Give others this node's store, and the Master its control, and what measures here."""
-        self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master)
+        self.streams = Streams(self._config, self._around, self._threads, self._credentials, store, self.master, beside)
+        self.master.beside = beside
         self._store, self._control = store, control
         self._prober = prober
 

@@ -15,13 +15,15 @@ import fcntl
 import mmap
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 from zlib import crc32
 
 from ecpds.cluster.calls import Remote, call
-from ecpds.errors import Unavailable
+from ecpds.errors import NotPermitted, Unavailable
+from ecpds.model import Copy
 
-TOKEN, MARK, PATHS, PEOPLE = range(4)
+TOKEN, PROOF, MARK, PATHS, PEOPLE = range(5)
 """Where what stands, in numbers of eight bytes; then come the slots."""
 
 SLOTS = 1 << 16
@@ -36,14 +38,22 @@ BELIEVED = 0.75
 """Seconds after its last mark that a Master is thought to be well, and the only one."""
 
 
+Folder = tuple[str, int, int]
+"""A volume: its path, its device, its inode."""
+
+
 class BoardCalls(Remote):
-    """What a node asks the Master about the page."""
+    """What a node asks the Master about the page, and tells it when it has that."""
 
     prefix = "board."
 
     @call(repeatable=True)
     async def where(self) -> tuple[int, int, int]:  # type: ignore[empty-body]
         """Process, descriptor, and the number at its head. Raises `Unavailable` where there is none."""
+
+    @call(repeatable=True)
+    async def beside(self, proof: int, volumes: Sequence[Folder]) -> tuple[str, Sequence[Folder]]:  # type: ignore[empty-body]
+        """A node on the same host, which the proof shows, has these volumes; what its Master is called as a mover, and has."""
 
 
 class Board:
@@ -56,10 +66,14 @@ class Board:
         # Nobody can make it shorter under those who read it.
         fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         self._numbers = memoryview(mmap.mmap(self._fd, SIZE)).cast("Q")
-        self._numbers[TOKEN] = secrets.randbits(64)
+        self._numbers[TOKEN], self._numbers[PROOF] = secrets.randbits(64), secrets.randbits(64)
+
+    def is_proof(self, proof: int) -> bool:
+        """Whether who says this number has read it here."""
+        return proof == self._numbers[PROOF]
 
     async def where(self) -> tuple[int, int, int]:
-        """As `BoardCalls.where`."""
+        """Process, descriptor, and the number at its head."""
         return os.getpid(), self._fd, self._numbers[TOKEN]
 
     def mark(self) -> None:
@@ -78,6 +92,38 @@ class Board:
         """The Master goes: what it said is believed no more."""
         self._numbers[MARK] = 0
         os.close(self._fd)
+
+
+class Beside(Protocol):
+    """Reads small segments where other movers on this host have them."""
+
+    async def folders(self) -> Sequence[Folder]:
+        """This node's own volumes."""
+
+    async def take(self, mover: str, folders: Sequence[Folder]) -> None:
+        """Another mover says that it has these."""
+
+    def read_now(self, segment: int, copy: Copy, length: int) -> memoryview | None:
+        """As `IPromptReads.read_now`."""
+
+
+class BoardDesk:
+    """Answers the `BoardCalls` of one member. `name` is what the Master's node is called."""
+
+    def __init__(self, board: Board, member: str, name: str, beside: Beside) -> None:
+        self._board = board
+        self._member = member
+        self._name = name
+        self._beside = beside
+
+    async def where(self) -> tuple[int, int, int]:
+        return await self._board.where()
+
+    async def beside(self, proof: int, volumes: Sequence[Folder]) -> tuple[str, Sequence[Folder]]:
+        if not self._board.is_proof(proof):
+            raise NotPermitted("that is another host")
+        await self._beside.take(self._member, volumes)
+        return self._name, await self._beside.folders()
 
 
 class Page:
@@ -100,6 +146,11 @@ class Page:
             os.close(own)
         if self._numbers[TOKEN] != token:
             raise Unavailable("the Master is on another host")
+
+    @property
+    def proof(self) -> int:
+        """What shows the Master that this is the same host."""
+        return self._numbers[PROOF]
 
     def is_true(self) -> bool:
         """Whether the Master is there to tell."""

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ecpds.cluster.board import BoardCalls, Page
+from ecpds.cluster.board import Beside, BoardCalls, Page
 from ecpds.cluster.calls import Asker
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.small_reads import Keeper, LookCalls, small_segment
@@ -36,7 +36,8 @@ REMEMBERED = 10_000
 class RememberingMaster(RemoteMaster):
     """Remembers an access key's login for `life` seconds; a refusal is not remembered. `now` are seconds.
 
-    `keeper` gets what comes of small files. `linked` says whether the Master can be reached.
+    `keeper` gets what comes of small files. `linked` says whether the Master can be reached. `beside` reads what the Master's
+    node has, where that is on this host.
     """
 
     log = Logger()
@@ -44,6 +45,7 @@ class RememberingMaster(RemoteMaster):
     def __init__(self, link: Asker, now: Callable[[], float], life: float) -> None:
         super().__init__(link)
         self.keeper: Keeper | None = None
+        self.beside: Beside | None = None
         self.linked: Callable[[], bool] = lambda: True
         self._looking = LookCalls(link)
         self._boards = BoardCalls(link)
@@ -64,7 +66,9 @@ class RememberingMaster(RemoteMaster):
         Deferred.fromCoroutine(self._find_page(now)).addErrback(self._no_page)
 
     async def _find_page(self, now: Callable[[], float]) -> None:
-        self._page = Page(*await self._boards.where(), now)
+        self._page = page = Page(*await self._boards.where(), now)
+        if self.beside is not None:
+            await self.beside.take(*await self._boards.beside(page.proof, await self.beside.folders()))
 
     def _no_page(self, failure: Failure) -> None:
         if not isinstance(failure.value, Refusal):

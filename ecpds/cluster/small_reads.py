@@ -20,7 +20,7 @@ from ecpds.cluster.calls import Asker, Remote, call
 from ecpds.cluster.fleet import Leave
 from ecpds.errors import InvalidRequest, NotSupported, Unavailable
 from ecpds.held import HeldSegment
-from ecpds.interfaces import IByteSink, IPromptStore, IReadHandle, IStore, IWriteHandle
+from ecpds.interfaces import IByteSink, IPromptReads, IPromptStore, IReadHandle, IStore, IWriteHandle
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.model import Copy, Entry, Segment, StoredSegment
 
@@ -144,13 +144,21 @@ async def in_memory(handle: IReadHandle, length: int) -> IReadHandle:
     return HeldSegment(memoryview(gathered.data))
 
 
-@implementer(IStore)
-class LinkedStore:
-    """A mover's store, of which small copies are read over its link, while it has one; all else goes by `store`."""
+ReadNow = Callable[[int, Copy, int], memoryview | None]
+"""As `IPromptReads.read_now`."""
 
-    def __init__(self, store: IStore, link: Callable[[], Asker | None]) -> None:
+
+@implementer(IPromptReads)
+class LinkedStore:
+    """A mover's store, of which small copies are read where they lie, or over its link, while it has one; all else goes by
+    `store`. `beside` reads what a mover on the same host has."""
+
+    def __init__(
+        self, store: IStore, link: Callable[[], Asker | None], beside: ReadNow = lambda segment, copy, length: None
+    ) -> None:
         self._store = store
         self._link = link
+        self.read_now = beside
 
     async def write(
         self, segment: int, volume: int, digests: Sequence[str], size: int | None = None, ticket: bytes = b""
@@ -159,6 +167,8 @@ class LinkedStore:
         return handle
 
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
+        if 0 < length <= SMALL and (near := self.read_now(segment, copy, length)) is not None:
+            return HeldSegment(near)
         link = self._link() if 0 < length <= SMALL else None
         if link is not None:
             try:

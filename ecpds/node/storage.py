@@ -22,6 +22,7 @@ from ecpds.master.movers import Facts
 from ecpds.master.reclaim import backlog
 from ecpds.master.service import Master
 from ecpds.master.source_store import SourceStore
+from ecpds.mover.beside import VolumesBeside
 from ecpds.mover.checking import Checker
 from ecpds.mover.control import LocalControl
 from ecpds.mover.scrub import Notes, Scrub
@@ -112,9 +113,10 @@ class Storage:
     def _join_in(self, operate: Operate) -> None:
         """Give the others what they need of this node, and this node what it needs of them."""
         means, config = self._means, self._means.config
+        beside = VolumesBeside([config.path(volume) for volume in config.mover.volumes], means.threads)
         if self.member is not None:
             self.fleet = self.member
-            self.member.serve(self.store, self.control, self.prober)
+            self.member.serve(self.store, self.control, self.prober, beside)
             self.stores = self.control.sources = self.member.streams.stores
             return
         if "mover" in config.node.roles:
@@ -130,6 +132,7 @@ class Storage:
                 self.master.history,
                 lambda control, member: self.master.register_mover(control, lambda: member_facts(side, member)),
                 operate,
+                beside,
             )
             self.master.resolved.told, self.master.accounts.told = side.board.changed, side.board.people_changed
             self.stores = self.control.sources = side.streams.stores

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
-from ecpds.interfaces import IByteSink, IPromptStore
+from ecpds.interfaces import IByteSink, IPromptReads
 from ecpds.master_interfaces import IAtHand
 from ecpds.model import EMPTY, VISITOR, Condition, Entry
 from ecpds.options import MOST_SESSIONS_BY_TIME, ONE_TIME_CODES
@@ -139,8 +139,8 @@ class Returning(Whole):
         if kept is not None:
             return kept
         for place in segment.copies:
-            store = backing.stores.get(place.mover) if place.mover == self.origin.node else None
-            data = store.read_now(segment.id, place, segment.length) if IPromptStore.providedBy(store) else None
+            store = backing.stores.get(place.mover)
+            data = store.read_now(segment.id, place, segment.length) if IPromptReads.providedBy(store) else None
             if data is not None:
                 backing.kept.keep(segment, place, data)
                 return Kept(data, place, segment)

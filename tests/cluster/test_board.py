@@ -14,21 +14,24 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ecpds.cluster.board import BELIEVED, SIZE, SLOTS, Board, BoardCalls, Page, slot
+from ecpds.cluster.board import BELIEVED, SIZE, SLOTS, Board, BoardCalls, BoardDesk, Page, slot
 from ecpds.cluster.calls import handlers
 from ecpds.cluster.fleet import Leave, MasterFor
 from ecpds.cluster.remembering import RememberingMaster
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.small_reads import LookCalls, Looking
 from ecpds.cluster.tickets import TicketOffice
-from ecpds.errors import LoginFailed, NotFound, Refusal, Unavailable
+from ecpds.errors import LoginFailed, NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.master_interfaces import IAtHand
-from ecpds.model import ANYTHING, DestinationChange, Entry, Identity, Origin
+from ecpds.model import ANYTHING, Copy, DestinationChange, Entry, Identity, Origin
+from ecpds.mover.beside import VolumesBeside
+from ecpds.mover.volumes import segment_path
 from ecpds.people import UserChange
 from ecpds.portal.kept import KeptSegments
+from ecpds.threads import InlineThreads
 from tests.cluster.pb import PbLink
 from tests.doubles import MemorySource
-from tests.portal.house import House
+from tests.portal.house import NODE, House
 
 NEIGHBOUR = "node-2"
 ORIGIN = Origin("s3", "192.0.2.1", NEIGHBOUR)
@@ -110,10 +113,15 @@ class Case(SynchronousTestCase):
     def make_node(self, real: Any) -> RememberingMaster:
         leave = Leave(TicketOffice(Ed25519PrivateKey.generate(), lambda: 0.0, 60.0), NEIGHBOUR, lambda mover: ("192.0.2.9", 1))
         table = handlers(RemoteMaster, MasterFor(real, NEIGHBOUR, leave))
-        table |= handlers(LookCalls, Looking(real, self.house.store, NEIGHBOUR, leave)) | handlers(BoardCalls, self.board)
+        table |= handlers(LookCalls, Looking(real, self.house.store, NEIGHBOUR, leave))
+        self.masters = VolumesBeside([self.house.volume], InlineThreads())
+        table |= handlers(BoardCalls, BoardDesk(self.board, NEIGHBOUR, NODE, self.masters))
         self.link = PbLink(table)
         node = RememberingMaster(self.link, self.clock.seconds, 5.0)
         node.keeper = KeptSegments(1 << 20, 16384)
+        self.own = self.house.home / "own"
+        self.own.mkdir(exist_ok=True)
+        node.beside = self.beside = VolumesBeside([self.own], InlineThreads())
         node.welcomed(self.clock.seconds)
         return node
 
@@ -235,6 +243,28 @@ class Names(Case):
         self.node = self.make_node(self.house.master)
         self.assertEqual(self.resolve("f").size, 7)
         self.assertIsNone(self.known())
+
+
+class Volumes(Case):
+    """What lies beside is read where it lies."""
+
+    def test_each_reads_what_the_other_has(self) -> None:
+        self.put("f", b"content")
+        (segment,) = self.house.now(self.house.master.resolve("d", "f")).file.segments
+        found = self.beside.read_now(segment.id, Copy(NODE, 0), 7)
+        assert found is not None
+        self.assertEqual(bytes(found), b"content")
+        place = self.own / segment_path(7)
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"its own")
+        back = self.masters.read_now(7, Copy(NEIGHBOUR, 0), 7)
+        assert back is not None
+        self.assertEqual(bytes(back), b"its own")
+
+    def test_who_can_t_show_that_it_is_beside_tells_and_hears_nothing(self) -> None:
+        desk = BoardDesk(self.board, "liar", NODE, self.masters)
+        self.failureResultOf(ensureDeferred(desk.beside(1, [(str(self.own), 1, 1)])), NotPermitted)
+        self.assertIsNone(self.masters.read_now(1, Copy("liar", 0), 1))
 
 
 class Users(Case):
