@@ -14,7 +14,7 @@ from pathlib import Path
 from ecpds.file_systems import MEMORY_FILE_SYSTEMS, file_system_type
 from ecpds.interfaces import IThreads
 from ecpds.model import Copy
-from ecpds.mover.reading import SMALL, read_now
+from ecpds.mover.reading import read_now
 from ecpds.mover.volumes import segment_path
 
 Folder = tuple[str, int, int]
@@ -45,7 +45,7 @@ class VolumesBeside:
         """As `IPromptReads.read_now`."""
         volumes = self._volumes.get(copy.mover, ())
         volume = volumes[copy.volume] if 0 <= copy.volume < len(volumes) else None
-        if volume is None or not 0 < length <= SMALL:
+        if volume is None or length <= 0:
             return None
         root, in_memory = volume
         return read_now(f"{root}/{segment_path(segment)}", length, in_memory)
