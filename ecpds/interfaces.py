@@ -124,6 +124,9 @@ class IPromptChannel(IChannel):
         """As `readable`; but first `attempt` is called whenever there may be something, and while it says that it has dealt
         with that, waiting goes on. It may call `receive` and `send`; what it raises is raised here."""
 
+    def wake() -> None:
+        """Who attends goes on, whether or not anything has come."""
+
     def receive(view: memoryview) -> int:
         """What is there, up to `len(view)` bytes; 0 where that is nothing, and at the end. Raises `ConnectionLost`."""
 

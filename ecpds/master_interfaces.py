@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from ecpds.events import Event
@@ -260,12 +261,20 @@ class IAtHand(Interface):
         has that name, no quota counts, there is but one mover to choose, and commits wait for nothing."""
 
     def put_now(request: AllocationRequest, store: Callable[[Allocation], Receipt | None]) -> Entry | None:
-        """Allocate, have `store` store the only copy, and publish, as one step; None: that has to be waited for, or will
-        be refused, and nothing was done.
+        """As `put_by_turn`, but committed by itself before this returns; None, too, where somebody is before it.
+
+        Raises what that fails with.
+        """
+
+    def put_by_turn(request: AllocationRequest, store: Callable[[Allocation], Receipt | None]) -> Deferred[Entry] | None:
+        """Allocate, have `store` store the only copy, and publish with all others of the same turn of the reactor; None: that
+        has to be waited for, or will be refused, and nothing was done.
 
         `request` is of a whole file of a known size. `store` returns at once, and is called only where nothing is in the way
-        but the storage; where it returns None it has left nothing. Raises `Unavailable`, `NoSpace` when the catalogue's
-        storage fails; then it is the Master who has the bytes deleted, unless the file is there after all.
+        but the storage; where it returns None it has left nothing. The Deferred fires when it is committed; it is not to be
+        cancelled. It fails with `Unavailable`, `NoSpace` where the catalogue's storage fails, and with what `IMaster.finish`
+        raises where something has come in the way meanwhile; then it is the Master who has the bytes deleted, unless the
+        file is there after all.
         """
 
 

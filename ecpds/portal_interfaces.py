@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from ecpds.interfaces import IByteSink, IByteSource
@@ -133,7 +134,7 @@ class IFileSystem(Interface):
         """Put a file of which all bytes are in memory: `open_write`, `IUpload.receive` and `commit` in one step.
 
         For doors, whenever a body was short: where the storage waits for nothing (`sync = false`, in memory) and the file is
-        small (16 KiB) it costs a fraction, and returns without having waited; everywhere else it is those three calls.
+        small (16 KiB) it costs a fraction, and waits at most for the commit; everywhere else it is those three calls.
         Checks, records and refusals are the same: of what fails nothing is left. Raises what those raise.
         """
 
@@ -324,10 +325,11 @@ class IPortal(Interface):
 
     def put_again(
         files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Entry | None:
+    ) -> Deferred[Entry] | None:
         """As `look_again`, and `IFileSystem.write_whole`: None where it isn't done at once, and then nothing has happened.
 
-        Raises `Unavailable` and `NoSpace` where the catalogue's storage failed at the end; there is a record of that.
+        The Deferred is not to be cancelled, and fails with what that raises behind the last byte; there is a record of it.
+        `data` is not looked at any more when this returns.
         """
 
     def refused(login: str, message: str, origin: Origin) -> None:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
-async def detached(work: Coroutine[Any, Any, T]) -> T:
+async def detached(work: Coroutine[Any, Any, T] | Deferred[T]) -> T:
     """Wait for `work`, which goes on to its end when the one who waits is cancelled."""
     waiter: Deferred[T] = Deferred()
     ensureDeferred(work).addCallbacks(waiter.callback, waiter.errback)

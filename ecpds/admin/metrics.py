@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -249,11 +250,11 @@ class CountedPortal:
 
     def put_again(
         self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Entry | None:
-        entry = self._portal.put_again(files, path, data, condition, expected)
-        if entry is not None:
+    ) -> Deferred[Entry] | None:
+        named = self._portal.put_again(files, path, data, condition, expected)
+        if named is not None:
             self._counted(files.origin.protocol, True)
-        return entry
+        return named
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         self._portal.refused(login, message, origin)

@@ -152,3 +152,6 @@ class RememberingMaster(RemoteMaster):
 
     def put_now(self, request: AllocationRequest, store: Callable[[Allocation], Receipt | None]) -> Entry | None:
         return None
+
+    def put_by_turn(self, request: AllocationRequest, store: Callable[[Allocation], Receipt | None]) -> Deferred[Entry] | None:
+        return None

@@ -16,6 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ecpds.errors import ConnectionLost
 from ecpds.http.familiar import Familiar
 from ecpds.http.head import PLAIN_LINE, PUT_LINE, Head
 from ecpds.http.inbox import SMALL, Inbox
@@ -44,6 +49,8 @@ class Lane:
     `anonymous` says whether the connection itself does not tell whose it is, as a client's certificate does.
     """
 
+    log = Logger()
+
     def __init__(
         self,
         server: Server,
@@ -65,6 +72,8 @@ class Lane:
         self._fields = NO_FIELDS
         self._put: tuple[Request, SameButLength] | None = None
         self._rest: tuple[Ready, memoryview] | None = None
+        self._coming = False
+        self._came: Deferred[None] | None = None
 
     def remember(self, head: Head, request: Request) -> None:
         """A request was answered the long way; the next may have the same fields."""
@@ -87,11 +96,15 @@ class Lane:
         channel = self._channel
         if not first or self._attempt() or not (self._inbox or self._rest):
             await channel.attend(self._attempt)
-        while self._rest is not None:
-            self._leaving(True)
-            await self._let_leave(*self._rest, stall)
-            self._rest = None
-            self._leaving(False)
+        while self._coming or self._rest is not None:
+            if self._coming:
+                self._came = Deferred()
+                await self._came
+            if self._rest is not None:
+                self._leaving(True)
+                await self._let_leave(*self._rest, stall)
+                self._rest = None
+                self._leaving(False)
             if not self._open():
                 return
             await channel.attend(self._attempt)
@@ -109,7 +122,7 @@ class Lane:
 
     def _attempt(self) -> bool:
         at_once = self._server.at_once
-        if at_once is None or not self._open() or not (self._like or self._put or self._server.familiar):
+        if self._coming or at_once is None or not self._open() or not (self._like or self._put or self._server.familiar):
             return False
         line = self._inbox.line_alone(self._channel, self._fields)
         if self._put is not None and self._inbox.begins_with(b"PUT "):
@@ -121,9 +134,39 @@ class Lane:
         self._inbox.clear()
         self._answered()
         self._server.answered_at_once += 1
-        return self._send(ready)
+        return self._send(ready) if isinstance(ready, Ready) else self._expect(ready)
 
-    def _got(self, at_once: AtOnce, line: bytes | None) -> Ready | None:
+    def _expect(self, answer: Deferred[Ready]) -> bool:
+        """It is sent when it comes. A request that comes before it waits."""
+        self._coming = True
+        self._leaving(True)
+        answer.addCallback(self._tell).addErrback(self._fail)
+        return self._rest is None
+
+    def _tell(self, ready: Ready) -> None:
+        self._coming = False
+        self._leaving(False)
+        all_left = self._send(ready)
+        if not self._go_on() and not (all_left and self._open()):
+            self._channel.wake()
+
+    def _fail(self, failure: Failure) -> None:
+        """There is no answer, or nobody to tell it."""
+        self._coming = False
+        if not isinstance(failure.value, ConnectionLost):
+            self.log.failure("an answer to {peer} failed", failure, peer=self._channel.peer)
+        self._channel.abort()
+        self._go_on()
+
+    def _go_on(self) -> bool:
+        """Wake who waits for an answer; False: nobody does."""
+        came, self._came = self._came, None
+        if came is None:
+            return False
+        came.callback(None)
+        return True
+
+    def _got(self, at_once: AtOnce, line: bytes | None) -> Ready | Deferred[Ready] | None:
         if line is None or self._like is None:
             line = self._recognised()
         like, match = self._like, PLAIN_LINE.fullmatch(line) if line is not None else None
@@ -133,7 +176,7 @@ class Lane:
             like.varying = self._fields.values
         return at_once(match[1].decode("ascii"), match[2].decode("ascii"), like, NO_BODY)
 
-    def _stored(self, at_once: AtOnce, like: Request, fields: SameButLength) -> Ready | None:
+    def _stored(self, at_once: AtOnce, like: Request, fields: SameButLength) -> Ready | Deferred[Ready] | None:
         found = self._inbox.line_and_body(self._channel, fields)
         match = PUT_LINE.fullmatch(found[0]) if found is not None else None
         if found is None or match is None:

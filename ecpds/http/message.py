@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from attrs import Factory, define, frozen
 from cryptography import x509
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from ecpds.http.headers import Headers
@@ -92,9 +93,10 @@ class Ready:
     ended: Callable[[BaseException | None], None] = _nothing
 
 
-AtOnce = Callable[[str, str, Request, memoryview], Ready | None]
+AtOnce = Callable[[str, str, Request, memoryview], Ready | Deferred[Ready] | None]
 """Answers a GET or HEAD of a path, which has no query, or a PUT to one, with its short body, where nothing has to be waited
-for: else None, and a `Handler` is asked; then nothing was done.
+for: else None, and a `Handler` is asked; then nothing was done. A Deferred is of an answer that is as good as certain and comes
+by itself in a moment, such as after a commit; the body is not looked at any more by then, and it is not to be cancelled.
 
 The request is an earlier one of the same connection, with the same fields, but for a body's length, and the memory of who
 answered it; `varying` has the values of now. Or it is one without fields that stands for those of other connections

@@ -2,20 +2,23 @@
 
 Nothing is kept for what it says: it is what the accounts and the resolve cache remember anyway, and forget when it changes.
 
-A small file that is in memory as a whole is stored and published as one step (`put_now`): all that `allocate` checks is
-checked here, by what is remembered; then its bytes are stored in the middle of the transaction that gives it its name, between
-the question whether it may and the rows. There is never a row without its bytes. Bytes without a row are there where the
-transaction fails, as always, and are given up as always.
+A small file that is in memory as a whole is stored and published as one step: all that `allocate` checks is checked here, by
+what is remembered; then its bytes are stored, and it gets its name, with all files of the same turn of the reactor in one
+transaction at its end (`put_by_turn`), or by itself at once (`put_now`). There is never a row without its bytes. Bytes without
+a row are there where the transaction fails, as always, and are given up as always.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from ecpds.errors import NoSpace, Refusal, Unavailable
 from ecpds.limits import Limits
+from ecpds.master import tree
 from ecpds.master.accounts import Accounts
 from ecpds.master.afterwards import Afterwards, owing
 from ecpds.master.cache import ResolveCache
@@ -24,12 +27,13 @@ from ecpds.master.holdings import caps_of
 from ecpds.master.ids import Ids
 from ecpds.master.known_folders import KnownFolders
 from ecpds.master.movers import Movers
-from ecpds.master.publishing import Arrival, Publication
+from ecpds.master.publishing import Publication, check_room
 from ecpds.master.quotas import UPLOAD, quotas_of
+from ecpds.master.reader import Reader
 from ecpds.master.releasing import Releases
 from ecpds.master.uploads import Upload
 from ecpds.master.writer import Writer
-from ecpds.model import Allocation, AllocationRequest, Copy, Destination, Entry, Identity, Receipt
+from ecpds.model import ANYTHING, Allocation, AllocationRequest, Copy, Destination, Entry, Identity, Receipt
 
 Store = Callable[[Allocation], Receipt | None]
 
@@ -44,6 +48,7 @@ class AtHand:
     resolved: ResolveCache
     ids: Ids
     movers: Movers
+    reader: Reader
     writer: Writer
     afterwards: Afterwards
     _defender: Defender
@@ -79,8 +84,38 @@ class AtHand:
         return at_once and self._may_be_put(request, destination)
 
     def put_now(self, request: AllocationRequest, store: Store) -> Entry | None:
+        found = self._stored(request, store) if self.writer.is_free else None
+        if found is None:
+            return None
+        upload, publication = found
+        try:
+            entry = self.writer.run_now(publication)
+        except Exception as error:
+            self._was_not_named(error, upload)
+            raise
+        if entry is None:
+            self.discard(upload.allocation.id, upload.copies)
+            return None
+        return self._was_named(entry, publication)
+
+    def put_by_turn(self, request: AllocationRequest, store: Store) -> Deferred[Entry] | None:
+        found = self._stored(request, store)
+        if found is None:
+            return None
+        upload, publication = found
+
+        def failed(failure: Failure) -> Failure:
+            self._was_not_named(failure.value, upload)
+            return failure
+
+        return self.writer.by_turn(publication).addCallbacks(self._was_named, failed, (publication,))
+
+    def _stored(self, request: AllocationRequest, store: Store) -> tuple[Upload, Publication] | None:
+        """Allocate it and have it stored, where nothing is in the way; what is left is the name."""
         destination = self._destinations.get(request.destination)
-        if destination is None or destination.copies != 1 or not self._may_be_put(request, destination):
+        if destination is None or destination.copies != 1 or not self.writer.at_once:
+            return None
+        if not self._may_be_put(request, destination) or not self._has_room(request, destination.id):
             return None
         id_ = self.ids.peek()
         place = self.movers.place_now(request.size or 0, destination.group, request.origin.node) if id_ is not None else None
@@ -88,9 +123,25 @@ class AtHand:
             return None
         allocation = Allocation(id_, (place,), self.wanted_digests(request, destination))
         try:
-            return self._arrive(request, destination, allocation, store)
+            receipt = store(allocation)
         finally:
             self.movers.ended((place,))
+        if receipt is None:
+            return None
+        self.ids.take_now()
+        upload = Upload(request, destination.id, allocation)
+        return upload, self._publication(upload, destination, receipt)
+
+    def _has_room(self, request: AllocationRequest, destination: int) -> bool:
+        """Whether nothing that is there is in the way. The commit asks again; what is not there now is told by others."""
+        if request.condition is ANYTHING and self._folders.have_room(destination, request.path):
+            return True
+        try:
+            room = self.reader.ask_now(lambda session: tree.room(session, destination, request.path))
+            check_room(room, request.condition)
+        except Refusal:
+            return False
+        return room.parent is not None
 
     def _may_be_put(self, request: AllocationRequest, destination: Destination) -> bool:
         """As far as is remembered, is seen at once, and counts for no quota: those are told by more than is at hand."""
@@ -110,36 +161,18 @@ class AtHand:
             return False
         return True
 
-    def _arrive(
-        self, request: AllocationRequest, destination: Destination, allocation: Allocation, store: Store
-    ) -> Entry | None:
-        upload = Upload(request, destination.id, allocation)
+    def _was_named(self, entry: Entry, publication: Publication) -> Entry:
+        self.seen_named(publication.destination, entry)
+        if publication.owed:
+            self.afterwards.note(publication.file.id)
+        return entry
 
-        def stored() -> Publication | None:
-            receipt = store(allocation)
-            return None if receipt is None else self._publication(upload, destination, receipt)
-
-        arrival = Arrival(destination.id, request.path, allocation.id, request.condition, stored)
-        entry: Entry | None = None
-        try:
-            entry = self.writer.run_now(arrival)
-        except (Unavailable, NoSpace):
+    def _was_not_named(self, error: BaseException | None, upload: Upload) -> None:
+        if isinstance(error, Unavailable | NoSpace):
             # The storage failed: it may have taken the change or not, so nothing that was known is believed.
             self.resolved.clear()
             self._folders.clear()
-            if arrival.publication is not None:
-                raise
-        finally:
-            if arrival.publication is not None:
-                # Not before: it may have the next ids reserved, which is a transaction of its own.
-                self.ids.take_now()
-                if entry is None:
-                    self.discard(allocation.id, upload.copies)
-        if entry is not None:
-            self.seen_named(destination.id, entry)
-            if arrival.publication is not None and arrival.publication.owed:
-                self.afterwards.note(allocation.id)
-        return entry
+        self.discard(upload.allocation.id, upload.copies)
 
     def _publication(self, upload: Upload, destination: Destination, receipt: Receipt) -> Publication:
         upload.add(receipt)

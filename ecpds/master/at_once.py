@@ -1,20 +1,18 @@
 """Commits on the thread that asks, of an engine whose commits wait for nothing: a catalogue in memory that syncs nothing.
 
 There the hop to another thread, or process, and back costs more than the commit. What is asked is the same, and in the same
-order: only an operation that nothing else is before is done here, and one that takes more than a few rows is the writer's.
+order: only operations that nothing else is before are done here, all of a turn of the reactor as one transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any
 
 from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
-from ecpds.master.writer import Committer, Short
-
-T = TypeVar("T")
+from ecpds.master.writer import Committer
 
 
 class AtOnce(Committer):
@@ -32,23 +30,14 @@ class AtOnce(Committer):
         """Whether anything is ever done here."""
         return not self._engine.commits_wait
 
-    def run(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
-        """What it returns, when that is committed. None: it is to be done elsewhere, and nothing was done.
-
-        Raises what the operation raises, or `Unavailable` or `NoSpace`, as `Writer.run`.
-        """
-        if not self.possible or not isinstance(operation, Short):
+    def run(self, operations: list[Callable[[Session], Any]]) -> list[Any] | None:
+        """The outcome of each, as `commit`. None: they are to be done elsewhere, and nothing was done."""
+        with self._watched(len(operations)):
+            outcomes = self.commit(operations)
+        if isinstance(outcomes[0], Exception) and self._is_held(outcomes[0].__cause__):
             return None
-        with self._watched(1):
-            outcome: Any = self.commit([operation.alone])[0]
-        if outcome is not None:
-            self._committed()
-        if isinstance(outcome, Exception):
-            if self._is_held(outcome.__cause__):
-                return None
-            raise outcome
-        result: T | None = outcome
-        return result
+        self._committed()
+        return outcomes
 
     def _note(self, error: Exception) -> None:
         if not self._is_held(error):

@@ -3,7 +3,8 @@
 The writer gives what the companion can do to the companion, and all else (there are fifty
 kinds of operations, and few of them matter for speed) to a thread of this process; while there is no companion, everything.
 Only one of the two has work at a time, and outcomes are told in the order in which the operations were asked for: so there is
-still one writer.
+still one writer. Where commits wait for nothing, what gives files their names is gathered for a turn of the reactor, and
+committed as one at its end on the reactor's thread, if neither has work.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,7 +25,7 @@ from ecpds.master.companion_link import Companion
 from ecpds.master.engine import Engine
 from ecpds.master.history import Records
 from ecpds.master.sql import Session
-from ecpds.master.writer import BATCH, Job, Short, ThreadWriter, Writer
+from ecpds.master.writer import BATCH, Job, Joint, ThreadWriter, Writer
 
 T = TypeVar("T")
 
@@ -38,6 +39,9 @@ REMEMBERED = 32
 MANY = 20
 """Records that are written together, from which on the companion writes them, whatever else there is: so many come while the
 reactor is busy, and a thread would take the interpreter from it."""
+
+TOGETHER = 64
+"""Operations of a turn after which its end is not waited for: no commit holds the reactor up for long."""
 
 TOLD = 16
 """Outcomes that are told in one turn of the reactor: what they lead to is the next batch, which begins the sooner."""
@@ -85,12 +89,13 @@ class CompanionWriter:
     ) -> None:
         """`later` calls something after so many seconds. `watched` is as in `ThreadWriter`; `overlapping` 0: all it can.
 
-        `at_once` does what it can while neither the companion nor the rest have work.
+        `at_once` commits what is asked for by turn while neither the companion nor the rest have work.
         """
         self._companion = companion
         self._rest = rest
         self._later = later
         self._watched = watched or (lambda _: nullcontext())
+        self._turn: list[Job] = []
         self._queue: deque[Job] = deque()
         self._told: deque[tuple[Job, Any]] = deque()
         self._away = False
@@ -107,13 +112,13 @@ class CompanionWriter:
         self._companion.start()
 
     async def run(self, operation: Callable[[Session], T]) -> T:
+        if isinstance(operation, Joint) and self.at_once:
+            joint: T = await self.by_turn(operation)
+            return joint
         if not self._open:
             raise Unavailable("the catalogue is closed")
-        overlaps = self._away or self._here > 0
-        self._overlapping += (overlaps - self._overlapping) / REMEMBERED
-        done = self.run_now(operation)
-        if done is not None:
-            return done
+        self._end_turn()
+        self._note_overlap(self._is_busy)
         job = Job(operation)
         self._queue.append(job)
         self._go_on()
@@ -124,14 +129,54 @@ class CompanionWriter:
     def at_once(self) -> bool:
         return self._at_once is not None and self._at_once.possible
 
-    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
-        if self._at_once is None or not self._open or self._away or self._here or self._told:
-            return None
-        return self._at_once.run(operation)
+    def by_turn(self, operation: Joint[T]) -> Deferred[T]:
+        if not self._open:
+            return fail(Unavailable("the catalogue is closed"))
+        self._note_overlap(self._is_busy or bool(self._turn))
+        job = Job(operation)
+        self._turn.append(job)
+        if len(self._turn) == 1:
+            self._later(0, self._end_turn)
+        elif len(self._turn) == TOGETHER:
+            self._end_turn()
+        return job.done
+
+    @property
+    def is_free(self) -> bool:
+        return self._open and self.at_once and not (self._is_busy or self._queue or self._told)
+
+    def run_now(self, operation: Joint[T]) -> T | None:
+        self._end_turn()
+        outcomes = self._at_once.run([operation]) if self._at_once is not None and self.is_free else None
+        if outcomes is not None and isinstance(outcomes[0], Exception):
+            raise outcomes[0]
+        return None if outcomes is None else outcomes[0]
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._away or self._here > 0
+
+    def _note_overlap(self, overlaps: bool) -> None:
+        self._overlapping += (overlaps - self._overlapping) / REMEMBERED
+
+    def _end_turn(self) -> None:
+        """What was asked for by turn is committed: where it was asked for, if nobody is before it, else by the others."""
+        jobs, self._turn = self._turn, []
+        if not jobs:
+            return
+        outcomes = None
+        if self._at_once is not None and self._at_once.possible and not (self._is_busy or self._queue):
+            outcomes = self._at_once.run([job.operation for job in jobs])
+        if outcomes is None:
+            self._queue.extend(jobs)
+            self._go_on()
+        else:
+            self._tell(list(zip(jobs, outcomes, strict=True)))
 
     async def stop(self) -> None:
         if self._open:
             self._open = False
+            self._end_turn()
             if self._away or self._here or self._told:
                 self._idle = Deferred()
                 await self._idle

@@ -6,7 +6,7 @@ are asked in one go and the rows of each table written in one go; of one alone a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 from sqlalchemy import exists, select
@@ -16,7 +16,7 @@ from ecpds.master import files, owed, tree
 from ecpds.master.schema import dead, entry, segment
 from ecpds.master.sql import Session, Statement, value
 from ecpds.master.tree import Room
-from ecpds.master.writer import Joint, Outcome, Short
+from ecpds.master.writer import Joint, Outcome
 from ecpds.model import Condition, DataFile, Entry
 
 _file_there = (
@@ -80,42 +80,15 @@ class Publication(Joint[Entry]):
         done."""
         if len(self.file.segments) != 1:
             return None
-        found = ready_room(session, self.destination, self.path, self.file.segments[0].id, self.condition)
-        return None if found is None else self.put_into(session, found)
-
-    def put_into(self, session: Session, room: Room) -> Entry:
-        """Do it, where `ready_room` has found this."""
-        assert room.parent is not None
+        room = ready_room(session, self.destination, self.path, self.file.segments[0].id, self.condition)
+        if room is None or room.parent is None:
+            return None
         _write(session, [(self, room.parent, room.file)])
         return self.entry(room.file is not None)
 
     def entry(self, replaced: bool) -> Entry:
         """What is there now."""
         return Entry(self.path, self.file.mtime, self.file, replaced=replaced)
-
-
-class Arrival(Short[Entry]):
-    """A file that is stored in the middle of the transaction that publishes it, when all that may be in its way is known.
-
-    So there is nothing between storing and publishing but a few rows; and no row before the bytes. `store` stores the
-    `segment`, and says what is to be published; None: it could not, and has left nothing.
-    """
-
-    def __init__(
-        self, destination: int, path: str, segment: int, condition: Condition, store: Callable[[], Publication | None]
-    ) -> None:
-        self._room = destination, path, segment, condition
-        self._store = store
-        self.publication: Publication | None = None
-        """What was stored."""
-
-    def alone(self, session: Session) -> Entry | None:
-        room = ready_room(session, *self._room)
-        if room is None:
-            return None
-        if self.publication is None:
-            self.publication = self._store()
-        return None if self.publication is None else self.publication.put_into(session, room)
 
 
 class _Turns:

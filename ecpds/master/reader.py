@@ -51,6 +51,10 @@ class Reader:
             return self._ask_here(question)
         return await self.ask_on_thread(question)
 
+    def ask_now(self, question: Callable[[Session], T]) -> T:
+        """As `ask`, of an engine that is near."""
+        return self._ask_here(question)
+
     async def ask_on_thread(self, question: Callable[[Session], T]) -> T:
         """Call `question(session)` on a thread. Raises `Unavailable`."""
         if self._closed:

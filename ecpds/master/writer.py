@@ -38,15 +38,7 @@ CHECKPOINT = 0.25
 """Seconds between two checkpoints while there is something to move."""
 
 
-class Short(ABC, Generic[T]):
-    """An operation that may be done where it is asked for, if it is a short one then."""
-
-    @abstractmethod
-    def alone(self, session: Session) -> T | None:
-        """Do it if that takes a few rows of a few tables and nothing is in its way. None: nothing was done."""
-
-
-class Joint(Short[T]):
+class Joint(ABC, Generic[T]):
     """An operation that costs less where it is run together with others of its kind."""
 
     def __call__(self, session: Session) -> T:
@@ -54,10 +46,6 @@ class Joint(Short[T]):
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
-
-    def alone(self, session: Session) -> T | None:
-        """Do it if that takes a few rows of a few tables and nothing is in its way. None: nothing was done."""
-        return None
 
     @classmethod
     @abstractmethod
@@ -83,10 +71,20 @@ class Writer(Protocol):
 
     @property
     def at_once(self) -> bool:
-        """Whether `run_now` does anything at all."""
+        """Whether commits wait for nothing, so that what `by_turn` is given is there at the end of the turn as a rule."""
 
-    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
-        """As `run`, where that waits for nothing: of what is `Short`. None: nothing was done."""
+    def by_turn(self, operation: Joint[T]) -> Deferred[T]:
+        """As `run`, together with all that is asked for in the same turn of the reactor.
+
+        It is done whether or not somebody waits for it; who may be cancelled waits by `waiting.detached`.
+        """
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody is before who comes now, and commits wait for nothing."""
+
+    def run_now(self, operation: Joint[T]) -> T | None:
+        """As `run`, where nobody is before it and nothing has to be waited for. None: nothing was done."""
 
     async def stop(self) -> None:
         """Commit what is queued; returns when the storage is closed."""
@@ -223,10 +221,13 @@ class InlineWriter:
     def at_once(self) -> bool:
         return True
 
-    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
-        if not isinstance(operation, Short):
-            return None
-        outcome: T | Exception | None = self._committer.commit([operation.alone])[0]
+    def by_turn(self, operation: Joint[T]) -> Deferred[T]:
+        return Deferred.fromCoroutine(self.run(operation))
+
+    is_free = at_once
+
+    def run_now(self, operation: Joint[T]) -> T | None:
+        outcome: T | Exception = self._committer.commit([operation])[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -296,7 +297,12 @@ class ThreadWriter:
     def at_once(self) -> bool:
         return False
 
-    def run_now(self, operation: Callable[[Session], T] | Short[T]) -> T | None:
+    def by_turn(self, operation: Joint[T]) -> Deferred[T]:
+        return Deferred.fromCoroutine(self.run(operation))
+
+    is_free = at_once
+
+    def run_now(self, operation: Joint[T]) -> T | None:
         return None
 
     async def stop(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
@@ -101,9 +102,11 @@ class Returning(Whole):
         record = TransferRecord(self.journal, "download", name, file.id, file.size, kept.place)
         return KeptDownload(entry, kept.data, record, pace, self._backing.soon)
 
-    def put_again(self, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY) -> Entry | None:
+    def put_again(
+        self, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
+    ) -> Deferred[Entry] | None:
         """As `IPortal.put_again`."""
-        return self.put_now(path, data, condition, expected) if self._let_in_anew() is not None else None
+        return self.put_by_turn(path, data, condition, expected) if self._let_in_anew() is not None else None
 
     def _let_in_anew(self) -> IAtHand | None:
         """What is asked, where a login of the same user would be answered with the same identity."""

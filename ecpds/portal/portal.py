@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ecpds.errors import LoginFailed, Refusal
@@ -90,7 +91,7 @@ class Portal:
 
     def put_again(
         self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Entry | None:
+    ) -> Deferred[Entry] | None:
         return files.put_again(path, data, condition, expected) if isinstance(files, Returning) else None
 
     def refused(self, login: str, message: str, origin: Origin) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
@@ -21,6 +23,7 @@ from ecpds.portal.namespace import Namespace
 from ecpds.portal.pace import UPLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal_interfaces import IUpload
+from ecpds.waiting import detached
 
 
 @implementer(IByteSource)
@@ -35,6 +38,62 @@ class BytesSource:
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+
+class _Put:
+    """One file on its way in one step: what the Master is asked for, and what follows when it has its name, or has not."""
+
+    def __init__(
+        self,
+        view: Whole,
+        at_hand: IAtHand,
+        store: IPromptStore,
+        name: CanonicalPath,
+        request: AllocationRequest,
+        data: bytes | memoryview,
+    ) -> None:
+        self.at_hand = at_hand
+        self.request = request
+        self._view = view
+        self._store = store
+        self._name = name
+        self._data = data
+        self._started = view._backing.now()
+        self._allocation: Allocation | None = None
+
+    def keep(self, allocation: Allocation) -> Receipt | None:
+        """Store it where it was allocated, if that is here. What lent the bytes may have them back then."""
+        place = allocation.placements[0]
+        self._allocation = allocation
+        if place.mover != self._view.origin.node:
+            return None
+        receipt: Receipt | None = self._store.write_now(
+            allocation.id, place.volume, allocation.digests, memoryview(self._data), self.request.expected
+        )
+        if receipt is not None:
+            self._data = bytes(self._data)
+        return receipt
+
+    def named(self, entry: Entry) -> Entry:
+        """It is there; the entry as the user sees it."""
+        self.write_down(soon=self._view._backing.soon)
+        self._view._keep(entry, self._data)
+        shown = self._view._names.shown(self._name.destination, self._name.inside)
+        return Entry(shown, entry.mtime, entry.file, entry.replaced)
+
+    def not_named(self, failure: Failure) -> Failure:
+        self.write_down(failure.value)
+        return failure
+
+    def write_down(self, failure: BaseException | None = None, soon: Soon = at_once) -> None:
+        """Its record."""
+        allocation = self._allocation
+        assert allocation is not None
+        size, place = len(self._data), allocation.placements[0]
+        record = TransferRecord(self._view.journal, "upload", self._name, allocation.id, size, place)
+        record.started = self._started
+        record.sent = size
+        record.end(failure, soon)
 
 
 class Whole:
@@ -71,9 +130,9 @@ class Whole:
         digests: Sequence[str] = (),
     ) -> Entry:
         """As `IFileSystem.write_whole`."""
-        entry = self.put_now(path, data, condition, expected, metadata, digests)
-        if entry is not None:
-            return entry
+        named = self.put_by_turn(path, data, condition, expected, metadata, digests)
+        if named is not None:
+            return await detached(named)
         upload = await self.open_write(path, len(data), condition, expected, metadata, digests)
         try:
             await upload.receive(BytesSource(data))
@@ -94,6 +153,42 @@ class Whole:
         digests: Sequence[str] = (),
     ) -> Entry | None:
         """As `IFileSystem.put_now`."""
+        put = self._put(path, data, condition, expected, metadata, digests)
+        if put is None:
+            return None
+        try:
+            entry: Entry | None = put.at_hand.put_now(put.request, put.keep)
+        except Exception as failure:
+            put.write_down(failure)
+            raise
+        return None if entry is None else put.named(entry)
+
+    def put_by_turn(
+        self,
+        path: str,
+        data: bytes | memoryview,
+        condition: Condition = ANYTHING,
+        expected: Mapping[str, str] = EMPTY,
+        metadata: Mapping[str, str] = EMPTY,
+        digests: Sequence[str] = (),
+    ) -> Deferred[Entry] | None:
+        """As `write_whole`, where nothing has to be waited for but the commit; None: nothing was done.
+
+        It goes on whoever waits, and is not to be cancelled. `data` is not looked at any more when this returns.
+        """
+        put = self._put(path, data, condition, expected, metadata, digests)
+        named: Deferred[Entry] | None = None if put is None else put.at_hand.put_by_turn(put.request, put.keep)
+        return named if put is None or named is None else named.addCallbacks(put.named, put.not_named)
+
+    def _put(
+        self,
+        path: str,
+        data: bytes | memoryview,
+        condition: Condition,
+        expected: Mapping[str, str],
+        metadata: Mapping[str, str],
+        digests: Sequence[str],
+    ) -> _Put | None:
         found = self._at_hand(path)
         if found is None:
             return None
@@ -109,7 +204,7 @@ class Whole:
             metadata,
             digests=tuple(digests),
         )
-        return self._put_at(at_hand, store, name, request, data)
+        return _Put(self, at_hand, store, name, request, data)
 
     def takes_now(self, path: str) -> bool:
         """As `IFileSystem.takes_now`."""
@@ -142,52 +237,8 @@ class Whole:
         """Whether what the user may do was asked for lately."""
         return self._backing.now() - self._renewed < self._backing.limits.credential_life
 
-    def _put_at(
-        self,
-        at_hand: IAtHand,
-        store: IPromptStore,
-        name: CanonicalPath,
-        request: AllocationRequest,
-        data: bytes | memoryview,
-    ) -> Entry | None:
-        started, view = self._backing.now(), memoryview(data)
-        stored: list[Allocation] = []
-
-        def keep(allocation: Allocation) -> Receipt | None:
-            place = allocation.placements[0]
-            stored[:] = [allocation]
-            if place.mover != self.origin.node:
-                return None
-            receipt: Receipt | None = store.write_now(allocation.id, place.volume, allocation.digests, view, request.expected)
-            return receipt
-
-        try:
-            entry: Entry | None = at_hand.put_now(request, keep)
-        except Exception as failure:
-            self._write_down(name, stored[0], started, len(data), failure)
-            raise
-        if entry is None:
-            return None
-        self._write_down(name, stored[0], started, len(data), soon=self._backing.soon)
-        self._keep(entry, data)
-        return Entry(self._names.shown(name.destination, name.inside), entry.mtime, entry.file, entry.replaced)
-
     def _keep(self, entry: Entry, data: bytes | memoryview) -> None:
         """What was put is mostly got soon."""
         segments = entry.file.segments if entry.file is not None else ()
         if len(segments) == 1 and segments[0].copies:
             self._backing.kept.keep(segments[0], segments[0].copies[0], memoryview(data))
-
-    def _write_down(
-        self,
-        name: CanonicalPath,
-        allocation: Allocation,
-        started: float,
-        size: int,
-        failure: Exception | None = None,
-        soon: Soon = at_once,
-    ) -> None:
-        record = TransferRecord(self.journal, "upload", name, allocation.id, size, allocation.placements[0])
-        record.started = started
-        record.sent = size
-        record.end(failure, soon)

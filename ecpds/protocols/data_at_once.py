@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from ecpds.http.message import HttpError, Ready, Request, Response
 from ecpds.http.reply import unfinished_head
@@ -62,7 +63,7 @@ class AtOnceReader:
             # The other fields are read for each request: a session's cookie, and conditions.
             request.anywhere = "authorization" in fields and visitor.session is None and not conditional
 
-    def answer(self, method: str, path: str, like: Request, body: memoryview) -> Ready | None:
+    def answer(self, method: str, path: str, like: Request, body: memoryview) -> Ready | Deferred[Ready] | None:
         """As `http.message.AtOnce`."""
         if method == "PUT":
             return self._writer.answer(path, like, body)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from ecpds.errors import Refusal
 from ecpds.http.message import HttpError, Ready, Request, Response
 from ecpds.http.replies import refusal_response
 from ecpds.http.reply import unfinished_head
 from ecpds.http.routing import decode_path
-from ecpds.model import Condition
+from ecpds.model import Condition, Entry
 from ecpds.portal_interfaces import IPortal
 from ecpds.protocols.data_headers import PREFIX, Header
 from ecpds.protocols.data_login import Visitor
@@ -55,7 +57,7 @@ class AtOnceWriter:
         except ValueError:
             pass  # it is refused, and the next one will be
 
-    def answer(self, path: str, like: Request, body: memoryview) -> Ready | None:
+    def answer(self, path: str, like: Request, body: memoryview) -> Deferred[Ready] | None:
         """As `http.message.AtOnce`."""
         known = like.memory
         if not isinstance(known, Putting) or not path.startswith(f"{PREFIX}/"):
@@ -64,18 +66,22 @@ class AtOnceWriter:
             inside = decode_path(path[len(PREFIX) :])
         except HttpError:
             return None
-        response = self._put(known, inside, like, body)
-        if response is None:
+        named = self._portal.put_again(known.visitor.files, inside, body, known.condition, known.expected)
+        if named is None:
             return None
+        told = (like, Place(PREFIX, inside), known.condition)
+        return named.addCallbacks(self._stored, self._refused, told, {}, (like,))
+
+    def _stored(self, entry: Entry, like: Request, place: Place, condition: Condition) -> Ready:
+        return self._ready(stored(like, place, entry, condition), like)
+
+    def _refused(self, failure: Failure, like: Request) -> Ready | Failure:
+        refusal = failure.value
+        return self._ready(refusal_response(refusal), like) if isinstance(refusal, Refusal) else failure
+
+    def _ready(self, response: Response, like: Request) -> Ready:
         if like.secure:
             response.headers.extend(self._always)
         text = response.body
         assert isinstance(text, bytes)
         return Ready(unfinished_head(response), text)
-
-    def _put(self, known: Putting, path: str, like: Request, body: memoryview) -> Response | None:
-        try:
-            entry = self._portal.put_again(known.visitor.files, path, body, known.condition, known.expected)
-        except Refusal as refusal:
-            return refusal_response(refusal)
-        return None if entry is None else stored(like, Place(PREFIX, path), entry, known.condition)

@@ -39,6 +39,10 @@ class Activity:
         self.ready = False
         if self.attempt is not None and self.waiter is not None and self._attempted(self.attempt):
             return
+        self.wake()
+
+    def wake(self) -> None:
+        """Who waits goes on, whatever it waits for."""
         waiter, self.waiter, self.need = self.waiter, None, None
         if waiter is not None:
             waiter.callback(None)

@@ -33,6 +33,10 @@ class PromptChannel(Channel):
             finally:
                 activity.attempt = None
 
+    def wake(self) -> None:
+        if self._reading.attempt is not None:
+            self._reading.wake()
+
     def receive(self, view: memoryview) -> int:
         count = self._live.receive(view, once=True)
         return 0 if isinstance(count, Need) else count

@@ -87,6 +87,7 @@ class MemoryChannel:
         self._arrived = bytearray()
         self._ended: BaseException | None = None
         self._clean_end = False
+        self._woken = False
         self._reader: Deferred[None] | None = None
         self._writer: Deferred[None] | None = None
 
@@ -143,7 +144,7 @@ class MemoryChannel:
 
     async def readable(self) -> None:
         assert self._reader is None, "only one reader at a time"
-        while not self._arrived and not self._clean_end:
+        while not (self._arrived or self._clean_end or self._woken):
             if self.closed:
                 raise ConnectionLost
             if self._ended is not None:
@@ -163,9 +164,16 @@ class MemoryChannel:
         return count
 
     async def attend(self, attempt: Callable[[], bool]) -> None:
-        await self.readable()
-        while self._arrived and attempt():
+        try:
             await self.readable()
+            while self._arrived and attempt():
+                await self.readable()
+        finally:
+            self._woken = False
+
+    def wake(self) -> None:
+        self._woken = self.reading
+        self._wake_reader()
 
     def receive(self, view: memoryview) -> int:
         self._check()

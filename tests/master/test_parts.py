@@ -24,6 +24,7 @@ from ecpds.master.movers import LOOK, Movers
 from ecpds.master.placement import Candidate, Placer, Wanted
 from ecpds.master.shared import Shared
 from ecpds.master.sql import Session
+from ecpds.master.writer import Joint
 from ecpds.model import Entry, Room, VolumeUse
 from tests.master.support import MasterCase, MemoryMover
 
@@ -124,7 +125,16 @@ class HeldWriter:
         self.waiting.append(waiter)
         return await waiter
 
-    def run_now(self, operation: Callable[[Session], Any]) -> Any:
+    @property
+    def at_once(self) -> bool:
+        return False
+
+    def by_turn(self, operation: Joint[Any]) -> Deferred[Any]:
+        return ensureDeferred(self.run(operation))
+
+    is_free = at_once
+
+    def run_now(self, operation: Joint[Any]) -> Any:
         return None
 
     async def stop(self) -> None:

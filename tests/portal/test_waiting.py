@@ -160,15 +160,15 @@ class InOneStepTests(SynchronousTestCase):
     def test_what_is_put_in_one_step_waits_too(self) -> None:
         node = Node(self)
         change = node.house.operations.change_destination
-        self.assertIsNotNone(node.files.put_now("/demo/a", OLD))
+        self.assertIsNotNone(node.put_now("/demo/a", OLD))
         node.house.now(change("demo", DestinationChange(options={"incoming.delay": "1h"})))
         node.files = node.login()
-        self.assertIsNone(node.files.put_now("/demo/a", NEW))
+        self.assertIsNone(node.put_now("/demo/a", NEW))
         self.assertIsNotNone(node.house.now(node.files.write_whole("/demo/a", NEW)).waits)
         self.assertEqual(node.house.now(node.house.master.resolve("demo", "a")).size, len(OLD))
         node.house.now(change("demo", DestinationChange(unset=("incoming.delay",))))
         node.files = node.login()
-        self.assertIsNone(node.files.put_now("/demo/a", b"newest"), "it has to replace what waits")
+        self.assertIsNone(node.put_now("/demo/a", b"newest"), "it has to replace what waits")
         node.house.now(node.files.write_whole("/demo/a", b"newest"))
         node.house.clock.advance(7200)
         self.assertEqual(node.house.now(node.house.master.resolve("demo", "a", True)).size, len(b"newest"))

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import NoSpace, Refusal, Unavailable
@@ -46,7 +46,7 @@ class Node:
         self.house.now(self.house.master.movers._look.run())
         self.house.now(self.house.master.ids._more.run())
         if not at_once:
-            self.house.master.put_now = lambda request, store: None  # type: ignore[method-assign]
+            self.house.master.put_now = self.house.master.put_by_turn = lambda request, store: None  # type: ignore[method-assign]
         self.files = self.login()
 
     def add_destination(self, name: str, **named: Any) -> None:
@@ -70,6 +70,18 @@ class Node:
             return outcome[0]
         outcome[0].trap(Refusal)
         return type(outcome[0].value).__name__, str(outcome[0].value)
+
+    def begun(self, path: str, data: bytes | memoryview, **named: Any) -> Deferred[Entry]:
+        """A put in one step that is not at its end."""
+        found = self.files.put_by_turn(path, data, **named)
+        assert found is not None
+        return found
+
+    def put_now(self, path: str, data: bytes | memoryview, **named: Any) -> Entry | None:
+        """What a put in one step came to; None where it was not done so."""
+        found = self.files.put_by_turn(path, data, **named)
+        entry: Entry | None = None if found is None else self.house.now(found)
+        return entry
 
     def rows(self) -> dict[str, list[Any]]:
         connection = sqlite3.connect(self.house.home / "catalogue.sqlite")
@@ -129,7 +141,7 @@ class SameTests(SynchronousTestCase):
     def test_it_is_done_at_once(self) -> None:
         node = Node(self)
         for data, replaced in ((b"hello", False), (b"other", True), (b"", True), (b"x" * 16383, True)):
-            entry = node.files.put_now("/demo/a", data)
+            entry = node.put_now("/demo/a", data)
             assert entry is not None
             self.assertEqual((entry.path, entry.size, entry.replaced), ("/demo/a", len(data), replaced))
             self.assertEqual(node.house.now(node.files.stat("/demo/a")).file, entry.file)
@@ -187,7 +199,7 @@ class RecordTests(SynchronousTestCase):
         node, later = Node(self), list[Callable[[], None]]()
         node.house.backing = evolve(node.house.backing, soon=later.append)
         node.files = node.login()
-        self.assertIsNotNone(node.files.put_now("/demo/a", b"hello"))
+        self.assertIsNotNone(node.put_now("/demo/a", b"hello"))
         self.assertEqual(node.records(), [])
         for work in later:
             work()
@@ -211,7 +223,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_ids_are_reserved_behind_each_others_back(self) -> None:
         node = Node(self)
-        ids = [entry.file.id for _ in range(2 * BLOCK) if (entry := node.files.put_now("/demo/a", b"")) and entry.file]
+        ids = [entry.file.id for _ in range(2 * BLOCK) if (entry := node.put_now("/demo/a", b"")) and entry.file]
         self.assertEqual(ids, list(range(ids[0], ids[0] + 2 * BLOCK)))
 
 
@@ -221,7 +233,7 @@ class LongWayTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.node = Node(self)
         self.house = self.node.house
-        self.assertIsNotNone(self.node.files.put_now("/demo/first", b"first"))
+        self.assertIsNotNone(self.node.put_now("/demo/first", b"first"))
         for _ in range(2):  # so that the folder is worth to be known
             self.house.now(self.house.now(self.node.files.open_write("/demo/second")).abort())
         self.assertTrue(self.node.files.takes_now("/demo/a"))
@@ -230,7 +242,7 @@ class LongWayTests(SynchronousTestCase):
         before = self.state()
         if not named and data == b"hello":
             self.assertFalse(self.node.files.takes_now(path))
-        self.assertIsNone(self.node.files.put_now(path, data, **named))
+        self.assertIsNone(self.node.put_now(path, data, **named))
         self.assertEqual(self.state(), before)
 
     def state(self) -> tuple[Any, ...]:
@@ -301,7 +313,7 @@ class LongWayTests(SynchronousTestCase):
 
     def test_a_digest_that_is_wrong(self) -> None:
         before = self.node.rows(), self.node.contents(), self.node.records()
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"hello", expected={"sha256": "0" * 64}))
+        self.assertIsNone(self.node.put_now("/demo/a", b"hello", expected={"sha256": "0" * 64}))
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
 
     def test_two_movers_that_take_turns(self) -> None:
@@ -311,14 +323,14 @@ class LongWayTests(SynchronousTestCase):
     def test_another_node_s_mover(self) -> None:
         self.patch(self.house.master.movers, "place_now", lambda *_: Placement("elsewhere", 0))
         before = self.node.rows(), self.node.contents(), self.node.records()
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"hello"))
+        self.assertIsNone(self.node.put_now("/demo/a", b"hello"))
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
 
     def test_a_volume_that_waits(self) -> None:
         self.house.store.volumes[0].waits = True
         self.assertFalse(self.node.files.takes_now("/demo/a"))
         before = self.node.rows(), self.node.contents(), self.node.records()
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"hello"))
+        self.assertIsNone(self.node.put_now("/demo/a", b"hello"))
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
 
     def test_a_catalogue_that_waits(self) -> None:
@@ -331,7 +343,7 @@ class LongWayTests(SynchronousTestCase):
 
     def test_no_id_at_hand(self) -> None:
         self.house.master.ids._blocks.clear()
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"hello"))
+        self.assertIsNone(self.node.put_now("/demo/a", b"hello"))
         self.assertEqual(len(self.node.contents()), 1)
 
 
@@ -341,7 +353,7 @@ class FailureTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.node = Node(self)
         self.house = self.node.house
-        self.assertIsNotNone(self.node.files.put_now("/demo/a", b"old"))
+        self.assertIsNotNone(self.node.put_now("/demo/a", b"old"))
 
     def unchanged(self) -> None:
         self.assertEqual(list(self.node.contents().values()), [b"old"])
@@ -352,7 +364,7 @@ class FailureTests(SynchronousTestCase):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         self.patch(staging.os, "pwrite", full)
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"newer"))
+        self.assertIsNone(self.node.put_now("/demo/a", b"newer"))
         self.unchanged()
         self.assertEqual(self.node.put("/demo/a", b"newer")[0], "NoSpace")
         self.unchanged()
@@ -360,7 +372,7 @@ class FailureTests(SynchronousTestCase):
 
     def test_a_disk_that_is_as_full_as_it_may_be(self) -> None:
         self.house.store.volumes[0]._free = 0
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"newer"))
+        self.assertIsNone(self.node.put_now("/demo/a", b"newer"))
         self.unchanged()
 
     def test_a_file_that_stands_there(self) -> None:
@@ -369,7 +381,7 @@ class FailureTests(SynchronousTestCase):
         path = self.house.store.volumes[0].path(id_)
         with open(path, "wb") as file:
             file.write(b"another's")
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"newer"))
+        self.assertIsNone(self.node.put_now("/demo/a", b"newer"))
         self.assertIn(b"another's", self.node.contents().values())
         self.assertEqual(self.node.put("/demo/a", b"newer")[0], "AlreadyExists")
         self.assertEqual(self.node.put("/demo/a", b"newer").size, 5)
@@ -383,7 +395,7 @@ class FailureTests(SynchronousTestCase):
             real(session, text)
 
         self.patch(Session, "command", fails)
-        self.assertRaises(Unavailable, self.node.files.put_now, "/demo/a", b"newer")
+        self.failureResultOf(self.node.begun("/demo/a", b"newer"), Unavailable)
         self.assertEqual((self.node.records()[-1][2]["Status"], self.node.records()[-1][2]["BytesSent"]), ("failed", 5))
         self.patch(Session, "command", real)
         self.house.now(self.house.master._reclaim._work.begin())
@@ -400,40 +412,28 @@ class FailureTests(SynchronousTestCase):
                 raise sqlite3.OperationalError("disk I/O error")
 
         self.patch(Session, "command", fails)
-        self.assertRaises(Unavailable, self.node.files.put_now, "/demo/a", b"newer")
+        self.failureResultOf(self.node.begun("/demo/a", b"newer"), Unavailable)
         self.patch(Session, "command", real)
         self.house.now(self.house.master._reclaim._work.begin())
         self.assertEqual(self.house.now(self.node.files.stat("/demo/a")).size, 5)
         self.assertIn(b"newer", self.node.contents().values())
 
     def test_a_catalogue_that_is_full(self) -> None:
-        def fails(operation: Any) -> Any:
-            operation.publication = operation._store()
-            raise NoSpace
-
-        self.patch(self.house.master.writer, "run_now", fails)
-        self.assertRaises(NoSpace, self.node.files.put_now, "/demo/a", b"newer")
+        self.patch(self.house.master.writer, "by_turn", lambda operation: fail(NoSpace()))
+        self.failureResultOf(self.node.begun("/demo/a", b"newer"), NoSpace)
         self.house.now(self.house.master._reclaim._work.begin())
-        self.unchanged()
-
-    def test_a_catalogue_that_can_not_be_reached_at_all(self) -> None:
-        def fails(operation: Any) -> Any:
-            raise Unavailable
-
-        self.patch(self.house.master.writer, "run_now", fails)
-        self.assertIsNone(self.node.files.put_now("/demo/a", b"newer"))
         self.unchanged()
 
     def test_who_reads_keeps_the_old(self) -> None:
         reading = self.house.now(self.node.files.open_read("/demo/a"))
-        self.assertIsNotNone(self.node.files.put_now("/demo/a", b"newer"))
+        self.assertIsNotNone(self.node.put_now("/demo/a", b"newer"))
         self.assertEqual(bytes(reading.held(0, 3)), b"old")
         reading.close()
 
     def test_an_upload_under_way_and_a_put_at_once(self) -> None:
         """Two puts of one name: the one that commits last is there."""
         upload = self.house.now(self.node.files.open_write("/demo/a", condition=Condition(match=frozenset((1,)))))
-        self.assertIsNotNone(self.node.files.put_now("/demo/a", b"newer"))
+        self.assertIsNotNone(self.node.put_now("/demo/a", b"newer"))
         self.failureResultOf(ensureDeferred(upload.commit()), Refusal)
         self.assertEqual(self.house.now(self.node.files.stat("/demo/a")).size, 5)
 
@@ -442,9 +442,37 @@ class FailureTests(SynchronousTestCase):
             self.house.operations.change_destination("demo", DestinationChange(digests=("sha256",), digest_when="after"))
         )
         self.node.files = self.node.login()
-        entry = self.node.files.put_now("/demo/b", b"hello")
+        entry = self.node.put_now("/demo/b", b"hello")
         assert entry is not None and entry.file is not None
         self.assertEqual(list(entry.file.digests), ["sha256", "crc64nvme"])
+
+    def test_now_by_itself(self) -> None:
+        """`IFileSystem.put_now`: all of it before it returns, or nothing."""
+        entry = self.node.files.put_now("/demo/a", b"newer")
+        assert entry is not None
+        self.assertEqual((entry.path, entry.size, entry.replaced), ("/demo/a", 5, True))
+        self.assertEqual(self.node.records()[-1][2]["Status"], "done")
+        self.patch(type(self.house.master.writer), "is_free", False)
+        before = self.node.rows(), self.node.contents(), self.node.records(), self.house.master.ids.peek()
+        self.assertIsNone(self.node.files.put_now("/demo/a", b"newest"))
+        self.assertEqual((self.node.rows(), self.node.contents(), self.node.records(), self.house.master.ids.peek()), before)
+
+    def test_now_by_itself_behind_somebody_after_all(self) -> None:
+        """Another process holds the catalogue: its bytes go, and it is put as always."""
+        self.patch(self.house.master.writer, "run_now", lambda operation: None)
+        self.assertIsNone(self.node.files.put_now("/demo/a", b"newer"))
+        self.house.now(self.house.master._reclaim._work.begin())
+        self.unchanged()
+
+    def test_now_by_itself_and_the_commit_fails(self) -> None:
+        def fails(operation: Any) -> Any:
+            raise NoSpace
+
+        self.patch(self.house.master.writer, "run_now", fails)
+        self.assertRaises(NoSpace, self.node.files.put_now, "/demo/a", b"newer")
+        self.assertEqual((self.node.records()[-1][2]["Status"], self.node.records()[-1][2]["BytesSent"]), ("failed", 5))
+        self.house.now(self.house.master._reclaim._work.begin())
+        self.unchanged()
 
 
 class StoreTests(SynchronousTestCase):

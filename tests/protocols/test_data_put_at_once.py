@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import Unavailable
@@ -192,11 +193,7 @@ class AtOnceTests(SynchronousTestCase):
         self.assertEqual(found, [(201, b""), (200, b"hello"), (204, b""), (200, b"other")])
 
     def test_a_catalogue_that_fails_at_the_end(self) -> None:
-        def fails(operation: Any) -> Any:
-            operation.publication = operation._store()
-            raise Unavailable
-
-        self.patch(self.web.node.house.master.writer, "run_now", fails)
+        self.patch(self.web.node.house.master.writer, "by_turn", lambda operation: fail(Unavailable()))
         self.assertEqual(self.at_once("/demo/a", b"hello"), 503)
         self.assertEqual(self.web.node.records()[-1][2]["Status"], "failed")
         self.assertEqual(self.web.ask("GET", "/demo/a", b"", "alice")[0].status, 404)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from ecpds.http.message import Response
 from ecpds.model import AllocationRequest, Entry
 from ecpds.mover import volumes
@@ -22,14 +24,14 @@ class SmallPuts(Holes):
         self.house.now(self.house.master.movers._look.run())
         self.house.now(self.house.master.ids._more.run())
         self.steps = 0
-        put_now = self.house.master.put_now
+        put_by_turn = self.house.master.put_by_turn
 
-        def counted(request: AllocationRequest, store: Any) -> Entry | None:
-            entry: Entry | None = put_now(request, store)
-            self.steps += entry is not None
-            return entry
+        def counted(request: AllocationRequest, store: Any) -> Deferred[Entry] | None:
+            named: Deferred[Entry] | None = put_by_turn(request, store)
+            self.steps += named is not None
+            return named
 
-        self.patch(self.house.master, "put_now", counted)
+        self.patch(self.house.master, "put_by_turn", counted)
 
     def put(self, prompt: bool, mode: str = MODES[0], where: str = "header", **more: str) -> Response:
         self.patch(type(self.house.master.writer), "at_once", prompt)
