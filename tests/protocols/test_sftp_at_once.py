@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from random import Random
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace
@@ -154,6 +156,54 @@ class Refused(AtOnceCase):
             self.open(f"/demo/{number}", CREATE)
         code = self.code(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), NO_ATTRIBUTES)
         self.assertEqual((code, self.long), (Code.FAILURE, [Type.OPEN]))
+
+
+NAMES = st.sampled_from((b"/demo/a", b"/demo/b", b"/demo/none/c", b"/demo", b"/demo/../x"))
+FLAGS = st.sampled_from(
+    (CREATE, CREATE, Open.READ, Open.READ, CREATE | Open.EXCL, Open.WRITE | Open.CREAT, Open.WRITE | Open.APPEND)
+)
+WHICH = st.integers(0, 3)
+REQUESTS = st.one_of(
+    st.builds(lambda name, flags: (Type.OPEN, None, string(name) + struct.pack(">LL", flags, 0)), NAMES, FLAGS),
+    st.builds(lambda name, type: (type, None, string(name)), NAMES, st.sampled_from((Type.STAT, Type.REMOVE))),
+    st.builds(
+        lambda which, offset, size: (Type.WRITE, which, struct.pack(">Q", offset) + string(bytes([size % 256]) * size)),
+        WHICH,
+        st.sampled_from((0, 0, 0, 5, 9000)),
+        st.sampled_from((0, 5, 5, 9000)),
+    ),
+    st.builds(
+        lambda which, offset, size: (Type.READ, which, struct.pack(">QL", offset, size)),
+        WHICH,
+        st.integers(0, 10),
+        st.integers(0, 20000),
+    ),
+    st.builds(lambda which, type: (type, which, b""), WHICH, st.sampled_from((Type.CLOSE, Type.CLOSE, Type.FSTAT))),
+    st.builds(lambda which: (Type.FSETSTAT, which, struct.pack(">3L", 8, 5, 1_600_000_000)), WHICH),
+)
+"""A type, the number of the handle that it is of, and what follows."""
+
+
+class AsTheLongWay(SftpTestCase):
+    def answers(self, at_once: bool, requests: list[tuple[int, int | None, bytes]]) -> tuple[object, ...]:
+        """What is answered, what is there then, and what is on record."""
+        self.begin()
+        self.tree.takes_now = at_once
+        handles, said = [string(b"none")], []
+        for type, which, rest in requests:
+            handle = b"" if which is None else handles[which % len(handles)]
+            [(kind, body)] = self.ask(type, handle + rest)
+            said.append((kind, body))
+            if kind == HANDLE:
+                handles.append(body[4:])
+        content = {name: self.tree.contents[file.id] for name, file in self.tree.files.items()}
+        records = [[record["Status"] for record in self.portal.sink.of("INH")], len(self.portal.sink.of("DEA"))]
+        return said, content, {name: file.mtime for name, file in self.tree.files.items()}, records
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(REQUESTS, max_size=14))
+    def test_whatever_is_asked(self, requests: list[tuple[int, int | None, bytes]]) -> None:
+        self.assertEqual(self.answers(True, requests), self.answers(False, requests))
 
 
 class WhenTheNodeEnds(StreamCase):
