@@ -12,9 +12,47 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.real import postgresql
 from tests.real.clients import authorization, ftp, https, path_of
+from tests.real.fleet import fleet
 from tests.real.harness import DESTINATION, Node, Options, node, until
 
 SMALL, LARGE = b"small" * 20, bytes(range(256)) * 40_000
+
+
+def stored(node: Node, file: int) -> Path:
+    """Where the bytes of a file stand on a node's volumes."""
+    (found,) = [path for path in (node.home / "volumes").rglob(f"{file:x}") if path.is_file()]
+    return found
+
+
+def flip(path: Path) -> None:
+    """Change a byte in the middle."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes((byte ^ 0x10,)))
+
+
+def get(node: Node, name: str) -> tuple[int, bytes]:
+    connection = https(node)
+    connection.request("GET", path_of(name), headers=authorization())
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def get_by_ftp(node: Node, name: str) -> bytes:
+    found: list[bytes] = []
+    with ftp(node) as client:
+        client.retrbinary(f"RETR {name}", found.append)
+    return b"".join(found)
+
+
+def ended(node: Node, mover: str, started: str) -> dict[str, Any] | None:
+    """Where a mover is, if the round that was begun then has ended."""
+    (state,) = node.json_lines("scrub", "status", mover)
+    return state if state["state"] == "waiting" and state["started"] == started else None
 
 
 class Rot:
@@ -27,40 +65,19 @@ class Rot:
         with ftp(self.node) as client:
             client.storbinary(f"STOR {name}", BytesIO(data))
         shown = self.node.json("file", "show", f"/{DESTINATION}/{name}")
-        (found,) = [path for path in self.node.stored_files() if path.name == f"{shown['id']:x}"]
-        return found
+        return stored(self.node, shown["id"])
 
     def get(self, name: str) -> tuple[int, bytes]:
-        connection = https(self.node)
-        connection.request("GET", path_of(name), headers=authorization())
-        answer = connection.getresponse()
-        found = answer.status, answer.read()
-        connection.close()
-        return found
+        return get(self.node, name)
 
     def get_by_ftp(self, name: str) -> bytes:
-        found: list[bytes] = []
-        with ftp(self.node) as client:
-            client.retrbinary(f"RETR {name}", found.append)
-        return b"".join(found)
+        return get_by_ftp(self.node, name)
 
     def round(self) -> dict[str, Any]:
         """A whole round, from now on."""
         (begun,) = self.node.json_lines("scrub", "start")
-
-        def ended() -> Any:
-            (state,) = self.node.json_lines("scrub", "status")
-            return state if state["state"] == "waiting" and state["started"] == begun["started"] else None
-
-        found: dict[str, Any] = until(ended, "the end of the round")
+        found: dict[str, Any] = until(lambda: ended(self.node, begun["mover"], begun["started"]), "the end of the round")
         return found
-
-    def flip(self, path: Path) -> None:
-        with path.open("r+b") as file:
-            file.seek(path.stat().st_size // 2)
-            byte = file.read(1)[0]
-            file.seek(-1, 1)
-            file.write(bytes((byte ^ 0x10,)))
 
     def damaged(self) -> list[str]:
         return [each["path"] for each in self.node.json_lines("scrub", "report")]
@@ -77,7 +94,7 @@ class Rot:
         for name, data in (("small", SMALL), ("large", LARGE)):
             place = self.put(name, data)
             self.assertEqual(self.get(name), (200, data))
-            self.flip(place)
+            flip(place)
             state = self.round()
             self.assertGreaterEqual(state["copies"], 3)
             self.assertEqual((state["damaged"], state["unchecked"]), (1, 0))
@@ -120,13 +137,60 @@ class Rot:
         self.assertEqual(self.damaged(), [])
 
     def test_it_stops_and_goes_on_over_a_kill(self) -> None:
-        self.put("a", SMALL)
-        self.node.ecpds("scrub", "stop")
+        for number in range(5):
+            self.put(f"f{number}", SMALL)
+        (begun,) = self.node.json_lines("scrub", "start")
+        self.node.kill()
+        self.node.start()
+        (state,) = self.node.json_lines("scrub", "stop")
+        self.assertEqual((state["state"], state["started"]), ("stopped", begun["started"]))
         self.node.kill()
         self.node.start()
         (state,) = self.node.json_lines("scrub", "status")
         self.assertEqual(state["state"], "stopped")
-        self.assertGreaterEqual(self.round()["copies"], 1)
+        self.assertEqual(self.round()["copies"], 5)
+
+
+class FleetRotTests(SynchronousTestCase):
+    """A mover that is another node than the Master, with two volumes."""
+
+    def test_no_node_gives_what_is_damaged(self) -> None:
+        own = {"mover-1": {"mover": {"volumes": ["volumes/0", "volumes/1"], "group": "two"}}}
+        with fleet("mover-1", options={"scrub": {"rate": 1 << 30}}, own=own) as held:
+            self.master, self.member = held.master, held.members["mover-1"]
+            self.addCleanup(lambda: print(self.master.log_end(), self.member.log_end()))
+            self.master.ecpds("destination", "set", DESTINATION, "--group", "two")
+            contents = {f"{kind}-{number}": data for kind, data in (("small", SMALL), ("large", LARGE)) for number in range(3)}
+            for name, data in contents.items():
+                with ftp(self.member) as client:
+                    client.storbinary(f"STOR {name}", BytesIO(data))
+            self.assertEqual({copy["mover"] for name in contents for copy in self.shown(name)["copies"]}, {"mover-1"})
+            self.assertEqual({copy["volume"] for name in contents for copy in self.shown(name)["copies"]}, {0, 1})
+            for name, data in contents.items():
+                # Each node has seen it, and may answer by what it remembers.
+                for node in (self.master, self.member):
+                    self.assertEqual([get(node, name) for _ in range(3)], [(200, data)] * 3)
+            spoilt = ["large-1", "small-1"]
+            for name in spoilt:
+                flip(stored(self.member, self.shown(name)["id"]))
+            (begun,) = self.master.json_lines("scrub", "start", "mover-1")
+            until(lambda: ended(self.master, "mover-1", begun["started"]), "the end of the round")
+            self.assertEqual(sorted(each["path"] for each in self.reported()), [f"/{DESTINATION}/{name}" for name in spoilt])
+            self.assertEqual({each["mover"] for each in self.reported()}, {"mover-1"})
+            for name, data in contents.items():
+                for node in (self.master, self.member):
+                    status, found = get(node, name)
+                    self.assertEqual(status, 500 if name in spoilt else 200, (name, node.folder.name))
+                    self.assertEqual(found == data, name not in spoilt)
+            states = {each["path"]: each["state"] for each in self.master.json_lines("file", "verify", f"/{DESTINATION}")}
+            self.assertEqual(states, {f"/{DESTINATION}/{name}": "damaged" if name in spoilt else "whole" for name in contents})
+
+    def shown(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.master.json("file", "show", f"/{DESTINATION}/{name}")
+        return found
+
+    def reported(self) -> list[dict[str, Any]]:
+        return self.master.json_lines("scrub", "report")
 
 
 class RotTests(Rot, SynchronousTestCase):
