@@ -7,6 +7,11 @@ from zope.interface import implementer
 from ecpds.errors import InvalidRequest, Unavailable
 from ecpds.interfaces import IByteSink, IReadHandle
 
+SMALL_FILE = 16384
+"""Bytes up to which a file is small: it is read at once and held in memory, and crosses a fleet's control link with the answer
+where it is; with one byte less it is put in one step. That is one TLS record, the smallest buffer that an upload comes into
+(`transports.buffers`), and so little that a slow client may keep it."""
+
 
 def check_span(offset: int, length: int, whole: int) -> None:
     """Raise `InvalidRequest` unless these bytes are some of `whole`."""

@@ -19,13 +19,10 @@ from zope.interface import implementer
 from ecpds.cluster.calls import Asker, Remote, call
 from ecpds.cluster.fleet import Leave
 from ecpds.errors import InvalidRequest, NotSupported, Unavailable
-from ecpds.held import HeldSegment
+from ecpds.held import SMALL_FILE, HeldSegment
 from ecpds.interfaces import IByteSink, IPromptReads, IPromptStore, IReadHandle, IStore, IWriteHandle
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.model import Copy, Entry, Segment, StoredSegment
-
-SMALL = 16384
-"""Bytes of a segment that may cross the link: what a mover reads at once, and a batch has room for many of."""
 
 
 class LookCalls(Remote):
@@ -54,7 +51,7 @@ class Looking:
         self, destination: str, path: str, most: int, waiting: bool = False
     ) -> tuple[Entry, Copy | None, bytes, bool]:
         entry: Entry = await self._master.resolve(destination, path, waiting)
-        found = self._at_hand(entry, min(most, SMALL))
+        found = self._at_hand(entry, min(most, SMALL_FILE))
         remembers = IAtHand(self._master, None)
         lasting = remembers is not None and remembers.known(destination, path, waiting) is entry
         return (entry, *found, lasting) if found is not None else (self._leave.to_read(entry), None, b"", lasting)
@@ -104,7 +101,7 @@ class SmallDesk:
         self._store = store
 
     async def read(self, segment: StoredSegment) -> bytes:
-        if not 0 < segment.size <= SMALL:
+        if not 0 < segment.size <= SMALL_FILE:
             raise InvalidRequest(f"{segment.size} bytes are not few")
         copy = Copy(self._mover, segment.volume)
         handle: IReadHandle = await self._store.read(segment.segment, copy, segment.size)
@@ -167,9 +164,9 @@ class LinkedStore:
         return handle
 
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
-        if 0 < length <= SMALL and (near := self.read_now(segment, copy, length)) is not None:
+        if 0 < length <= SMALL_FILE and (near := self.read_now(segment, copy, length)) is not None:
             return HeldSegment(near)
-        link = self._link() if 0 < length <= SMALL else None
+        link = self._link() if 0 < length <= SMALL_FILE else None
         if link is not None:
             try:
                 data = await SmallCalls(link).read(StoredSegment(segment, copy.volume, length))

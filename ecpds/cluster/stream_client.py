@@ -31,7 +31,7 @@ from ecpds.cluster.frames import (
     Working,
     Write,
 )
-from ecpds.cluster.small_reads import SMALL, in_memory
+from ecpds.cluster.small_reads import in_memory
 from ecpds.cluster.tickets import open_pass
 from ecpds.errors import (
     ConnectionLost,
@@ -43,6 +43,7 @@ from ecpds.errors import (
     TooLarge,
     Unavailable,
 )
+from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IByteSink, IByteSource, IChannel, IReadHandle, IRelaySink, IStore, IWriteHandle
 from ecpds.limits import Limits
 from ecpds.model import EMPTY, Copy, Receipt
@@ -384,4 +385,4 @@ class RemoteStore:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         frames = await self.connections.open(self.name, copy.ticket, lambda leave: Read(VERSION, leave, length))
         handle = RemoteReadHandle(self, frames, copy.ticket, length)
-        return await in_memory(handle, length) if 0 < length <= SMALL else handle
+        return await in_memory(handle, length) if 0 < length <= SMALL_FILE else handle

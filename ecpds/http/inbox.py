@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 
+from ecpds.held import SMALL_FILE
 from ecpds.http.message import HttpError
 from ecpds.http.same_fields import SameButLength, SameFields
 from ecpds.interfaces import IChannel, IPromptChannel
 
 SMALL = 4096
 """Bytes of the buffer of a connection that waits or has short heads."""
-
-SHORT_BODY = 16384
-"""Bytes of a body that may be held here as a whole, for who answers at once."""
 
 _BEGIN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -122,7 +120,7 @@ class Inbox:
         """
         stop = self._buffer.find(b"\r\n", 0, self._end)
         found = fields.find(self._buffer, stop, self._end) if 0 < stop <= self._line_bytes else None
-        if found is None or found[1] > SHORT_BODY:
+        if found is None or found[1] > SMALL_FILE:
             return None
         begin, end = found[0], sum(found)
         if self._end < end or end == len(self._buffer):

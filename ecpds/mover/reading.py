@@ -9,12 +9,9 @@ import os
 from zope.interface import implementer
 
 from ecpds.errors import Corrupt, Unavailable
-from ecpds.held import HeldSegment, check_span
+from ecpds.held import SMALL_FILE, HeldSegment, check_span
 from ecpds.interfaces import IByteSink, IReadHandle, IThreads
 from ecpds.transports.opening import open_at_once, read_at_once
-
-SMALL = 16384
-"""Bytes up to which a segment is held in memory: one TLS record, and so little that a slow client may keep it."""
 
 
 async def open_to_read(threads: IThreads, path: str, length: int, in_memory: bool = False) -> IReadHandle:
@@ -22,7 +19,7 @@ async def open_to_read(threads: IThreads, path: str, length: int, in_memory: boo
 
     Raises `Unavailable`, and `Corrupt` when it is shorter.
     """
-    if length <= SMALL:
+    if length <= SMALL_FILE:
         data = read_segment(path, length) if in_memory else read_at_once(os.fsencode(path), length)
         return HeldSegment(data if data is not None else await threads.run(read_segment, path, length))
     fd = open_at_once(os.fsencode(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ecpds.errors import AlreadyExists, PreconditionFailed
+from ecpds.held import SMALL_FILE
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.interfaces import IWholeSource
 from ecpds.model import Condition, DataFile, Entry
@@ -13,9 +14,6 @@ from ecpds.protocols.data_headers import SAFE, digests, validators
 from ecpds.protocols.data_place import Place
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
-
-SHORT = 16384
-"""Bytes of a body that may be put in one step, if they have come."""
 
 
 async def write_file(files: IFileSystem, request: Request, place: Place) -> Response:
@@ -27,7 +25,7 @@ async def write_file(files: IFileSystem, request: Request, place: Place) -> Resp
     expected = _expected(request)
     condition = await _condition(files, request, place.path)
     short = IWholeSource(request.body, None)
-    data = short.whole(SHORT) if short is not None else None
+    data = short.whole(SMALL_FILE) if short is not None else None
     if data is not None:
         entry = await files.write_whole(place.path, data, condition, expected)
         return stored(request, place, entry, condition)

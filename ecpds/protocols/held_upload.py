@@ -11,18 +11,16 @@ from collections.abc import Mapping, Sequence
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Refusal
+from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IByteSource
 from ecpds.model import ANYTHING, EMPTY, Condition, Entry
 from ecpds.portal.whole import BytesSource
 from ecpds.portal_interfaces import IFileSystem, IUpload
 
-SMALL = 16384
-"""Bytes that are held at most: as many as are ever put without waiting."""
-
 
 @implementer(IUpload)
 class HeldUpload:
-    """To be made where `files.takes_now(path)`. It is in no list of running transfers until it has more than `SMALL` bytes.
+    """To be made where `files.takes_now(path)`. It is in no list of running transfers until it has `SMALL_FILE` bytes.
 
     The arguments are those of `IFileSystem.open_write`.
     """
@@ -58,7 +56,7 @@ class HeldUpload:
                 return came
             came += count
             self._held = self._buffer[: len(self._held) + count]
-            if len(self._held) == SMALL:
+            if len(self._held) == SMALL_FILE:
                 await self._begin()
         if self._begun is not None:
             came += await self._begun.receive(source, limit if limit is None else limit - came)
@@ -66,7 +64,7 @@ class HeldUpload:
 
     def hold(self, data: memoryview) -> bool:
         """As `receive`, of bytes that are here; False where they would not be held, and then nothing was taken."""
-        if self._begun is not None or self._ended or len(self._held) + len(data) >= SMALL:
+        if self._begun is not None or self._ended or len(self._held) + len(data) >= SMALL_FILE:
             return False
         room = self._room()
         room[: len(data)] = data
@@ -119,7 +117,7 @@ class HeldUpload:
     def _room(self) -> memoryview:
         """Where the next bytes go. There is no buffer before the first of them are waited for."""
         if not len(self._held):
-            self._buffer = memoryview(bytearray(SMALL))
+            self._buffer = memoryview(bytearray(SMALL_FILE))
         return self._buffer[len(self._held) :]
 
     async def _begin(self) -> IUpload:

@@ -17,12 +17,13 @@ from ecpds.errors import (
     NotFound,
     Refusal,
 )
+from ecpds.held import SMALL_FILE
 from ecpds.http.message import Response
 from ecpds.model import ANYTHING, OBJECT_ACL, OBJECT_GRANTS, Condition, DataFile
 from ecpds.portal_interfaces import IDownload, IUpload
 from ecpds.protocols import s3_headers, s3_tags
 from ecpds.protocols.copying import FromDownload
-from ecpds.protocols.held_upload import SMALL, HeldUpload
+from ecpds.protocols.held_upload import HeldUpload
 from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import EMPTY_MD5, Body, Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import check_read, deletion_condition, failed, write_condition
@@ -56,7 +57,7 @@ async def store(call: Call, body: Body, condition: Condition) -> DataFile:
         metadata[s3_headers.CHECKSUM] = body.asked.algorithm
     asked = body.size, condition, body.expected, metadata, wanted(body)
     upload: IUpload
-    if body.size is not None and body.size < SMALL and call.files.takes_now(call.path):
+    if body.size is not None and body.size < SMALL_FILE and call.files.takes_now(call.path):
         upload = HeldUpload(call.files, call.path, *asked)
     else:
         upload = await call.files.open_write(call.path, *asked)

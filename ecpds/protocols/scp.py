@@ -16,11 +16,12 @@ from functools import partial
 from zope.interface import implementer
 
 from ecpds.errors import ConnectionLost, InvalidName, InvalidRequest, NotADirectory, NotFound, NotSupported, Refusal
+from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IByteSink, IByteSource
 from ecpds.model import Entry
 from ecpds.portal_interfaces import IFileSystem, IUpload
 from ecpds.protocols.ftp_session import resolve, resolve_file
-from ecpds.protocols.held_upload import SMALL, HeldUpload
+from ecpds.protocols.held_upload import HeldUpload
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.sftp_answers import Scatter
@@ -187,7 +188,7 @@ class Receiver:
         await self._stream.write(OK)
 
     async def _begin(self, path: str, size: int) -> IUpload:
-        if size < SMALL and self._files.takes_now(path):
+        if size < SMALL_FILE and self._files.takes_now(path):
             return HeldUpload(self._files, path, size)
         upload: IUpload = await self._files.open_write(path, size)
         return upload

@@ -15,10 +15,10 @@ from ecpds.cluster.calls import Asker, handlers
 from ecpds.cluster.fleet import Leave, MasterFor
 from ecpds.cluster.remembering import RememberingMaster
 from ecpds.cluster.remote import RemoteMaster
-from ecpds.cluster.small_reads import SMALL, LinkedStore, LookCalls, Looking, SmallCalls, SmallDesk
+from ecpds.cluster.small_reads import LinkedStore, LookCalls, Looking, SmallCalls, SmallDesk
 from ecpds.cluster.tickets import TicketOffice
 from ecpds.errors import Corrupt, InvalidRequest, NotFound, Unavailable
-from ecpds.held import HeldSegment
+from ecpds.held import SMALL_FILE, HeldSegment
 from ecpds.interfaces import IReadHandle, IStore, IWriteHandle
 from ecpds.model import Copy, DestinationChange, Entry, Segment, StoredSegment
 from ecpds.portal.kept import KeptSegments
@@ -69,7 +69,7 @@ class WithTheAnswer(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.kept = KeptSegments(1 << 20, SMALL)
+        self.kept = KeptSegments(1 << 20, SMALL_FILE)
         self.master = self.node(ELSEWHERE)
 
     def node(self, name: str) -> RememberingMaster:
@@ -113,17 +113,17 @@ class WithTheAnswer(Case):
         self.assertEqual(seen.file.segments[0].id, old.id)
 
     def test_what_is_more_gets_a_ticket(self) -> None:
-        for size in (SMALL, SMALL + 1):
+        for size in (SMALL_FILE, SMALL_FILE + 1):
             segment = self.put("f", bytes(size))
             entry = self.resolve("f")
-            few = size == SMALL
+            few = size == SMALL_FILE
             self.assertEqual((self.kept.get(segment) is not None, self.ticket(entry) == b""), (few, few), size)
 
     def test_no_more_than_is_kept_here(self) -> None:
         self.master.keeper = self.kept = KeptSegments(1 << 20, 3)
         self.put("f", b"four")
         self.assertNotEqual(self.ticket(self.resolve("f")), b"")
-        self.master.keeper = KeptSegments(0, SMALL)
+        self.master.keeper = KeptSegments(0, SMALL_FILE)
         self.put("g", b"1")
         self.assertNotEqual(self.ticket(self.resolve("g")), b"")
 
@@ -179,14 +179,14 @@ class FromAMover(Case):
         self.failureResultOf(ensureDeferred(self.store.write(1, 0, ())), Unavailable)
 
     def test_few_bytes_come_over_the_link(self) -> None:
-        for content in (b"1", b"content", bytes(SMALL)):
+        for content in (b"1", b"content", bytes(SMALL_FILE)):
             self.assertEqual(self.read(self.put("f", content)), content)
         self.assertEqual(self.stream.asked, [])
 
     def test_more_and_none_go_by_the_stream(self) -> None:
-        segment = self.put("f", bytes(SMALL + 1))
+        segment = self.put("f", bytes(SMALL_FILE + 1))
         self.assertEqual(self.read(segment), STREAMED)
-        self.assertEqual(self.stream.asked, [(segment.id, segment.copies[0], SMALL + 1)])
+        self.assertEqual(self.stream.asked, [(segment.id, segment.copies[0], SMALL_FILE + 1)])
         self.read(segment, 0)
         self.assertEqual(len(self.stream.asked), 2)
 
@@ -207,7 +207,7 @@ class FromAMover(Case):
 
     def test_a_mover_gives_no_more_than_little(self) -> None:
         assert self.link is not None
-        for size in (-1, 0, SMALL + 1, 1 << 40):
+        for size in (-1, 0, SMALL_FILE + 1, 1 << 40):
             work = ensureDeferred(SmallCalls(self.link).read(StoredSegment(1, 0, size)))
             self.failureResultOf(work, InvalidRequest)
 

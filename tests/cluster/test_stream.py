@@ -29,12 +29,12 @@ from ecpds.cluster.authority import (
 from ecpds.cluster.codec import Refused
 from ecpds.cluster.dial import Dialer
 from ecpds.cluster.frames import DATA, HEADER, MESSAGE, Abort, End, Frames, Opened, Sent, Span, Working
-from ecpds.cluster.small_reads import SMALL
 from ecpds.cluster.stores import peer_name
 from ecpds.cluster.stream_client import Connections, RemoteStore
 from ecpds.cluster.stream_server import StreamServer
 from ecpds.cluster.tickets import LEEWAY, Owner, Pass, TicketCheck, TicketOffice
 from ecpds.errors import ConnectionLost, NoSpace, NotPermitted, Unavailable
+from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
 from ecpds.limits import Limits
@@ -253,8 +253,8 @@ class TlsStreamTests(StreamCase):
         handle = self.now(self.store.read(1, self.copy(), 4))
         self.settle()
         self.assertEqual((bytes(handle.held(0, 4)), self.streams.reads), (b"here", {0: 0}))
-        self.put(2, b"x" * (SMALL + 1))
-        other = self.now(self.store.read(2, self.copy(), SMALL + 1))
+        self.put(2, b"x" * (SMALL_FILE + 1))
+        other = self.now(self.store.read(2, self.copy(), SMALL_FILE + 1))
         self.assertEqual((other.held(0, 1), len(self.server.connections)), (None, 1))
         for each in (handle, other):
             each.close()

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.http.inbox import SHORT_BODY, SMALL
+from ecpds.held import SMALL_FILE
+from ecpds.http.inbox import SMALL
 from ecpds.http.message import Ready, Request, Response
 from ecpds.http.reply import unfinished_head
 from ecpds.interfaces import IByteSource, IWholeSource
@@ -57,7 +58,7 @@ class PutLaneTests(SynchronousTestCase):
 
     def test_the_same_fields_again_and_any_short_length(self) -> None:
         client = self.begun()
-        bodies = (b"a", b"other", b"x" * 1024, b"", b"x" * SMALL, b"\r\n\r\nPUT /", b"x" * SHORT_BODY)
+        bodies = (b"a", b"other", b"x" * 1024, b"", b"x" * SMALL, b"\r\n\r\nPUT /", b"x" * SMALL_FILE)
         for number, body in enumerate(bodies):
             client.channel.feed(self.put(f"/{number}", body))
         self.assertEqual(self.got[1:], [("short", f"/{number}", body) for number, body in enumerate(bodies)])
@@ -66,7 +67,7 @@ class PutLaneTests(SynchronousTestCase):
 
     def test_a_body_that_is_longer(self) -> None:
         client = self.begun()
-        body = b"x" * (SHORT_BODY + 1)
+        body = b"x" * (SMALL_FILE + 1)
         client.channel.feed(self.put("/a", body))
         self.assertEqual(self.got[1:], [("long", "/a", body)])
 
@@ -110,9 +111,9 @@ class PutLaneTests(SynchronousTestCase):
     def test_what_is_not_ready_is_read_again(self) -> None:
         client = self.begun()
         self.willing = False
-        for body in (b"one", b"x" * SHORT_BODY):
+        for body in (b"one", b"x" * SMALL_FILE):
             client.channel.feed(self.put("/a", body))
-        self.assertEqual(self.got[1:], [("long", "/a", b"one"), ("long", "/a", b"x" * SHORT_BODY)])
+        self.assertEqual(self.got[1:], [("long", "/a", b"one"), ("long", "/a", b"x" * SMALL_FILE)])
 
     def test_fields_that_can_not_be_remembered(self) -> None:
         for fields in ("Host: node\r\n", FIELDS + "Connection: close\r\n", FIELDS + f"X-Long: {'a' * SMALL}\r\n"):
@@ -148,7 +149,7 @@ class WholeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.got: list[bytes | None] = []
-        self.most = SHORT_BODY
+        self.most = SMALL_FILE
         self.bench = Bench(self.handle, header_bytes=8192)
 
     async def handle(self, request: Request) -> Response:
@@ -168,7 +169,7 @@ class WholeTests(SynchronousTestCase):
         return self.got.pop(), answers[-1].body
 
     def test_all_of_it(self) -> None:
-        for body in (b"a", b"x" * SMALL, b"x" * SHORT_BODY):
+        for body in (b"a", b"x" * SMALL, b"x" * SMALL_FILE):
             self.assertEqual(self.put(body, len(body)), (body, body))
 
     def test_a_part_of_it_is_left_where_it_is(self) -> None:

@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import ConnectionLost, Incomplete, NoSpace, NotPermitted
+from ecpds.held import SMALL_FILE
 from ecpds.model import Origin
 from ecpds.portal_interfaces import IFileSystem, IUpload
-from ecpds.protocols.held_upload import SMALL, HeldUpload
+from ecpds.protocols.held_upload import HeldUpload
 from tests.doubles import MemoryChannel, MemoryPortal, make_identity
 
 ORIGIN = Origin("ftp", "192.0.2.7", "node-1")
@@ -63,10 +64,10 @@ class HeldUploads(SynchronousTestCase):
 
     def test_what_is_begun_is_not_committed_at_once(self) -> None:
         self.tree.takes_now = True
-        self.receive(bytes(SMALL))
+        self.receive(bytes(SMALL_FILE))
         self.assertIsNone(self.upload.commit_now())
         self.finish(self.upload.commit())
-        self.assertEqual(self.tree.read("/demo/a"), bytes(SMALL))
+        self.assertEqual(self.tree.read("/demo/a"), bytes(SMALL_FILE))
 
     def test_nor_is_what_was_announced_and_has_not_come(self) -> None:
         self.tree.takes_now = True
@@ -89,7 +90,7 @@ class HeldUploads(SynchronousTestCase):
         self.finish(self.upload.commit())
         self.assertEqual(self.tree.read("/demo/a"), data)
 
-    @given(st.lists(st.integers(0, 2 * SMALL), max_size=4), st.one_of(st.none(), st.integers(0, 3 * SMALL)))
+    @given(st.lists(st.integers(0, 2 * SMALL_FILE), max_size=4), st.one_of(st.none(), st.integers(0, 3 * SMALL_FILE)))
     def test_no_byte_is_lost(self, sizes: list[int], limit: int | None) -> None:
         self.upload, sent = HeldUpload(self.files, "/demo/a"), b""
         for number, size in enumerate(sizes):
@@ -131,7 +132,7 @@ class HeldUploads(SynchronousTestCase):
     def test_so_is_one_of_what_is_large(self) -> None:
         self.tree.broken = NotPermitted()
         channel = MemoryChannel("192.0.2.7")
-        channel.feed(bytes(SMALL))
+        channel.feed(bytes(SMALL_FILE))
         self.failureResultOf(Deferred.fromCoroutine(self.upload.receive(channel)), NotPermitted)
         self.finish(self.upload.abort(NotPermitted()))
         self.assertEqual((len(self.portal.sink.of("DEA")), self.transfers()), (1, []))

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import InvalidName, InvalidRequest, NotSupported, Refusal
+from ecpds.held import SMALL_FILE
 from ecpds.limits import Limits
 from ecpds.model import Origin
-from ecpds.protocols.held_upload import SMALL
 from ecpds.protocols.scp import DEEPEST, LONGEST_LINE, copy
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans
@@ -165,7 +165,7 @@ class ReceivingInOneStep(Receiving):
         self.tree.takes_now = True
 
     def test_what_is_small_is_held(self) -> None:
-        for size, begun in ((SMALL - 1, 0), (SMALL, 1)):
+        for size, begun in ((SMALL_FILE - 1, 0), (SMALL_FILE, 1)):
             self.run_scp("-t", "/demo/a")
             self.say(b"C0644 %d a\n" % size + bytes(size))
             self.assertEqual(len(self.tree.uploads), begun)

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import ConnectionLost, Unavailable, refusals
+from ecpds.held import SMALL_FILE
 from ecpds.limits import Limits
 from ecpds.model import Origin
-from ecpds.protocols.held_upload import SMALL
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_of, string
@@ -275,7 +275,7 @@ class SmallWrites(SftpTestCase):
         self.assertEqual(self.content("demo/a"), piece * 5)
 
     def test_one_that_is_just_small(self) -> None:
-        for size, begun in ((SMALL - 1, 0), (SMALL, 1)):
+        for size, begun in ((SMALL_FILE - 1, 0), (SMALL_FILE, 1)):
             handle = self.open("/demo/a", CREATE)
             self.assertEqual(self.write(handle, 0, bytes(size)), Code.OK)
             self.assertEqual(self.begun(), begun)
