@@ -14,7 +14,6 @@ from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.errors import Corrupt, Refusal, Unavailable
@@ -23,7 +22,7 @@ from ecpds.master import owed
 from ecpds.master.cache import ResolveCache
 from ecpds.master.destinations import CRC
 from ecpds.master.reader import Reader
-from ecpds.master.shared import Shared
+from ecpds.master.shared import Rounds
 from ecpds.master.writer import Writer
 from ecpds.model import IF_SMALL, DataFile, Destination, StoredSegment
 
@@ -61,25 +60,21 @@ class Afterwards:
         self._waiting: dict[int, list[Deferred[None]]] = {}
         self._working: set[Deferred[None]] = set()
         self._stopping = False
-        self._look: Shared[None] = Shared("looking for digests that are owed", self._look_for_all)
-        self._loop = LoopingCall(self._look.begin)
-        self._loop.clock = clock
+        self._look = Rounds("looking for digests that are owed", self._look_for_all, clock)
 
     def start(self) -> None:
-        self._loop.start(LOOK)
+        self._look.start(LOOK)
 
     async def stop(self) -> None:
         """What is under way is given up; it stays owed."""
         self._stopping = True
-        if self._loop.running:
-            self._loop.stop()
+        self._look.end()
         self._queue.clear()
         for each in list(self._working):
             each.cancel()
         for file in list(self._waiting):
             self._answer(file)
-        if self._look.running:
-            await self._look.begin()
+        await self._look.stop()
 
     def note(self, file: int) -> None:
         """A file was committed for which something is owed."""

@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal
@@ -31,7 +31,7 @@ from ecpds.master.cache import ResolveCache
 from ecpds.master.expiry import BEGINNING, Candidate, Gone, Moment
 from ecpds.master.history import History
 from ecpds.master.reader import Reader
-from ecpds.master.shared import Shared
+from ecpds.master.shared import Rounds
 from ecpds.master.sql import Session
 from ecpds.model import Destination
 from ecpds.options import lifetime_of
@@ -95,22 +95,18 @@ class Lifetimes:
         self._again, self._wait = 0.0, 0.0
         self._resting: Deferred[None] | None = None
         self._stopping = False
-        self._work: Shared[None] = Shared("letting go of files whose lifetime is over", self._look)
-        self._loop = LoopingCall(self._work.begin)
-        self._loop.clock = master.clock
+        self._work = Rounds("letting go of files whose lifetime is over", self._look, master.clock)
 
     def start(self) -> None:
-        self._loop.start(self._master.limits.lifetime_look, now=False)
+        self._work.start(self._master.limits.lifetime_look, now=False)
 
     async def stop(self) -> None:
         """Returns when the transaction that is under way has ended; the next Master goes on."""
         self._stopping = True
-        if self._loop.running:
-            self._loop.stop()
+        self._work.end()
         if self._resting is not None:
             self._resting.cancel()
-        if self._work.running:
-            await self._work.begin()
+        await self._work.stop()
 
     async def _look(self) -> None:
         """Less and less often while the catalogue refuses."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from ecpds.errors import InvalidRequest
 from ecpds.limits import Limits
@@ -18,7 +17,7 @@ from ecpds.master.ids import Ids
 from ecpds.master.multipart import MOST_PARTS
 from ecpds.master.reader import Reader
 from ecpds.master.releasing import Releases
-from ecpds.master.shared import Shared
+from ecpds.master.shared import Rounds
 from ecpds.master.sql import Session
 from ecpds.master.writer import Writer
 from ecpds.model import AllocationRequest, Completion, Condition, Destination, Entry, MultipartUpload, Partial, UploadPart
@@ -53,20 +52,15 @@ class Multiparts:
 
     def __init__(self, master: IsMaster) -> None:
         self._master = master
-        self._work: Shared[None] = Shared("giving up uploads in parts", self._expire)
-        self._loop = LoopingCall(self._work.begin)
-        self._loop.clock = master.clock
+        self._work = Rounds("giving up uploads in parts", self._expire, master.clock)
 
     def start(self) -> None:
         limits = self._master.limits
-        self._loop.start(min(LOOK, limits.partial_life, limits.multipart_life), now=False)
+        self._work.start(min(LOOK, limits.partial_life, limits.multipart_life), now=False)
 
     async def stop(self) -> None:
         """Returns when a look that is under way has ended."""
-        if self._loop.running:
-            self._loop.stop()
-        if self._work.running:
-            await self._work.begin()
+        await self._work.stop()
 
     async def create(self, request: AllocationRequest) -> int:
         master = self._master

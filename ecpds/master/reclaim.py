@@ -13,7 +13,6 @@ from functools import partial
 from sqlalchemy import delete, func, select, update
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal
@@ -21,7 +20,7 @@ from ecpds.interfaces import IMoverControl
 from ecpds.master import ids
 from ecpds.master.reader import Reader
 from ecpds.master.schema import dead, reclaim, segment
-from ecpds.master.shared import Shared
+from ecpds.master.shared import Rounds
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.master.writer import Writer
 from ecpds.model import Copy, StoredSegment
@@ -130,17 +129,14 @@ class Reclaim:
         self._controls = controls
         self._clock = clock
         self._discarded: list[tuple[int, tuple[Copy, ...]]] = []
-        self._work = Shared("deleting what nothing names", self._round)
-        self._loop = LoopingCall(self._work.begin)
-        self._loop.clock = clock
+        self._work = Rounds("deleting what nothing names", self._round, clock)
 
     def start(self) -> None:
-        self._loop.start(LOOK, now=False)
+        self._work.start(LOOK, now=False)
 
     async def stop(self) -> None:
         """Returns when a round that is under way has ended."""
-        if self._loop.running:
-            self._loop.stop()
+        self._work.end()
         if self._discarded or self._work.running:
             await self._work.begin()
 

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.errors import NotADirectory, NotFound
@@ -28,7 +27,7 @@ from ecpds.master.cache import ResolveCache
 from ecpds.master.history import History
 from ecpds.master.publishing import Publication
 from ecpds.master.reader import Reader
-from ecpds.master.shared import Shared
+from ecpds.master.shared import Rounds
 from ecpds.master.sql import Session
 from ecpds.master.standby import Placing, Released
 from ecpds.master.tree import Room
@@ -84,23 +83,18 @@ class Releases:
         """Where files wait, and when that was said last."""
         self._next: IDelayedCall | None = None
         self._stopping = False
-        self._work: Shared[None] = Shared("releasing files", self._look)
-        self._loop = LoopingCall(self._work.begin)
-        self._loop.clock = master.clock
+        self._work = Rounds("releasing files", self._look, master.clock)
 
     async def start(self) -> None:
         """Before anybody asks."""
         self._places = dict.fromkeys(await self._master.reader.ask_on_thread(standby.places), 0.0)
-        self._loop.start(LOOK)
+        self._work.start(LOOK)
 
     async def stop(self) -> None:
         """Returns when the transaction that is under way has ended; the next Master goes on."""
         self._stopping = True
-        if self._loop.running:
-            self._loop.stop()
         self._cancel()
-        if self._work.running:
-            await self._work.begin()
+        await self._work.stop()
 
     def concern(self, destination: int) -> bool:
         """Whether files may wait there."""

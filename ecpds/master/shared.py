@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.errors import Refusal
@@ -66,3 +68,27 @@ class Shared(Generic[T]):
             self.log.warn("{name}: {refusal}", name=self._name, refusal=refusal)
         except Exception:
             self.log.failure("{name} failed", name=self._name)
+
+
+class Rounds(Shared[None]):
+    """Work that is done every so often, and when somebody asks; one round at a time. A failure of one goes to the log."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[None]], clock: IReactorTime) -> None:
+        super().__init__(name, work)
+        self._loop = LoopingCall(self.begin)
+        self._loop.clock = clock
+
+    def start(self, every: float, now: bool = True) -> None:
+        """A round each so many seconds; the first one `now`, or after those."""
+        self._loop.start(every, now)
+
+    def end(self) -> None:
+        """No round begins by itself any more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    async def stop(self) -> None:
+        """As `end`; returns when a round that is under way has ended."""
+        self.end()
+        if self.running:
+            await self.begin()
