@@ -8,14 +8,13 @@ from random import Random
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ecpds.errors import NoSpace, NotFound, Refusal, Unavailable
 from ecpds.interfaces import IMoverControl
 from ecpds.limits import Limits
 from ecpds.master.placement import DEFAULT_GROUP, NO_READS, Candidate, Placer, Wanted
-from ecpds.master.shared import Shared
+from ecpds.master.shared import Rounds
 from ecpds.model import Placement, Room, VolumeUse
 
 NAMED = 5
@@ -76,20 +75,17 @@ class Movers:
         self._clock = clock
         self._stale_at = 0.0
         self.controls: dict[str, IMoverControl] = {}
-        self._look: Shared[None] = Shared("looking at the volumes", self._look_at_all)
-        self._loop = LoopingCall(self._look.begin)
-        self._loop.clock = clock
+        self._look = Rounds("looking at the volumes", self._look_at_all, clock)
 
     @property
     def volumes(self) -> Mapping[str, Sequence[VolumeUse]]:
         return self._volumes
 
     def start(self) -> None:
-        self._loop.start(LOOK, now=False)
+        self._look.start(LOOK, now=False)
 
     def stop(self) -> None:
-        if self._loop.running:
-            self._loop.stop()
+        self._look.end()
 
     def register(self, control: IMoverControl, facts: Callable[[], Facts] = Facts) -> None:
         """A mover is there, or there again; `facts` says how it is at any time, without waiting."""
