@@ -191,7 +191,8 @@ class Storage:
         if self.fleet is not None:
             await self.fleet.start()
         self._sweeping = True
-        self.scrub.start()
+        if "mover" in self._means.config.node.roles:
+            self.scrub.start()
 
     async def sweep(self) -> None:
         """One round that goes well. A Master that can't be reached now may be later."""
