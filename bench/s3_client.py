@@ -82,7 +82,10 @@ class Connection:
         if not 200 <= int(head[9:12]) < 300:
             raise RuntimeError(f"{request.head[:100]!r}: {head!r}{rest!r}")
         match = _LENGTH.search(head)
-        length = self._counted(sock, int(match[1]), rest) if match else self._chunked(sock, rest)
+        if match is None and head[9:12] != b"204":
+            length = self._chunked(sock, rest)
+        else:
+            length = self._counted(sock, int(match[1]) if match is not None else 0, rest)
         if _CLOSE.search(head):
             self.close()
         return length
