@@ -226,6 +226,7 @@ class Scrub:
         page = await self._master.copies_of(self._name, progress.after, PAGE)
         for each in page.copies:
             progress.after = each.segment - 1
+            await self._note_sometimes(progress)
             await self._look_at(progress, each)
         progress.after = page.after or 0
         if page.after is None:
@@ -248,6 +249,9 @@ class Scrub:
             known = frozenset(await self._master.judged(self._name, [verdict]))
         progress.damaged += verdict.damage is not None and held.segment in known
         progress.copies, progress.bytes = progress.copies + 1, progress.bytes + held.length
+
+    async def _note_sometimes(self, progress: Progress) -> None:
+        """Between two copies, so that none counts twice after a kill."""
         if self._clock.seconds() - self._saved >= SAVE:
             self._saved = self._clock.seconds()
             await self._notes.write(progress)

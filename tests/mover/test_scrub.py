@@ -284,6 +284,17 @@ class ScrubTests(MoverCase):
         self.assertEqual(self.scrub.state().copies, 5)
         self.assertEqual(self.master.asked, [0, 2, 3])
 
+    def test_what_is_noted_between_counts_no_copy_twice(self) -> None:
+        """The notes are what a kill leaves; the segments are the first numbers."""
+        self.patch(scrub, "SAVE", 0.0)
+        self.fill(1, 2, 3, 4, 5)
+        self.order("start")
+        for _ in range(60):
+            self.clock.advance(0.1)
+            if self.progress.ended is None:
+                self.assertEqual(self.progress.copies, self.progress.after)
+        self.assertEqual(self.progress.copies, 5)
+
     def test_it_rests_until_it_is_told_to_start(self) -> None:
         self.fill(1, 2, 3, 4, 5)
         self.order("start")
