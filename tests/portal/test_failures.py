@@ -129,7 +129,7 @@ class Readers(SynchronousTestCase):
         self.now(reader.open())
         self.failureResultOf(self.send(reader), Unavailable)
         self.assertEqual(self.sink.value, CONTENT[:30])
-        self.failureResultOf(ensureDeferred(self.reader(store).open()), Unavailable)
+        self.failureResultOf(ensureDeferred(self.reader(store).open()), Corrupt)
 
     def test_a_sink_that_fails_is_not_tried_again(self) -> None:
         for failure in (ConnectionLost(), Stalled(), Corrupt()):
