@@ -24,6 +24,7 @@ GROUND = {
     "interfaces",
     "portal_interfaces",
     "master_interfaces",
+    "operator_interfaces",
     "keys",
     "events",
     "file_systems",

@@ -18,8 +18,8 @@ from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement
-from ecpds.master_interfaces import IOperations
 from ecpds.model import Destination, DestinationChange, Entry, QuotaUse, RecordFilter
+from ecpds.operator_interfaces import IOperations
 from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
 from ecpds.scrubbing import Checked, DamagedCopy
 

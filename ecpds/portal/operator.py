@@ -18,8 +18,9 @@ from ecpds.datasource_interfaces import IFleetProbe, IRepository
 from ecpds.errors import InvalidRequest, IsADirectory, NotFound, Unavailable
 from ecpds.events import FAMILIES, moment, timestamp
 from ecpds.interfaces import IMoverControl
-from ecpds.master_interfaces import IMaster, IOperations
+from ecpds.master_interfaces import IMaster
 from ecpds.model import Destination, DestinationChange, Entry, RecordFilter, VolumeUse
+from ecpds.operator_interfaces import IOperations
 from ecpds.options import lifetime_of
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.operator_acquisitions import AcquisitionsOperator

@@ -10,8 +10,8 @@ from attrs import asdict, evolve
 from ecpds.acquisitions import Acquired, IAcquirer, Order, Plan, Standing
 from ecpds.errors import InvalidRequest, NotSupported
 from ecpds.events import timestamp
-from ecpds.master_interfaces import IOperations
 from ecpds.model import EMPTY
+from ecpds.operator_interfaces import IOperations
 
 Object = dict[str, Any]
 

@@ -10,7 +10,8 @@ from attrs import asdict
 from ecpds.errors import NotFound, Refusal, Unavailable
 from ecpds.events import timestamp
 from ecpds.interfaces import IMoverControl
-from ecpds.master_interfaces import IMaster, IOperations
+from ecpds.master_interfaces import IMaster
+from ecpds.operator_interfaces import IOperations
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.scrubbing import DamagedCopy, ScrubState
 

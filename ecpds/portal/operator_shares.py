@@ -9,7 +9,8 @@ from attrs import asdict
 
 from ecpds.errors import InvalidRequest, NotFound
 from ecpds.events import timestamp
-from ecpds.master_interfaces import IMaster, IOperations
+from ecpds.master_interfaces import IMaster
+from ecpds.operator_interfaces import IOperations
 from ecpds.people import NewShare, Share
 from ecpds.portal.operator_users import in_order, plain
 from ecpds.portal.paths import canonical

@@ -9,8 +9,8 @@ from attrs import asdict
 
 from ecpds.errors import InvalidRequest
 from ecpds.events import timestamp
-from ecpds.master_interfaces import IOperations
 from ecpds.model import MODES, PERMISSIONS, QuotaUse
+from ecpds.operator_interfaces import IOperations
 from ecpds.options import DESTINATION_OPTIONS, USER_OPTIONS
 from ecpds.people import AccessKey, NewUser, Policy, UserChange, UserRecord
 

@@ -19,8 +19,8 @@ from ecpds.master.companion_writer import CompanionWriter
 from ecpds.master.engine import Engine
 from ecpds.master.sql import Session
 from ecpds.master.writer import InlineWriter, Writer
-from ecpds.master_interfaces import IOperations
 from ecpds.model import ANYTHING, Copy, Destination
+from ecpds.operator_interfaces import IOperations
 from tests.contracts.master import MasterContract
 from tests.doubles.companion import InlineCompanion
 from tests.master.support import MasterCase, MemoryMover
