@@ -143,9 +143,8 @@ class FileTests(Uploading, MasterCase):
         self.now(self.put("b", 8))
         self.now(self.master.allocate(self.request("c")))
         summary = self.now(self.operations.summary())
-        self.assertEqual(
-            summary, {"users": 1, "destinations": 2, "files": 2, "bytes": 13, "uploads": 1, "reclaim": 1, "digests_owed": 0}
-        )
+        counted = {"users": 1, "destinations": 2, "files": 2, "bytes": 13, "uploads": 1, "reclaim": 1}
+        self.assertEqual(summary, counted | {"digests_owed": 0, "damaged": 0})
 
 
 class HistoryTests(MasterCase):
