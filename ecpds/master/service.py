@@ -196,9 +196,11 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
     async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         place = self.destination(destination).id
         if waiting and self.releases.concern(place):
-            held = await self.reader.ask(lambda session: standby.entry_at(session, place, path))
-            if held is not None:
-                return held
+            # Not from the cache: a release is in the catalogue a moment before the cache is told of it.
+            newest = await self.reader.ask(lambda session: standby.newest_entry_at(session, place, path))
+            if newest is None:
+                raise NotFound
+            return newest
         found = self._cache.get(place, path)
         if found is None:
             with self._cache.asking(place, path) as keep:

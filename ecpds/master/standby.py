@@ -118,6 +118,16 @@ def entry_at(session: Session, destination: int, path: str) -> Entry | None:
     return Entry(path, found[0].mtime, found[0], waits=found[1]) if found is not None else None
 
 
+def newest_entry_at(session: Session, destination: int, path: str) -> Entry | None:
+    """What waits at `path`, or else what everybody sees there.
+
+    These are questions of their own, between which another session may commit: what is released goes from where was looked
+    first to where is looked next, and what is held goes back, so there is looked again.
+    """
+    held = entry_at(session, destination, path)
+    return held or files.entry_at(session, destination, path) or entry_at(session, destination, path)
+
+
 def newest_at(session: Session, destination: int, path: str) -> DataFile | None:
     """The file that waits at `path`, or else the one that is seen."""
     found = file_at(session, destination, path)

@@ -85,6 +85,20 @@ class StandbyTests(StandbyCase):
         self.restart()
         self.assertEqual(self.seen("a"), id_)
 
+    def test_who_may_put_sees_nothing_older_while_a_release_ends(self) -> None:
+        """It is committed, and the cache of resolved names has not been told yet."""
+        self.id_of("a")
+        self.release("a")
+        old, place = self.seen("a"), self.master.destination("demo").id
+        new = self.id_of("a")
+        self.assertEqual((self.seen("a"), self.seen("a", True)), (old, new))
+        self.now(self.master.writer.run(lambda session: standby.release(session, place, "a", NOW, NOW)))
+        self.assertEqual((self.seen("a"), self.seen("a", True)), (old, new))
+        self.now(self.master.writer.run(lambda session: standby.hold(session, place, "a")))
+        self.assertEqual(self.seen("a", True), new)
+        self.assertIsNone(self.seen("none", True))
+        self.master.resolved.drop(place, "a")
+
     def test_a_release_is_recorded_once(self) -> None:
         id_ = self.id_of("a")
         for _ in range(2):
