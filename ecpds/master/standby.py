@@ -141,11 +141,13 @@ def rows_in(session: Session, directory_id: int, first: str, end: str, limit: in
 
 
 def page(session: Session, path: str, directory_id: int, after: str | None, limit: int) -> Page:
-    """As `files.page`, for who may put there."""
-    seen = files.page(session, path, directory_id, after, limit)
+    """As `files.page`, for who may put there. It looks twice for what waits, as `newest_entry_at` does."""
     first = f"{after or ''}{tree.JUST_AFTER}"
+    waiting = list(rows_in(session, directory_id, first, tree.AFTER_ALL, limit + 1))
+    seen = files.page(session, path, directory_id, after, limit)
+    waiting += rows_in(session, directory_id, first, tree.AFTER_ALL, limit + 1)
     entries = {entry.name: entry for entry in seen.entries}
-    for name, waits, file in rows_in(session, directory_id, first, tree.AFTER_ALL, limit + 1):
+    for name, waits, file in waiting:
         entries[name] = Entry(f"{path}/{name}" if path else name, file.mtime, file, waits=waits)
     names = sorted(entries)
     shown = tuple(entries[name] for name in names[:limit])

@@ -10,9 +10,9 @@ from twisted.internet.defer import ensureDeferred
 
 from ecpds.errors import AlreadyExists, DirectoryNotEmpty, IsADirectory, NotADirectory, NotFound, PreconditionFailed
 from ecpds.events import RELEASE, Event
-from ecpds.master import releasing, standby
+from ecpds.master import files, releasing, standby
 from ecpds.master.releasing import LOOK, QUIET, TOGETHER
-from ecpds.model import ANYTHING, Completion, Condition, DestinationChange, Entry, RecordFilter
+from ecpds.model import ANYTHING, Completion, Condition, DestinationChange, Entry, Page, RecordFilter
 from ecpds.releases import NEVER
 from tests.contracts.master import SHA, Uploading
 from tests.master.support import NOW, MasterCase
@@ -98,6 +98,29 @@ class StandbyTests(StandbyCase):
         self.assertEqual(self.seen("a", True), new)
         self.assertIsNone(self.seen("none", True))
         self.master.resolved.drop(place, "a")
+
+    def test_a_list_shows_nothing_older_while_a_release_or_a_hold_ends(self) -> None:
+        """Another session commits it right before what is seen is listed, or right after."""
+        place, listed = self.master.destination("demo").id, files.page
+        for change in (standby.release, standby.hold):
+            for first in (True, False):
+                self.now(self.put("a"))
+                self.release("a")
+                new = self.id_of("a") if change is standby.release else self.seen("a")
+
+                def changing(*args: Any, change: Any = change, first: bool = first) -> Page:
+                    found = None if first else listed(*args)
+                    self.now(self.master.writer.run(lambda session: change(session, place, "a", *self.times(change))))
+                    return found or listed(*args)
+
+                self.patch(files, "page", changing)
+                page = self.now(self.master.list("demo", "", None, 10, True))
+                self.patch(files, "page", listed)
+                self.assertEqual([entry.file.id for entry in page.entries], [new], (change, first))
+                self.master.resolved.drop(place, "a")
+
+    def times(self, change: object) -> tuple[float, ...]:
+        return (NOW, NOW) if change is standby.release else ()
 
     def test_a_release_is_recorded_once(self) -> None:
         id_ = self.id_of("a")
