@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
-from ecpds.events import EXPIRE, Event
+from ecpds.events import EXPIRE, RELEASE, Event
 from ecpds.http.message import Request, Response
 from ecpds.interfaces import IEventSink
 from ecpds.model import EMPTY, Condition, Entry, Identity, Origin
@@ -123,6 +123,7 @@ class Metrics:
         own.register(self._tally)
         ProcessCollector(registry=own)
         self._expired = Counter("ecpds_files_expired", "Files that left when their lifetime was over", registry=own)
+        self._released = Counter("ecpds_files_released", "Files that waited, and are seen from then on", registry=own)
         self._refusals = Counter("ecpds_refusals", "Refusals that were recorded (DEA)", ("protocol",), registry=own)
         self._commits = Histogram("ecpds_catalogue_commit_seconds", "One transaction", buckets=SHORT, registry=own)
         self._batches = Histogram("ecpds_catalogue_batch", "Operations of one transaction", buckets=OPERATIONS, registry=own)
@@ -139,6 +140,8 @@ class Metrics:
         events[event.type] = events.get(event.type, 0) + 1
         if event.type == "INH" and event.fields["Action"] == EXPIRE:
             self._expired.inc()
+        elif event.type == "INH" and event.fields["Action"] == RELEASE:
+            self._released.inc()
         elif event.type == "INH":
             self._tally.transferred(event.fields)
         elif event.type == "DEA":

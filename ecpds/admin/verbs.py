@@ -267,7 +267,7 @@ VERBS = (
     ),
     Verb(
         ("events",),
-        "Show the records of transfers (INH) and of refusals (DEA), the newest first.",
+        "Show the records of transfers (INH), refusals (DEA), files fetched (RET) and errors (ERR), the newest first.",
         lambda operator: operator.list_events,
         (
             Argument("type", TEXT, "only records of this type, such as INH"),

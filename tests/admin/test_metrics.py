@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 from ecpds.admin.health import Questions, Watch
 from ecpds.admin.metrics import LONG, CountedPortal, Lag, Metrics
 from ecpds.errors import LoginFailed, Unavailable
-from ecpds.events import Transfer, denial_event, expiry_event, transfer_event
+from ecpds.events import Transfer, denial_event, expiry_event, release_event, transfer_event
 from ecpds.interfaces import IEventSink
 from ecpds.model import Origin, VolumeUse
 from ecpds.portal_interfaces import IPortal
@@ -101,6 +101,12 @@ class Counting(Case):
         self.metrics.record(expiry_event(2.0, "archive", "x", 7, 1000, 1.0))
         found = self.samples()
         self.assertEqual((found["ecpds_files_expired_total",], found["ecpds_events_total", "INH"]), (1, 1))
+        self.assertFalse([key for key in found if key[0] == "ecpds_transfers_total"])
+
+    def test_a_release_is_no_transfer(self) -> None:
+        self.metrics.record(release_event(2.0, "archive", "x", 7, 1000))
+        found = self.samples()
+        self.assertEqual((found["ecpds_files_released_total",], found["ecpds_events_total", "INH"]), (1, 1))
         self.assertFalse([key for key in found if key[0] == "ecpds_transfers_total"])
 
     def test_refusals_by_protocol(self) -> None:
