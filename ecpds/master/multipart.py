@@ -171,6 +171,8 @@ def partial(session: Session, destination: int, path: str, user: int, upload: in
         raise NotFound("nothing is kept")
     found = parts(session, row[0], 0, MOST_PARTS)
     segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in found)
+    if not all(each.copies for each in segments):
+        raise NotFound("what is kept is damaged")
     return Partial(row[0], row[1], found, segments)
 
 
@@ -242,7 +244,7 @@ def complete(
 ) -> Entry:
     """Make a file of parts and give it its name; it is seen, or waits to be released.
 
-    Raises `InvalidRequest` when a part isn't what it was any more.
+    Raises `InvalidRequest` when a part isn't what it was any more, or is known to be damaged: it can be put again.
     """
     done = _done_before(session, destination, path, id_)
     if done is not None:
@@ -258,6 +260,9 @@ def complete(
     metadata.pop(INITIATOR, None)
     size = sum(part.size for part in completion.parts)
     segments = tuple(Segment(part.segment, part.size, _copies(session, part.segment)) for part in completion.parts)
+    for part, stored in zip(completion.parts, segments, strict=True):
+        if not stored.copies:
+            raise InvalidRequest(f"part {part.number} is damaged where it is stored")
     file = DataFile(id_, size, now, now, dict(completion.digests), metadata, segments)
     at = standby.with_folder(session, at, now)
     _publish(session, file)

@@ -25,7 +25,7 @@ NEVER = 1e12
 """A time at which nothing is due, in seconds since the epoch: the year 33658."""
 
 _SEGMENT = Statement(
-    select(segment.c.data_file, segment.c.length, copy.c.mover, copy.c.volume)
+    select(segment.c.data_file, segment.c.length, segment.c.digests, copy.c.mover, copy.c.volume)
     .select_from(segment.join(copy, copy.c.segment == segment.c.id))
     .where(segment.c.id == value("segment"))
     .order_by(copy.c.mover, copy.c.volume)
@@ -46,7 +46,8 @@ _DROP_COPY = Statement(
 
 @frozen
 class Standing:
-    """A segment that may be moved. `crc` is its CRC-64/NVME where the catalogue knows it: where it is all of a file.
+    """A segment that may be moved. `crc` is its CRC-64/NVME where the catalogue knows it: where it is all of a file, or came
+    as a part (since catalogue 0014).
 
     `barred` are the movers on which something of its id stands, or is still to be deleted. `destination` is None for a
     part of an upload that is not complete.
@@ -65,10 +66,12 @@ def standing(session: Session, segment: int) -> Standing | None:
     rows = session.rows(_SEGMENT, segment=segment)
     if not rows:
         return None
-    file, length = rows[0][:2]
-    copies = tuple(Copy(mover, volume) for _, _, mover, volume in rows)
-    row = None if file is None else session.row(_FILE, file=file)
-    crc = unpacked(row[1]).get(CRC) if row is not None and row[0] == length else None
+    file, length, digests = rows[0][:3]
+    copies = tuple(Copy(mover, volume) for *_, mover, volume in rows)
+    crc = unpacked(digests).get(CRC) if digests is not None else None
+    row = session.row(_FILE, file=file) if crc is None and file is not None else None
+    if row is not None and row[0] == length:
+        crc = unpacked(row[1]).get(CRC)
     names = [] if file is None else owed.places(session, file)
     listed = {mover for (mover,) in session.rows(_LISTED, segment=segment)}
     barred = frozenset(listed.union(each.mover for each in copies))

@@ -2,8 +2,8 @@
 
 The file is read past the kernel's cache where its file system can do that (O_DIRECT): what is on the disk is what counts, and
 what clients have in the cache stays there. What is wrong is believed when it was found twice, so that no fault of a cable or
-of memory condemns a copy. Only what says something of the file is damage: a disk that is away, or a file that may not be
-opened, is `Unavailable`.
+of memory condemns a copy. Only what says something of the file is damage: a disk that is away, a volume that has failed, or a
+file that may not be opened, is `Unavailable`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ecpds.hashing import Follower, follow_file
 from ecpds.interfaces import IThreads
 from ecpds.mover.digests import follower
 from ecpds.mover.store import LocalStore
+from ecpds.mover.volumes import Volume
 from ecpds.scrubbing import HeldCopy, Verdict, strongest
 
 PIECE = 4 << 20
@@ -47,9 +48,16 @@ class Checker:
         damage = await self._compare(held, spend)
         if damage is not None and held.damaged is None:
             damage = await self._compare(held, spend)
-        if damage == MISSING and await self._threads.run(self._store.volume(held.volume).holds_nothing):
-            raise Unavailable(f"volume {held.volume} holds nothing of ours: its disk may be away")
+        if damage is not None:
+            await self._check_volume(self._store.volume(held.volume))
         return Verdict(held.segment, held.volume, damage)
+
+    async def _check_volume(self, volume: Volume) -> None:
+        """What is wrong with all of a volume says nothing of one copy. Raises `Unavailable`."""
+        if volume.failed is not None:
+            raise Unavailable(f"volume {volume.index} has failed: {volume.failed}")
+        if await self._threads.run(volume.holds_nothing):
+            raise Unavailable(f"volume {volume.index} holds nothing of ours: its disk may be away")
 
     async def _compare(self, held: HeldCopy, spend: Spend) -> str | None:
         """What is wrong with it."""

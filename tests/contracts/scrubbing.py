@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecpds.errors import Unavailable
+from ecpds.errors import InvalidRequest, NotFound, Unavailable
 from ecpds.events import Event
 from ecpds.model import ANYTHING, Completion, Copy, RecordFilter, UploadPart
 from ecpds.scrubbing import HeldCopy, Verdict
@@ -59,6 +59,25 @@ class ScrubContract(Uploading):
         self.assertEqual((found.path, found.mover, found.volume, found.damage), ("/demo/a", MOVER, 0, "its sha256 is wrong"))
         self.assertEqual(self.now(self.operations.summary())["damaged"], 1)
         self.assertEqual(list(self.now(self.operations.damaged((file, MOVER, 0), 10))), [])
+
+    def test_nothing_is_made_of_a_part_that_is_damaged(self) -> None:
+        upload, digests = self.now(self.master.create_upload(self.request("big"))), {"crc64nvme": "1" * 16}
+
+        def put_part() -> UploadPart:
+            part = self.now(self.master.allocate(self.request("big", part=(upload, 1))))
+            self.now(self.master.stored(self.receipt(part, 5, digests)))
+            self.now(self.master.finish(part.id))
+            return UploadPart(1, part.id, 5, digests)
+
+        def complete(part: UploadPart) -> Any:
+            return self.master.complete_upload(self.user, "demo", "big", upload, Completion((part,), digests), ANYTHING)
+
+        part = put_part()
+        self.judge(Verdict(part.segment, 0, "its crc64nvme is wrong"))
+        self.refused(InvalidRequest, complete(part))
+        self.refused(NotFound, self.master.resolve("demo", "big"))
+        self.now(complete(put_part()))
+        self.assertEqual(self.copies("big"), [Copy(MOVER, 0)])
 
     def test_one_that_is_whole_again_is_given_again(self) -> None:
         file = self.now(self.put("a")).file.id

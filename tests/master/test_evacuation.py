@@ -10,6 +10,7 @@ from ecpds.errors import Corrupt, InvalidRequest, NotFound, Unavailable
 from ecpds.master.evacuation import LOOK
 from ecpds.master.movers import FRESH, Facts
 from ecpds.model import ANYTHING, Copy, DestinationChange, Receipt, StoredSegment, VolumeUse
+from ecpds.scrubbing import Verdict
 from tests.contracts.master import SHA, Uploading
 from tests.master.support import MasterCase, MemoryMover
 
@@ -143,10 +144,19 @@ class Moving(EvacuationCase):
     def test_a_part_of_an_upload_goes_too(self) -> None:
         upload = self.now(self.master.create_upload(self.request("p")))
         self.now(self.put("p", part=(upload, 1)))
-        self.second.digests_of = self.mover.digests_of = {"crc64nvme": "0011223344556677"}
         self.retire()
         self.assertEqual(self.about()["moving"]["left"], 0)
-        self.assertEqual(self.mover.digested, [[self.second.copied[-1][0].segment]])
+        self.assertEqual(self.mover.digested, [])
+
+    def test_a_damaged_part_does_not_become_a_whole_one(self) -> None:
+        """What its source reads now says nothing; the part's own digest does."""
+        upload = self.now(self.master.create_upload(self.request("p")))
+        part = self.now(self.put("p", part=(upload, 1))).file.segments[0].id
+        self.now(self.master.judged("mover-1", [Verdict(part, 0, "its crc64nvme is wrong")]))
+        self.second.digests_of = self.mover.digests_of = {"crc64nvme": "ffffffffffffffff"}
+        self.retire()
+        found = self.sql(f"select mover, damage from copy where segment = {part}")
+        self.assertEqual(found, [("mover-1", "its crc64nvme is wrong")])
 
 
 class BreakingOff(EvacuationCase):

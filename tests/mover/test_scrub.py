@@ -90,6 +90,22 @@ class CheckerTests(MoverCase):
         self.refused(Unavailable, self.checker.check(held(7)))
         self.refused(Unavailable, self.checker.check(held(7, volume=5)))
 
+    def test_a_volume_that_has_failed_condemns_no_copy(self) -> None:
+        """Such as one whose disk is not mounted, where something of ours stands below."""
+        self.put(6)
+        self.store.volume(0).fail(OSError(errno.ENOENT, "its disk is not mounted"))
+        self.refused(Unavailable, self.checker.check(held(7)))
+
+    def test_a_disk_that_has_gone_while_it_was_used_condemns_no_copy(self) -> None:
+        self.put(7, DATA)
+
+        def bad(*_: Any, **__: Any) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self.patch(os, "open", bad)
+        self.patch(os, "scandir", bad)
+        self.refused(Unavailable, self.checker.check(held(7)))
+
     def test_what_may_not_be_opened_is_no_damage(self) -> None:
         self.put(6)
         self.path(7).symlink_to(self.path(7))
