@@ -146,6 +146,15 @@ class Homes(SynchronousTestCase):
         self.assertEqual([volume.failed for volume in store.volumes], [None, None])
         home.leave()
 
+    def test_another_name_while_a_disk_is_away(self) -> None:
+        """Nothing of ours is to be seen, and yet there is something."""
+        disk = str(self.folder / "volumes" / "1")
+        mounted = {disk}
+        self.patch(os.path, "ismount", lambda path: str(path) in mounted)
+        self.started_before()
+        mounted.clear()
+        self.assertIn("'mover-a'", self.refused(self.named("mover-b")))
+
     # What it remembers
 
     def test_a_record_that_is_none(self) -> None:

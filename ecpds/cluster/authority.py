@@ -100,9 +100,13 @@ class Authority:
     def ends(self) -> datetime:
         return self._certificate.not_valid_after_utc
 
+    @property
+    def _since(self) -> datetime:
+        return self._certificate.not_valid_before_utc
+
     def renewed(self, now: datetime) -> bytes:
         """Its certificate for as long again, PEM."""
-        return _self_signed(self._certificate.subject, self._key, now)
+        return _self_signed(self._certificate.subject, self._key, now, self._since)
 
     def certify(self, public_key: ec.EllipticCurvePublicKey, peer: Peer, now: datetime) -> bytes:
         """A certificate for a node, PEM."""
@@ -112,7 +116,7 @@ class Authority:
         ]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
-            _builder(x509.Name(subject), self._certificate.subject, public_key, now)
+            _builder(x509.Name(subject), self._certificate.subject, public_key, now, self._since)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -141,26 +145,29 @@ def make_authority(now: datetime) -> tuple[bytes, bytes]:
     """A new authority: certificate and key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ecpds fleet {secrets.token_hex(8)}")])
-    return _self_signed(name, key, now), _pem(key)
+    return _self_signed(name, key, now, now), _pem(key)
 
 
-def _self_signed(name: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
+def _self_signed(name: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, since: datetime) -> bytes:
     certificate = (
-        _builder(name, name, key.public_key(), now)
+        _builder(name, name, key.public_key(), now, since)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, since: datetime
+) -> x509.CertificateBuilder:
+    """Valid from yesterday, and no later than `since`: a clock that was ahead once makes nothing that is not valid yet."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - YESTERDAY)
+        .not_valid_before(min(now - YESTERDAY, since))
         .not_valid_after(now + LIFE)
     )
 

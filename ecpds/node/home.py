@@ -49,13 +49,13 @@ class Home:
         self._lock = _taken(config.path(LOCK))
         try:
             self._known = self._read()
+            self.absent: Mapping[int, str] = MappingProxyType(dict(self._find_absent()))
+            """Volumes that were there at the last start, by index, with what is wrong now."""
             self._check_name()
             self._check_order()
         except ConfigError:
             self.leave()
             raise
-        self.absent: Mapping[int, str] = MappingProxyType(dict(self._find_absent()))
-        """Volumes that were there at the last start, by index, with what is wrong now."""
 
     def remember(self) -> None:
         """The volumes are there: the next start may rely on it. What is absent now is still expected."""
@@ -83,9 +83,10 @@ class Home:
         return KnownVolume(path, os.path.ismount(self._config.path(path)))
 
     def _check_name(self) -> None:
-        """Where nothing is stored yet any name is as good."""
+        """Where nothing is stored yet any name is as good; what a disk holds that is away is not known."""
         name = self._config.node.name
-        if self._known.name == name or not any(map(_holds_files, map(self._config.path, self._config.mover.volumes))):
+        volumes = map(self._config.path, self._config.mover.volumes)
+        if self._known.name == name or not (self.absent or any(map(_holds_files, volumes))):
             return
         raise ConfigError(
             f"[node] name: {name!r}, but the files on this node's volumes are known as those of {self._known.name!r}; allowed: "

@@ -64,6 +64,14 @@ class Renewing(LinkCase):
         self.assertEqual(self.at(config, now + OLD)[1], second)
         self.believed(made, first, renewed, second)
 
+    def test_a_clock_that_was_ahead_once_makes_nothing_that_is_not_valid_yet(self) -> None:
+        config, now = evolve(self.config, node=evolve(self.config.node, home=f"{self.config.node.home}-other")), utc_now()
+        self.at(config, now)
+        self.at(config, now + LIFE)
+        authority, credentials = self.at(config, now)
+        for each in (authority.pem, credentials.certificate):
+            self.assertLess(loaded(each).not_valid_before_utc, now)
+
     def believed(self, made: Authority, first: Credentials, renewed: Authority, second: Credentials) -> None:
         """Whoever has the old certificate of the authority, or the new one, believes what was certified with either."""
         for authority in (made, renewed):
