@@ -97,10 +97,13 @@ class Bundle:
         self._clock = clock
         self._held: list[Callable[[], object]] = []
         self._timer: IDelayedCall | None = None
+        self._ended = False
 
     def __call__(self, work: Callable[[], object]) -> None:
         self._held.append(work)
-        if self._timer is None:
+        if self._ended:
+            self.flush()
+        elif self._timer is None:
             self._timer = self._clock.callLater(REST, self.flush)
         elif len(self._held) == MOST:
             self._timer.reset(0)
@@ -116,3 +119,8 @@ class Bundle:
                 work()
             except Exception:
                 self.log.failure("what had been put off failed")
+
+    def end(self) -> None:
+        """Call now what is held, and from now on whatever comes: there is no later."""
+        self._ended = True
+        self.flush()

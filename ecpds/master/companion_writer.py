@@ -171,7 +171,8 @@ class CompanionWriter:
             self._queue.extend(jobs)
             self._go_on()
         else:
-            self._tell(list(zip(jobs, outcomes, strict=True)))
+            # All in this turn: what is committed here is seen by whoever asks next, and must not look older again.
+            self._tell(list(zip(jobs, outcomes, strict=True)), TOGETHER)
 
     async def stop(self) -> None:
         if self._open:
@@ -232,16 +233,16 @@ class CompanionWriter:
 
         ensureDeferred(self._rest.run(job.operation)).addBoth(ended)
 
-    def _tell(self, outcomes: Sequence[tuple[Job, Any]]) -> None:
-        """Begin what is next, and then tell these, a few in each turn, behind those that wait to be told."""
+    def _tell(self, outcomes: Sequence[tuple[Job, Any]], most: int = TOLD) -> None:
+        """Begin what is next, and then tell these, at `most` in each turn, behind those that wait to be told."""
         waiting = bool(self._told)
         self._told.extend(outcomes)
         self._go_on()
         if not waiting:
-            self._tell_some()
+            self._tell_some(most)
 
-    def _tell_some(self) -> None:
-        for _ in range(min(TOLD, len(self._told))):
+    def _tell_some(self, most: int = TOLD) -> None:
+        for _ in range(min(most, len(self._told))):
             job, outcome = self._told[0]
             job.tell(outcome)
             self._told.popleft()

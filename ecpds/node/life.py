@@ -197,7 +197,7 @@ class Node:
         await every(self.doors.drain(), self.storage.drain())
         if late.active():
             late.cancel()
-        self.soon.flush()
+        self.soon.end()
         await self.storage.stop()
         await self.journal.stop()
         self.means.stop()

@@ -128,6 +128,13 @@ class Bundles(SynchronousTestCase):
         self.clock.advance(REST)
         self.assertEqual(self.done, [1, 2, 3, 4])
 
+    def test_at_the_end_nothing_waits(self) -> None:
+        self.put_off(1)
+        self.bundle.end()
+        self.assertEqual(self.done, [1])
+        self.put_off(2)
+        self.assertEqual((self.done, self.clock.getDelayedCalls()), ([1, 2], []))
+
     def test_many_do_not_wait(self) -> None:
         self.put_off(*range(MOST))
         self.clock.advance(0)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from ecpds.errors import NoSpace, Unavailable
 from ecpds.master import sqlite
 from ecpds.master.at_once import AtOnce
-from ecpds.master.companion_writer import TOGETHER, TOLD, CompanionWriter
+from ecpds.master.companion_writer import TOGETHER, CompanionWriter
 from ecpds.master.engine import BUSY
 from ecpds.master.publishing import Publication
 from ecpds.master.sql import Session
@@ -197,9 +197,14 @@ class WriterTests(AtOnceCase):
     def test_very_much_is_not_held_back_to_the_end(self) -> None:
         self.put(*(chr(0x4E00 + number) for number in range(TOGETHER + 1)))
         self.assertEqual(self.watched, [TOGETHER])
-        for _ in range(TOGETHER // TOLD + 1):
-            self.turn()
+        self.turn()
         self.assertEqual((self.watched, len(self.heard)), ([TOGETHER, 1], TOGETHER + 1))
+
+    def test_all_of_a_turn_are_told_in_one(self) -> None:
+        """Who asks the catalogue sees all of them, and whoever is told later would see something older again."""
+        self.put(*(chr(0x4E00 + number) for number in range(TOGETHER - 1)))
+        self.turn()
+        self.assertEqual(len(self.heard), TOGETHER - 1)
 
     def test_what_was_asked_for_before_is_before_what_is_not_by_turn(self) -> None:
         """Whoever asks whose the bytes are, as a sweep does, hears of what has them."""
