@@ -1,4 +1,7 @@
-"""Folders whose names are still there after the power was cut: a name is on the disk only when its folder was synced."""
+"""Folders, and files of ours in them, that are still there after the power was cut.
+
+A name is on the disk only when its folder was synced.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file whole or not at all, in place of what was there; it is durable on return. Blocks. Raises `OSError`."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.rename(path)
+    sync_folder(path.parent)
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:

@@ -29,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 
 from ecpds.config import Config, ConfigError
-from ecpds.folders import make_folder, sync_folder
+from ecpds.folders import make_folder, write_file
 
 LIFE = timedelta(days=3650)
 
@@ -43,14 +43,7 @@ def keys_folder(config: Config) -> Path:
 
 def write_secret(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all; it is durable on return."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.rename(path)
-    sync_folder(path.parent)
+    write_file(path, content, 0o600)
 
 
 def door_certificate(config: Config, now: datetime) -> tuple[Path, Path]:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ecpds.folders import write_file
+
 
 class Ports:
     """`numbers` are the ports by name. The file is written when they are served, and names the process that does."""
@@ -30,12 +32,7 @@ class Ports:
         self._file.unlink(missing_ok=True)
 
     def write(self) -> None:
-        temporary = self._file.with_name(self._file.name + ".new")
-        with temporary.open("w") as file:
-            file.write(json.dumps({"pid": os.getpid(), **self.numbers}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave an empty file under the name
-        temporary.rename(self._file)
+        write_file(self._file, json.dumps({"pid": os.getpid(), **self.numbers}).encode() + b"\n")
 
     def remove_own(self) -> None:
         """Take the file away, unless another process has written it since."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ecpds.admin.kinds import TEXT
 from ecpds.admin.verb import Argument, Verb, named
 
 _MOVER = (Argument("mover", TEXT, "only this mover", positional=True, optional=True),)
 _COLUMNS = ("mover", "state", "started", "ended", "next", "copies", "bytes", "damaged", "unchecked", "reason")
+
+
+def _of_movers(name: str, summary: str, run: Callable[[Any], Callable[..., Any]]) -> Verb:
+    """What is said to one mover or to all, each of which answers how far it is."""
+    return Verb(("scrub", name), summary, run, _MOVER, many=True, columns=_COLUMNS)
+
 
 SCRUB_VERBS = (
     Verb(
@@ -18,30 +27,9 @@ SCRUB_VERBS = (
         columns=("path", "state", "reason"),
         live=True,
     ),
-    Verb(
-        ("scrub", "status"),
-        "Show how far movers are with comparing all that they store.",
-        lambda operator: operator.scrub_status,
-        _MOVER,
-        many=True,
-        columns=_COLUMNS,
-    ),
-    Verb(
-        ("scrub", "start"),
-        "Begin a round now, or go on with one.",
-        lambda operator: operator.start_scrub,
-        _MOVER,
-        many=True,
-        columns=_COLUMNS,
-    ),
-    Verb(
-        ("scrub", "stop"),
-        "Rest until told to start.",
-        lambda operator: operator.stop_scrub,
-        _MOVER,
-        many=True,
-        columns=_COLUMNS,
-    ),
+    _of_movers("status", "Show how far movers are with comparing all that they store.", lambda operator: operator.scrub_status),
+    _of_movers("start", "Begin a round now, or go on with one.", lambda operator: operator.start_scrub),
+    _of_movers("stop", "Rest until told to start.", lambda operator: operator.stop_scrub),
     Verb(
         ("scrub", "report"),
         "List the copies that are known to be damaged.",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import func, select, tuple_, update
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -241,7 +241,7 @@ def _with_path(found: DamagedCopy, places: Sequence[owed.Place], names: Mapping[
     if not places or places[0][0] not in names:
         return found
     destination, path = places[0]
-    return DamagedCopy(found.segment, found.mover, found.volume, f"/{names[destination]}/{path}", found.found, found.damage)
+    return evolve(found, path=f"/{names[destination]}/{path}")
 
 
 class Scrubbed:

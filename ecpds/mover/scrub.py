@@ -13,7 +13,6 @@ a round as long after the last one's start as `[scrub] days` says, or when an op
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +25,7 @@ from twisted.logger import Logger
 
 from ecpds.config import Scrub as Settings
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
-from ecpds.folders import sync_folder
+from ecpds.folders import write_file
 from ecpds.interfaces import IThreads
 from ecpds.mover.checking import Checker
 from ecpds.scrubbing import ORDERS, CopyPage, HeldCopy, ScrubState, Verdict, minutes_until
@@ -105,16 +104,7 @@ class Notes:
             return Progress()
 
     async def write(self, progress: Progress) -> None:
-        await self._threads.run(self._write, json.dumps(asdict(progress)))
-
-    def _write(self, text: str) -> None:
-        temporary = self._file.with_name(self._file.name + ".new")
-        with temporary.open("w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._file)
-        sync_folder(self._file.parent)
+        await self._threads.run(write_file, self._file, json.dumps(asdict(progress)).encode() + b"\n")
 
 
 class Scrub:

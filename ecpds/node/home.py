@@ -16,8 +16,7 @@ from types import MappingProxyType
 import msgspec
 
 from ecpds.config import Config, ConfigError
-from ecpds.folders import make_folder
-from ecpds.keys import write_secret
+from ecpds.folders import make_folder, write_file
 
 LOCK, RECORD = "node.lock", "node.json"
 
@@ -64,7 +63,7 @@ class Home:
         now = [old[index] if index in self.absent else self._seen(path) for index, path in enumerate(volumes)]
         known = Known(self._config.node.name, (*now, *old[len(now) :]))
         if known != self._known:
-            write_secret(self._record, msgspec.json.encode(known) + b"\n")
+            write_file(self._record, msgspec.json.encode(known) + b"\n", 0o600)
             self._known = known
 
     def leave(self) -> None:

@@ -52,14 +52,14 @@ class KeptSegments:
         self.misses += 1
         return None
 
-    def keep(self, segment: Segment, place: Copy, data: memoryview) -> None:
+    def keep(self, segment: Segment, place: Copy, data: bytes | memoryview) -> None:
         """These are all the bytes of a segment, read from one of its copies, or written to it."""
         if len(data) != segment.length or segment.length > self.largest:
             return
         old = self._kept.pop(segment.id, None)
         if old is not None:
             self.size -= len(old.data) + OVERHEAD
-        # A copy: what was read may be a view of more.
+        # A copy of a view, which may be one of more; bytes stay the same object.
         self._kept[segment.id] = Kept(memoryview(bytes(data)), place, segment)
         self.size += len(data) + OVERHEAD
         while self.size > self._most:

@@ -241,4 +241,4 @@ class Whole:
         """What was put is mostly got soon."""
         segments = entry.file.segments if entry.file is not None else ()
         if len(segments) == 1 and segments[0].copies:
-            self._backing.kept.keep(segments[0], segments[0].copies[0], memoryview(data))
+            self._backing.kept.keep(segments[0], segments[0].copies[0], data)
