@@ -207,17 +207,18 @@ class SftpSession:
         return packets.status(request, Code.OK)
 
     async def _publish(self, request: bytes, handle: Writing) -> None:
+        """Whoever waits for this goes on whatever comes of it, also where the client can't be told any more."""
         try:
-            answer = await self._guarded(request, self._closed(request, handle))
-        finally:
-            self._opened.closing.remove(handle)
-        settling, self._settling = self._settling, None
-        try:
+            try:
+                answer = await self._guarded(request, self._closed(request, handle))
+            finally:
+                self._opened.closing.remove(handle)
             await self._say(answer)
         finally:
             self._stream.afterwards(self._opened.note_busy)
-        if settling is not None:
-            settling.callback(None)
+            settling, self._settling = self._settling, None
+            if settling is not None:
+                settling.callback(None)
 
     async def _closed(self, request: bytes, handle: Writing) -> bytes:
         await handle.close()

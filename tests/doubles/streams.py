@@ -49,6 +49,8 @@ class MemoryStream:
         return memoryview(self.inbox.pop(0) if self.inbox else b"")
 
     async def write(self, data: bytes | memoryview) -> None:
+        if self.lost:
+            raise ConnectionLost
         self.sent += data
 
     def write_now(self, data: bytes) -> bool:

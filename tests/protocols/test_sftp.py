@@ -194,6 +194,21 @@ class Writes(SftpTestCase):
             else:
                 self.assertEqual(self.successResultOf(self.status), 0)
 
+    def test_a_connection_that_ends_during_a_commit_ends_the_session(self) -> None:
+        """Nobody can be told of the commit; the other files are given up all the same, and the session is left."""
+        first, second = self.open("/demo/a", CREATE), self.open("/demo/b", CREATE)
+        self.write(first, 0, b"hello")
+        self.write(second, 0, b"half")
+        self.tree.hold = Deferred()
+        self.assertEqual(self.ask(Type.CLOSE, first), [])
+        self.wires.ended = self.wires.lost = True
+        self.wires.arrive()
+        self.assertNoResult(self.status)
+        self.tree.hold.callback(None)
+        self.failureResultOf(self.status, ConnectionLost)
+        self.assertEqual((self.content("demo/a"), self.content("demo/b")), (b"hello", None))
+        self.assertEqual(self.tree.uploads, [])
+
     def test_what_is_kept_is_seen_by_name_and_gone_on_with(self) -> None:
         """The size that is told lacks a byte, so that nobody takes it for the whole; that byte may come again."""
         anew, append = Open.WRITE | Open.CREAT, Open.WRITE | Open.CREAT | Open.APPEND
