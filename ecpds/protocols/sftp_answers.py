@@ -24,7 +24,7 @@ class OneAtATime:
     """A lock in the order of who asks, which costs next to nothing where nobody else does."""
 
     def __init__(self) -> None:
-        self._taken = False
+        self._taken = self._handing_on = self._given_back = False
         self._waiting: deque[Deferred[None]] = deque()
 
     @property
@@ -36,14 +36,18 @@ class OneAtATime:
             turn: Deferred[None] = Deferred()
             self._waiting.append(turn)
             await turn
-        self._taken = True
+        self._taken, self._given_back = True, False
 
     async def __aexit__(self, *failure: object) -> None:
-        """Whose turn it is goes on before this returns; nobody comes between."""
-        if self._waiting:
+        """Whose turn it is goes on at once, and nobody comes between. Many in a row are a loop: calls in calls have a limit."""
+        self._taken, self._given_back = bool(self._waiting), True
+        if self._handing_on:
+            return
+        self._handing_on = True
+        while self._given_back and self._waiting:
+            self._given_back = False
             self._waiting.popleft().callback(None)
-        else:
-            self._taken = False
+        self._handing_on = False
 
 
 @frozen

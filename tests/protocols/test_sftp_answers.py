@@ -44,3 +44,14 @@ class Turns(SynchronousTestCase):
         self.failureResultOf(first, ValueError)
         self.successResultOf(second)
         self.assertEqual(self.happened, ["a begins", "b begins", "b ends"])
+
+    def test_very_many(self) -> None:
+        """More than calls may be in each other; and who asks again on the way does not come before those."""
+        first: Deferred[None] = Deferred()
+        told = [self.begin("first", first), *(self.begin(str(number)) for number in range(1000))]
+        told[1].addCallback(lambda _: told.append(self.begin("again")))
+        first.callback(None)
+        for each in told:
+            self.successResultOf(each)
+        self.assertEqual(self.happened[-2:], ["again begins", "again ends"])
+        self.assertTrue(self.lock.free)
