@@ -32,6 +32,9 @@ LARGEST_DATA = 131072
 OFTEN = 8
 """How many times a window is given anew while it is used once, so that a client far away never finds it shut."""
 
+PIECES = 1024
+"""Messages of a client that may wait apart from each other: the shortest costs hundreds of bytes beside the one it brings."""
+
 LUMP = 256 * 1024
 """Bytes of room worth waiting for before more of a large answer is sent: each time costs something, however little it sends."""
 
@@ -182,6 +185,8 @@ class StreamChannel(Session):
         self.localWindowLeft -= len(data)
         if data and not self._ended and not self.localClosed:
             self._inbox.append(data)
+            if len(self._inbox) > PIECES:
+                self._inbox = deque((memoryview(b"".join(self._inbox)),))
 
     def turn_ended(self) -> None:
         """What came at once is read at once, and answered in one message."""

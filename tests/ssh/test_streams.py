@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from ecpds.errors import ConnectionLost
 from ecpds.ssh.channels import Session
-from ecpds.ssh.streams import Asked, Stream, StreamChannel
+from ecpds.ssh.streams import PIECES, Asked, Stream, StreamChannel
 from ecpds.transports.buffers import BufferPool
 from tests.ssh.support import SshTestCase
 
@@ -114,6 +114,27 @@ class Both(StreamCase):
         self.data(b"x")
         self.lose()
         self.assertIsInstance(self.ended[0], ConnectionLost)
+
+
+class Held(StreamCase):
+    """What comes while nobody reads."""
+
+    async def work(self, stream: Stream) -> int:
+        self.ended.append(bytes(await stream.read()))
+        self.go_on: Deferred[None] = Deferred()
+        await self.go_on
+        while data := stream.read_now():
+            self.ended.append(bytes(data))
+        return 0
+
+    def test_a_window_of_single_bytes_is_held_in_few_pieces(self) -> None:
+        """Each is three objects, which take hundreds of bytes: a window of 2 MiB of them took 800 MB."""
+        self.start()
+        sent = bytes(number % 251 for number in range(WINDOW - 1))
+        self.data(*(sent[at : at + 1] for at in range(len(sent))))
+        self.go_on.callback(None)
+        self.assertEqual(b"".join(piece for piece in self.ended if isinstance(piece, bytes)), sent)
+        self.assertLessEqual(len(self.ended), PIECES)
 
 
 class Shown(StreamCase):
