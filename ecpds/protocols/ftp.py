@@ -17,12 +17,11 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from ecpds.admission import Admission
 from ecpds.config import Ftp
@@ -34,6 +33,7 @@ from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_commands import HANDLERS, session_status
 from ecpds.protocols.ftp_data import Ends, plain_address
 from ecpds.protocols.ftp_interpreter import Door, Interpreter
+from ecpds.protocols.ftp_outflow import Outflow
 from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.protocols.ftp_session import STATUS, VERBS, Command, State, is_http, parse
 from ecpds.protocols.ftp_tls import ControlTls, Credentials
@@ -42,35 +42,6 @@ from ecpds.waiting import begun
 
 BURST = 16
 """Commands of one client that are obeyed before the reactor sees to the others."""
-
-
-@implementer(IPushProducer)
-class Outflow:
-    """Knows whether the client reads its replies: the transport pauses us while too many bytes of them lie there."""
-
-    def __init__(self) -> None:
-        self._opened: Deferred[None] | None = None
-
-    @property
-    def clogged(self) -> bool:
-        return self._opened is not None
-
-    async def clear(self) -> None:
-        """Wait until there is room."""
-        if self._opened is not None:
-            await self._opened
-
-    def pauseProducing(self) -> None:
-        if self._opened is None:
-            self._opened = Deferred()
-
-    def resumeProducing(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.callback(None)
-
-    def stopProducing(self) -> None:
-        self.resumeProducing()
 
 
 class FtpProtocol(LineReceiver):
@@ -90,7 +61,7 @@ class FtpProtocol(LineReceiver):
         self._outflow = Outflow()
         self._watches: list[IWatch] = []
         self._working = self._closing = self._lost = self._admitted = False
-        self._unknown = self._in_burst = 0
+        self._unknown = self._in_burst = self._told = 0
         self._cut = b""
         self._socket: socket.socket | None = None
         self.MAX_LENGTH = door.limits.command_line
@@ -143,10 +114,10 @@ class FtpProtocol(LineReceiver):
         return watch
 
     def _idled(self) -> None:
-        if self._interpreter.transfer is None:
-            self._close(replies.IDLE)
-        else:
+        if self._interpreter.transfer is not None or (self._working and not self._outflow.clogged):
             self._idle = self._watch(self._limits.idle, self._idled)
+        else:
+            self._close(replies.IDLE)
 
     def _login_expired(self) -> None:
         if self._interpreter.session.state is not State.LOGGED_IN:
@@ -177,6 +148,7 @@ class FtpProtocol(LineReceiver):
     # What comes
 
     def dataReceived(self, data: bytes) -> None:
+        self._told = 0
         if not self._working:
             self._in_burst = 0  # The reactor has looked at everybody else before these came.
         super().dataReceived(data)  # type: ignore[no-untyped-call]
@@ -210,8 +182,7 @@ class FtpProtocol(LineReceiver):
         self._idle.touch()
         if command.verb == "ABOR":
             self._interpreter.abort()  # A transfer that is only about to begin finds no data connection.
-        transfer = self._interpreter.transfer
-        if transfer is not None and command == STATUS and not self._queue and not self._outflow.clogged:
+        if command == STATUS and self._tells_at_once():
             self.send(session_status(self._interpreter))
             return
         self._queue.append(command)
@@ -221,6 +192,13 @@ class FtpProtocol(LineReceiver):
             self._working = True
             if (working := begun(self._work())) is not None:
                 working.addErrback(self._broken)
+
+    def _tells_at_once(self) -> bool:
+        """Whether STAT is answered amid a transfer: to who reads its replies, and not without end in one piece."""
+        if self._interpreter.transfer is None or self._queue or self._outflow.clogged or self._told == BURST:
+            return False
+        self._told += 1
+        return True
 
     @property
     def client_key(self) -> bytes | None:
@@ -266,7 +244,7 @@ class FtpProtocol(LineReceiver):
         if command.problem is not None:
             return command.problem
         if VERBS[command.verb].transfers and self._queue and any(later.verb == "ABOR" for later in self._queue):
-            self._interpreter.data.close()
+            self._interpreter.end_transfer()
             return replies.ABORTED
         return await self._interpreter.answer(command)
 

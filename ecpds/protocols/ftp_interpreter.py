@@ -176,8 +176,10 @@ class Interpreter:
         return self._files
 
     def enter(self, files: IFileSystem) -> None:
-        """Raises `TooManyConnections` when the user has as many sessions as it may."""
+        """Raises `TooManyConnections` when the user has as many sessions as it may, `ConnectionLost` where nobody is there."""
         self._leave()
+        if self.gone:
+            raise ConnectionLost
         try:
             self.door.users.enter(files.identity)
         except TooManyConnections as refusal:
@@ -234,7 +236,12 @@ class Interpreter:
             return replies.FAILED
         finally:
             if verb.transfers:
-                self.data.close()
+                self.end_transfer()
+
+    def end_transfer(self) -> None:
+        """Whatever has become of a command that transfers, nothing of what was said for it is for the next one."""
+        self.data.close()
+        self.session.forget_transfer()
 
     def _refusal(self, verb: Verb, command: Command) -> Reply | None:
         """Why the command is refused before its handler sees it, if it is."""

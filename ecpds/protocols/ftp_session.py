@@ -254,6 +254,10 @@ class Session:
         span, self.span = self.span, None
         return span
 
+    def forget_transfer(self) -> None:
+        """What was said for one transfer: it is over, though it may have been refused before it began."""
+        self.restart, self.span, self.allocated = 0, None, 0
+
     def take_renaming(self) -> str | None:
         source, self.renaming = self.renaming, None
         return source

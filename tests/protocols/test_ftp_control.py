@@ -226,6 +226,7 @@ class LoggingIn(FtpTestCase):
         self.assertEqual(len(house.factory.sessions), 1)
         portal.gate.callback(None)
         self.assertEqual(house.factory.sessions, set())
+        self.assertEqual(house.factory._door.users.total, 0)
 
 
 class Lines(FtpTestCase):
@@ -558,6 +559,12 @@ class Talking(FtpTestCase):
         self.client.transport.producer.pauseProducing()
         self.assertEqual(self.client.say("STAT"), [])
 
+    def test_many_questions_for_the_status_in_one_piece_let_others_have_turns(self) -> None:
+        self.client.passive()
+        self.client.say("STOR /demo/a")
+        self.assertEqual(codes(self.client.say(*["STAT"] * (3 * BURST))), ["211"] * BURST)
+        self.assertEqual(codes(self.client.say("ABOR")), ["426", *["211"] * 2 * BURST, "226"])
+
     def test_noop_and_quit_wait_for_the_transfer(self) -> None:
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a", "NOOP", "QUIT")), ["150"])
@@ -610,6 +617,25 @@ class Ending(FtpTestCase):
         self.assertFalse(client.closed)
         client.house.clock.advance(8)
         self.assertEqual((codes(client.heard()), client.closed), (["421"], True))
+
+    def test_who_waits_for_a_slow_answer_is_not_idle(self) -> None:
+        """The digest of a large file, or a copy, may take longer than a client may be silent."""
+        client = self.new_house(limits={"idle": 5.0}).log_in()
+        held = client.house.tree.hold_kept = Deferred()
+        client.say("SIZE /demo/a")
+        client.house.clock.pump([1] * 46)
+        self.assertEqual((client.heard(), client.closed), ([], False))
+        held.callback(None)
+        self.assertEqual(codes(client.heard()), ["550"])
+        client.house.clock.pump([1] * 12)
+        self.assertEqual((codes(client.heard()), client.closed), (["421"], True))
+
+    def test_who_does_not_read_its_replies_is_idle(self) -> None:
+        client = self.new_house(limits={"idle": 5.0}).log_in()
+        client.transport.producer.pauseProducing()
+        client.say("NOOP")
+        client.house.clock.pump([1] * 12)
+        self.assertTrue(client.closed)
 
     def test_a_transfer_is_not_idle(self) -> None:
         client = self.new_house(limits={"idle": 5.0}).log_in()

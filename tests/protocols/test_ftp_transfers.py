@@ -7,6 +7,7 @@ import socket
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace, NotFound, Stalled
+from ecpds.protocols.ftp import BURST
 from ecpds.protocols.ftp_data import SOON
 from ecpds.protocols.ftp_interpreter import BLOCK, GRACE, LEAST, LEAST_HERE, LITTLE, grace
 from ecpds.timeouts import BUCKET
@@ -44,6 +45,15 @@ class Retrieving(FtpTestCase):
         said, data, _ = self.client.download("RETR /demo/a.dat")
         self.assertEqual((codes(said), data), (["150", "226"], b"456789"))
         self.assertEqual(self.client.download("RETR /demo/a.dat")[1], b"0123456789", "an offset is for one transfer")
+
+    def test_what_was_said_for_a_refused_transfer_is_not_for_the_next_one(self) -> None:
+        """The next file would be a part of itself, and its client would not know."""
+        for said in ("REST 4", "RANG 4 5"):
+            self.assertEqual(codes(self.client.say(said, "RETR /demo/a.dat")), ["350", "425"])
+            self.assertEqual(self.client.download("RETR /demo/a.dat")[1], b"0123456789", said)
+            answers = codes(self.client.say(*["NOOP"] * BURST, said, "EPSV", "RETR /demo/a.dat", "ABOR"))
+            self.assertEqual(answers[-4:], ["350", "229", "426", "226"])
+            self.assertEqual(self.client.download("RETR /demo/a.dat")[1], b"0123456789", said)
 
     def test_an_offset_at_the_end_sends_nothing_and_one_beyond_it_is_refused(self) -> None:
         self.client.say("REST 10")
