@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, get_typ
 from attrs import frozen
 from msgspec import Raw
 
-from ecpds.cluster.codec import decode, encode
+from ecpds.cluster.codec import ITEM, decode, encode
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 
 P = ParamSpec("P")
@@ -111,14 +111,14 @@ def calls(remote: type[Remote]) -> dict[str, Schema]:
 
 
 async def _fitting(known: Schema, method: Callable[..., Awaitable[Any]], arguments: list[Any]) -> bytes:
-    """What the method returns, encoded. Where that is too much for one message and a `limit` was asked for, half of it."""
+    """What the method returns, encoded. Where that is too much for one batch and a `limit` was asked for, half of it."""
     while True:
         result = await method(*arguments)
-        try:
+        if known.limit is None or arguments[known.limit] <= 1:
             return encode(result)
+        try:
+            return encode(result, ITEM)
         except Unavailable:
-            if known.limit is None or arguments[known.limit] <= 1:
-                raise
             arguments[known.limit] //= 2
 
 

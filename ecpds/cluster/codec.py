@@ -2,7 +2,8 @@
 
 A batch holds items in the order in which they are to be begun. A request is a call's name and its arguments; an answer
 is a result or a refusal by name, under the request's number. What a call takes and returns is said once, by the
-annotations of its stub (`calls`); whatever does not fit them is `InvalidRequest`.
+annotations of its stub (`calls`); whatever does not fit them is `InvalidRequest`. An item that is too long for one batch
+(the parts of a large upload, a file in thousands of segments with a ticket for each) crosses in pieces, one after the other.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import msgspec
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.packing import REFUSALS, encoder
 
-VERSION = 8
+VERSION = 9
 """The version of all that is said over the link and the stream. Both ends must have the same."""
 
 BATCH = 512 * 1024
 """Bytes of one batch at most: Perspective Broker takes 640 KiB, and a longer answer would end the connection."""
 
 ITEM = 448 * 1024
-"""Bytes of one item's arguments or result at most."""
+"""Bytes of a piece, and of arguments or a result that cross in one."""
+
+LARGEST = 16 << 20
+"""Bytes of one item's arguments or result at most: 10,000 parts of an upload, with all their digests, are a fifth of it."""
 
 OVERHEAD = 64
 """Bytes that an item has at most beside its arguments, result or texts."""
@@ -67,7 +71,19 @@ class Refused(msgspec.Struct, array_like=True, tag="refused", frozen=True):
         return 4 * (len(self.detail) + len(self.reason)) + OVERHEAD
 
 
+class Piece(msgspec.Struct, array_like=True, tag="piece", frozen=True):
+    """Some of the bytes of an encoded item; with the `last` it is whole."""
+
+    last: bool
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + OVERHEAD
+
+
 Item = Ask | Answer | Refused
+Crossing = Item | Piece
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
@@ -75,19 +91,19 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
 
     answered: int
     settled: list[int]
-    items: list[Item]
+    items: list[Crossing]
 
 
 _batches = msgspec.msgpack.Decoder(Batch)
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, most: int = LARGEST) -> bytes:
     """A result, or a tuple of arguments. Raises `InvalidRequest` for text that is no Unicode, `Unavailable` when too long."""
     try:
         data = encoder.encode(value)
     except (UnicodeEncodeError, OverflowError) as error:
         raise InvalidRequest("it holds what can't be sent") from error
-    if len(data) > ITEM:
+    if len(data) > most:
         raise Unavailable(f"{len(data)} bytes are too many for one message")
     return data
 
@@ -120,9 +136,34 @@ SETTLED = 4096
 ROOM = BATCH - 9 * SETTLED - OVERHEAD
 
 
-def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
+def in_pieces(item: Item) -> Iterable[Crossing]:
+    """The item, or what crosses in its place."""
+    if item.size <= ROOM:
+        return (item,)
+    data = encoder.encode(item)
+    return (Piece(start + ITEM >= len(data), data[start : start + ITEM]) for start in range(0, len(data), ITEM))
+
+
+class Joining:
+    """Puts the pieces that come over one connection together."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def take(self, piece: Piece) -> Iterable[Item]:
+        """The item, with its last piece. Raises `InvalidRequest`."""
+        self._data += piece.data
+        if len(self._data) > LARGEST + ITEM:
+            raise InvalidRequest("an item that does not end")
+        if not piece.last:
+            return ()
+        data, self._data = bytes(self._data), bytearray()
+        return (decode(data, Item),)
+
+
+def cut(items: Iterable[Crossing]) -> Iterator[list[Crossing]]:
     """Items in lists that each fit into a batch, in their order."""
-    batch: list[Item] = []
+    batch: list[Crossing] = []
     room = ROOM
     for item in items:
         if batch and item.size > room:

@@ -25,11 +25,15 @@ from ecpds.cluster.codec import (
     Answer,
     Ask,
     Batch,
+    Crossing,
     Item,
+    Joining,
+    Piece,
     Refused,
     cut,
     decode_batch,
     encode_batch,
+    in_pieces,
     refusal_of,
     refused,
 )
@@ -69,7 +73,8 @@ class Exchange:
         self._sender: Sender | None = None
         self._next = 1
         self._questions: dict[int, Question] = {}
-        self._outgoing: deque[Item] = deque()
+        self._outgoing: deque[Crossing] = deque()
+        self._joining = Joining()
         self._under_way = 0
         self._turn: IDelayedCall | None = None
         self._settled: list[int] = []
@@ -115,6 +120,7 @@ class Exchange:
         self._sender = sender
         self._under_way = 0
         self._outgoing.clear()
+        self._joining = Joining()
         for question in self._questions.values():
             self._put(question.item)
 
@@ -133,18 +139,28 @@ class Exchange:
         batch = decode_batch(data)
         self._forget(batch)
         ready: list[Item] = []
-        for item in batch.items:
-            if isinstance(item, Ask):
-                self._begin(item, ready)
-            else:
-                self._hear(item)
-        batches = cut(ready)
+        for crossing in batch.items:
+            for item in self._joining.take(crossing) if isinstance(crossing, Piece) else (crossing,):
+                if isinstance(item, Ask):
+                    self._begin(item, ready)
+                else:
+                    self._hear(item)
+        return self._encoded(self._first_of(ready))
+
+    def _first_of(self, ready: list[Item]) -> list[Crossing]:
+        """What can be answered as the result of a batch; the rest goes out by itself, and pieces of one item with no other
+        between them."""
+        short: list[Crossing] = []
+        for item in ready:
+            crossing = in_pieces(item)
+            (short if isinstance(crossing, tuple) else self._outgoing).extend(crossing)
+        batches = cut(short)
         first = next(batches, [])
         for later in batches:
             self._outgoing.extend(later)
         if self._outgoing:
             self._soon()
-        return self._encoded(first)
+        return first
 
     # Answering
 
@@ -204,14 +220,14 @@ class Exchange:
 
     # Sending and hearing
 
-    def _encoded(self, items: list[Item]) -> bytes:
+    def _encoded(self, items: list[Crossing]) -> bytes:
         answered = next(iter(self._questions), self._next)
         settled = [id_ for id_ in self._settled[:SETTLED] if id_ >= answered]
         del self._settled[:SETTLED]
         return encode_batch(Batch(answered, settled, items))
 
     def _put(self, item: Item) -> None:
-        self._outgoing.append(item)
+        self._outgoing.extend(in_pieces(item))
         self._soon()
 
     def _soon(self) -> None:
@@ -244,9 +260,9 @@ class Exchange:
         if self._outgoing:
             self._soon()
 
-    def _hear_all(self, items: Iterable[Item]) -> None:
+    def _hear_all(self, items: Iterable[Crossing]) -> None:
         for item in items:
-            if not isinstance(item, Ask):
+            if isinstance(item, Answer | Refused):
                 self._hear(item)
 
     def _hear(self, item: Answer | Refused) -> None:

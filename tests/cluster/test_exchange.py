@@ -13,9 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.cluster.codec import (
     BATCH,
     ITEM,
+    LARGEST,
     Answer,
     Ask,
     Batch,
+    Piece,
     Refused,
     cut,
     decode,
@@ -185,6 +187,55 @@ class Exchanging(SynchronousTestCase):
             self.assertEqual(len(decode(self.successResultOf(each), bytes)), 200_000)
         self.assertTrue(all(len(batch) <= BATCH for batch in self.talk.out.batches + self.talk.back.batches))
 
+    def test_what_is_longer_than_a_batch_crosses_in_pieces(self) -> None:
+        """Both ways, beside others; what is short is not held up by an answer that is not there yet."""
+        long = [bytes((n,)) * (ITEM * 3 + n) for n in range(3)]
+        expected = [value for each in long for value in (each, 1)]
+        asked = [self.ask("echo", value) for value in expected]
+        held = self.ask("hold", long[0])
+        self.talk.pump()
+        self.held[encode(long[0])].callback(encode(long[1]))
+        self.talk.pump()
+        for each, value in zip(asked, expected, strict=True):
+            self.assertEqual(decode(self.successResultOf(each), bytes | int), value)
+        self.assertEqual(decode(self.successResultOf(held), bytes), long[1])
+        self.assertTrue(all(len(batch) <= BATCH for batch in self.talk.out.batches + self.talk.back.batches))
+
+    def test_a_link_that_is_lost_between_two_pieces(self) -> None:
+        """What came of it is worth nothing; it comes again, whole, and is done once, and answered until that was heard."""
+        value = b"x" * (5 * ITEM)
+        asked = self.ask("echo", value)
+        batches = 0
+        while not asked.called:
+            batches += 1
+            for _ in range(batches):
+                self.talk.clock.advance(0)
+                wire = self.talk.out if self.talk.out.waiting else self.talk.back
+                if wire.waiting:
+                    wire.carry()
+            self.talk.cut()
+            self.talk.connect()
+        self.assertEqual(decode(self.successResultOf(asked), bytes), value)
+        self.assertGreater(batches, 6)
+        self.assertEqual(self.begun, [encode(value)])
+
+    def test_pieces_without_an_end(self) -> None:
+        batch = encode_batch(Batch(1, [], [Piece(False, b"x" * ITEM)]))
+        with self.assertRaises(InvalidRequest):
+            for _ in range(LARGEST // ITEM + 2):
+                self.talk.far.receive(batch)
+
+    @given(st.binary(max_size=60))
+    def test_pieces_of_nonsense(self, data: bytes) -> None:
+        talk = Conversation({"echo": self.echo})
+        try:
+            talk.far.receive(encode_batch(Batch(1, [], [Piece(True, data)])))
+        except InvalidRequest:
+            pass
+        asked = Deferred.fromCoroutine(talk.near.ask("echo", encode(1), False))
+        talk.pump()
+        self.assertEqual(decode(self.successResultOf(asked), int), 1)
+
     def test_both_may_ask(self) -> None:
         talk = Conversation({"echo": self.echo}, {"echo": self.echo})
         asked = [Deferred.fromCoroutine(end.ask("echo", encode(1), False)) for end in (talk.near, talk.far)]
@@ -229,7 +280,8 @@ class Codec(SynchronousTestCase):
         self.assertIsInstance(refusal_of(Refused(1, "FromTheFuture", "x", "")), Unavailable)
 
     def test_what_does_not_fit(self) -> None:
-        self.assertRaises(Unavailable, encode, b"x" * ITEM)
+        self.assertRaises(Unavailable, encode, b"x" * LARGEST)
+        self.assertRaises(Unavailable, encode, b"x" * ITEM, ITEM)
         self.assertRaises(InvalidRequest, encode, "\udc80")
         self.assertRaises(InvalidRequest, decode_batch, b"x" * (BATCH + 1))
         self.assertRaises(InvalidRequest, decode, encode("text"), int)

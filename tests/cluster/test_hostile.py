@@ -19,7 +19,7 @@ from twisted.spread.pb import Broker
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.cluster.authority import MASTER, MEMBER, Peer
-from ecpds.cluster.codec import Answer, Ask, Batch, Refused, decode_batch, encode, encode_batch
+from ecpds.cluster.codec import Answer, Ask, Batch, Piece, Refused, decode_batch, encode, encode_batch
 from ecpds.cluster.exchange import Exchange
 from ecpds.cluster.post import MESSAGE, Post, make_broker
 from ecpds.errors import InvalidRequest
@@ -155,6 +155,7 @@ ITEMS = st.lists(
         st.builds(Ask, st.integers(-5, 9), st.sampled_from(["master.finish", "", "no.such"]), st.just(Raw(encode((1,))))),
         st.builds(Answer, st.integers(-5, 9), st.just(Raw(encode(1)))),
         st.builds(Refused, st.integers(-5, 9), st.sampled_from(["NotFound", "object", ""]), st.text(), st.text()),
+        st.builds(Piece, st.just(False), st.binary(max_size=9)),
     ),
     max_size=6,
 )
