@@ -64,6 +64,9 @@ async def connected(around: Surroundings, address: str, peer: str, port: int, ti
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        # The port is chosen as it is connected, when it need only be free towards that peer: one that is free for everybody
+        # takes the kernel milliseconds to find after many short connections (TIME_WAIT).
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
         sock.bind((address, 0))
         error = sock.connect_ex((peer, port))
         if error not in (0, errno.EINPROGRESS):
