@@ -124,7 +124,9 @@ def entry_at(session: Session, destination: int, path: str) -> Entry | None:
 
 def page(session: Session, path: str, directory_id: int, after: str | None, limit: int) -> Page:
     """Up to `limit` names of a directory behind `after`, files without their segments."""
-    rows = session.rows(_PAGE, directory=directory_id, after=after or "", limit=limit + 1)
+    # PostgreSQL takes no NUL; and names have none, so those behind one are those behind what is before it.
+    behind = (after or "").partition("\0")[0]
+    rows = session.rows(_PAGE, directory=directory_id, after=behind, limit=limit + 1)
     base = f"{path}/" if path else ""
     entries = tuple([_listed(base, *row) for row in rows[:limit]])
     return Page(entries, rows[limit - 1][0] if len(rows) > limit else None)

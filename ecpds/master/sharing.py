@@ -21,6 +21,9 @@ from ecpds.master.writer import Writer
 from ecpds.model import PERMISSIONS, Identity, Origin
 from ecpds.people import AccessKey, NewShare, Share
 
+LONGEST = 36500 * 86400.0
+"""Seconds that a link may be good for, a hundred years: times after the year 9999 can't be written down."""
+
 
 class Sharing:
     """Answers for a Master all that concerns share links. `random` must be unpredictable."""
@@ -71,12 +74,14 @@ class Sharing:
             raise NotPermitted("the link was used as often as it may be")
 
     async def add(self, user: int, destination: int, new: NewShare) -> tuple[Share, str]:
-        """Raises `InvalidRequest`, `NotPermitted` for what the user may not do itself."""
+        """Raises `InvalidRequest`, and `NotPermitted` for what the user may not do itself."""
         held = tuple(each for each in PERMISSIONS if each in new.permissions)
         if not held or len(held) != len(set(new.permissions)):
             raise InvalidRequest(f"a link lets others do some of: {', '.join(PERMISSIONS)}")
         if (new.life is not None and new.life <= 0) or (new.most is not None and new.most < 1) or new.password == "":
             raise InvalidRequest("a link is for a time, a number of uses of 1 or more, and a password that is not empty")
+        if new.life is not None and new.life > LONGEST:
+            raise InvalidRequest(f"a link is for {LONGEST / 86400:,.0f} days at most")
         for permission in held:
             await self._accounts.authorise(user, permission, new.destination, new.path.rstrip("/"))
         password = None if new.password is None else await self._passwords.hashed(new.password)

@@ -329,11 +329,11 @@ class FileSystem(Waiting, Returning, Figures):
         return made
 
     async def shares(self) -> Sequence[Share]:
-        found: Sequence[Share] = () if self.identity.share else await self._master.shares(self.identity.user_id)
-        return found
+        lent = self.identity.share or self.identity.access_key
+        return () if lent else await self._master.shares(self.identity.user_id)
 
     async def remove_share(self, share: int) -> None:
-        if self.identity.share:
+        if self.identity.share or self.identity.access_key:
             raise NotFound
         await self._master.remove_share(self.identity.user_id, share)
 

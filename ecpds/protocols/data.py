@@ -23,10 +23,10 @@ from ecpds.protocols.data_at_once import AtOnceReader
 from ecpds.protocols.data_commands import Elsewhere, Numbers
 from ecpds.protocols.data_copy import Copier
 from ecpds.protocols.data_cors import let_read, preflight
-from ecpds.protocols.data_headers import PREFIX, SCRIPT, Header
+from ecpds.protocols.data_headers import PREFIX, SAFE, SCRIPT, Header
 from ecpds.protocols.data_html import HtmlPages, Looks
 from ecpds.protocols.data_listing import Listings
-from ecpds.protocols.data_login import LOGIN, LOGOUT, Gate, Visitor
+from ecpds.protocols.data_login import LOGIN, LOGOUT, NO_TOKEN, Gate, Visitor
 from ecpds.protocols.data_place import Place, place_of, redirect
 from ecpds.protocols.data_post import post
 from ecpds.protocols.data_read import FileReader
@@ -120,6 +120,8 @@ class DataDoor:
         if request.method == "PATCH":
             raise HttpError(405, "Only an upload that was begun can be gone on with.", [_allow()])
         if request.method == "POST" and is_creation(request):
+            if not visitor.shown:
+                raise HttpError(403, NO_TOKEN, SAFE)
             return await self._tus.create(visitor.files, request, place)
         if request.method == "POST":
             return await post(visitor.files, request, place, None if visitor.shown else visitor.session)

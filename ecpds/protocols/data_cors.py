@@ -45,10 +45,7 @@ def preflight(fields: Headers, methods: str) -> list[Header]:
 
 def let_read(request: Request, mount: str, identity: Identity, response: Response) -> None:
     """Add to an answer that the page which asked may read it, where its user or the destination allows that page's site."""
-    by_user = identity.options.get(ALLOW_ORIGIN)
-    if by_user is None and not identity.sites:
-        return
-    allowed = {by_user, _by_destination(request, mount, identity)} - {None}
+    allowed = _allowed(request, mount, identity)
     if not allowed:
         return
     response.headers.append(("Vary", "Origin"))
@@ -61,6 +58,20 @@ def let_read(request: Request, mount: str, identity: Identity, response: Respons
         ("Access-Control-Expose-Headers", EXPOSED),
         ("Cross-Origin-Resource-Policy", "cross-origin"),
     ]
+
+
+def may_read(request: Request, mount: str, identity: Identity) -> bool:
+    """Whether the page that sent a request is of another site which may read what is answered."""
+    origin = request.headers.get("origin")
+    return origin is not None and not _allowed(request, mount, identity).isdisjoint(("*", origin))
+
+
+def _allowed(request: Request, mount: str, identity: Identity) -> set[str]:
+    """The sites whose pages may read the answer to a request."""
+    by_user = identity.options.get(ALLOW_ORIGIN)
+    if by_user is None and not identity.sites:
+        return set()
+    return {site for site in (by_user, _by_destination(request, mount, identity)) if site is not None}
 
 
 def _by_destination(request: Request, mount: str, identity: Identity) -> str | None:

@@ -25,6 +25,7 @@ from ecpds.http.message import HttpError, Request, Response
 from ecpds.keys import signing_key, ssh_key
 from ecpds.model import Origin
 from ecpds.portal_interfaces import IFileSystem, IPortal
+from ecpds.protocols.data_cors import may_read
 from ecpds.protocols.data_headers import PREFIX, SAFE
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks
 from ecpds.protocols.data_sessions import Session, Sessions, same_token
@@ -38,6 +39,8 @@ TOKEN = "X-Csrf-Token"
 """The header that carries a session's token."""
 
 HARMLESS = ("GET", "HEAD", "OPTIONS")
+
+NO_TOKEN = "The request does not carry this session's token."
 
 MOST_FORM = 8192
 """Bytes of a form that logs in or out."""
@@ -76,7 +79,12 @@ class Gate:
         """
         field = request.headers.get("authorization")
         if field is not None:
-            return Visitor(await self._with_credentials(field, self.origin(request), request.certificate))
+            files = await self._with_credentials(field, self.origin(request), request.certificate)
+            if request.method == "POST" and not may_read(request, PREFIX, files.identity):
+                # A browser that knows a password sends it with other sites' forms, too. What they send by scripts, with a
+                # password of their own, is for the sites that may read the answers.
+                refuse_other_sites(request)
+            return Visitor(files)
         session = self.session(request)
         if session is not None:
             return await self._known(session, request, self.origin(request), sent)
@@ -150,9 +158,10 @@ class Gate:
 
     async def _known(self, session: Session, request: Request, origin: Origin, sent: str | None) -> Visitor:
         shown = request.method in HARMLESS or same_token(session, request.headers.get(TOKEN) or sent)
-        if not shown and not is_form(request):
+        # Only a form that was not read yet can still have it.
+        if not shown and (sent is not None or not is_form(request)):
             self._portal.refused(session.identity.login, f"{request.method} without {TOKEN}", origin)
-            raise HttpError(403, "The request does not carry this session's token.", SAFE)
+            raise HttpError(403, NO_TOKEN, SAFE)
         try:
             return Visitor(await self._portal.resume(session.identity, origin), session, shown)
         except NotPermitted:
@@ -181,6 +190,9 @@ class Gate:
 
     def _stranger(self, request: Request) -> HttpError:
         """Nobody has been refused yet: this is how a client is asked who it is."""
+        if TOKEN in request.headers:
+            # It is our own page's. Asked for a password, a browser would ask its user in words of its own, and keep it.
+            return HttpError(403, "Your session has ended. Load the page anew, and log in.", SAFE)
         if request.secure and request.method == "GET" and "text/html" in (request.headers.get("accept") or ""):
             to = quote(request.path + (f"?{request.query}" if request.query else ""), safe="")
             return HttpError(303, "Log in first.", [("Location", f"{LOGIN}?to={to}"), ("Vary", "Accept"), *SAFE])
@@ -217,17 +229,23 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Nobody is logged in, or let act by a certificate, by another site's page (https://www.w3.org/TR/fetch-metadata/)."""
+    """Nobody is logged in, or let act by what a browser sends by itself, by another site's page
+    (https://www.w3.org/TR/fetch-metadata/). Raises `HttpError` 403."""
     came_from = request.headers.get("sec-fetch-site", "same-origin")
-    origin = request.headers.get("origin")
-    if came_from not in ("same-origin", "none") or (origin is not None and origin != f"https://{request.headers.get('host')}"):
+    origin, host = request.headers.get("origin"), request.headers.get("host")
+    # Without TLS here, who stands before us may have had it.
+    own = (f"https://{host}",) if request.secure else (f"https://{host}", f"http://{host}")
+    if came_from not in ("same-origin", "none") or (origin is not None and origin not in own):
         raise HttpError(403, "The request was sent by another site.", SAFE)
 
 
 def _place(wanted: str | None) -> str:
     """Where a login leads: to our own data or data sources, whatever was asked for."""
     home = f"{PREFIX}/"
-    parts = urlsplit(wanted or home)
+    try:
+        parts = urlsplit(wanted or home)
+    except ValueError:
+        return home
     if parts.scheme or parts.netloc or not parts.path.startswith((home, "/repository/")) or not (wanted or "").isprintable():
         return home
     if not (wanted or "").isascii() or "\\" in (wanted or "") or " " in (wanted or ""):

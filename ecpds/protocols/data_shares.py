@@ -22,7 +22,7 @@ from ecpds.portal_interfaces import IFileSystem, IPortal
 from ecpds.protocols.data import DataDoor, looks_of
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_html import Shown
-from ecpds.protocols.data_login import HARMLESS, TOKEN, Visitor, is_form, read_form, refuse_other_sites
+from ecpds.protocols.data_login import HARMLESS, NO_TOKEN, TOKEN, Visitor, is_form, read_form, refuse_other_sites
 from ecpds.protocols.data_place import place_of, redirect
 from ecpds.protocols.data_sessions import Sessions, same_token
 from ecpds.protocols.data_tus import is_creation
@@ -91,7 +91,7 @@ class ShareDoor:
         if session is not None:
             shown = request.method in HARMLESS or same_token(session, request.headers.get(TOKEN))
             if not shown and not is_form(request):
-                raise HttpError(403, "The request does not carry this session's token.", SAFE)
+                raise HttpError(403, NO_TOKEN, SAFE)
             return Visitor(await self._portal.resume(session.identity, origin), session, shown)
         return Visitor(await self._portal.login_with_share(token, _password(request), origin))
 

@@ -13,7 +13,6 @@ one. A client that changes these changes only its own upload, so nothing of it n
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -227,7 +226,7 @@ def named(metadata: str | None) -> str:
         if key in ("filename", "name"):
             try:
                 return base64.b64decode(value.strip(), validate=True).decode("utf-8")
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 break
     raise HttpError(400, "The upload has no name: neither its URL nor its metadata say one.", [RESUMABLE, *SAFE])
 
@@ -239,7 +238,7 @@ def checksum(field: str | None) -> Mapping[str, str]:
     algorithm, _, value = field.strip().partition(" ")
     try:
         digest = base64.b64decode(value.strip(), validate=True).hex()
-    except binascii.Error:
+    except ValueError:
         digest = ""
     if algorithm not in ALGORITHMS or not digest:
         raise HttpError(400, "The checksum is of no algorithm that is known here, or is not base64.", [RESUMABLE, *SAFE])

@@ -71,19 +71,24 @@ class RepositoryDoor:
         raise HttpError(404, "There is nothing of that name here.", SAFE)
 
     async def _call(self, request: Request, route: Route, ids: dict[str, int]) -> Call:
-        session = self._gate.session(request)
-        known = request.headers.get("authorization") is not None or session is not None
-        form: Fields = {}
-        if route.body == "form":
-            form = await read_form(request, self._limits.source_body if route.path.endswith("/import") else FORM)
+        """Only what an editor sends may be long, so it is read when that is known; a session's token is in its form."""
+        session = None if "authorization" in request.headers else self._gate.session(request)
+        known = session is not None or "authorization" in request.headers
         if not known and route.access != EDITORS:
-            return Call(request, ids, form=form)
-        token = form.get("token", [""])[-1]
-        identity = (await self._gate.enter(request, token)).files.identity
+            return Call(request, ids, form=await self._form(request, route, False))
+        form = await self._form(request, route, True) if session is not None else {}
+        identity = (await self._gate.enter(request, form.get("token", [""])[-1])).files.identity
         edits = identity.options.get(EDITS_SOURCES) == "true"
         if route.access == EDITORS and not edits:
             raise NotPermitted(f"this is for users whose option {EDITS_SOURCES} is true")
+        if session is None:
+            form = await self._form(request, route, True)
         return Call(request, ids, identity.login, edits, session.token if session else None, form)
+
+    async def _form(self, request: Request, route: Route, known: bool) -> Fields:
+        if route.body != "form":
+            return {}
+        return await read_form(request, self._limits.source_body if known and route.path.endswith("/import") else FORM)
 
     def _refused(
         self, request: Request, prefix: str, status: int, text: str, headers: tuple[tuple[str, str], ...] = SAFE

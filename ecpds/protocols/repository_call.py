@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from attrs import field, frozen
 
 from ecpds.http.message import HttpError, Request, Response
-from ecpds.wire.form_parts import Cutter, Reached
+from ecpds.wire.form_parts import Cutter, Field, Reached
 from ecpds.wire.forms import boundary_of
 
 PREFIX = "/repository"
@@ -99,7 +99,7 @@ def parsed(text: str) -> Fields:
     try:
         return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
     except ValueError:
-        raise HttpError(400, "The form can't be understood.", SAFE) from None
+        raise _not_understood() from None
 
 
 async def read(request: Request, most: int) -> bytes:
@@ -126,28 +126,51 @@ async def read_form(request: Request, most: int) -> Fields:
     try:
         return parsed(data.decode("ascii"))
     except UnicodeDecodeError:
-        raise HttpError(400, "The form can't be understood.", SAFE) from None
+        raise _not_understood() from None
 
 
 def _parts(data: bytes, boundary: bytes) -> Fields:
     """The fields of a form in parts; the content of a file is its field's text."""
     cutter, name, content = Cutter(boundary), "", bytearray()
-    cutter.feed(data)
-    view = memoryview(bytearray(BLOCK))
+    # Piece by piece, for the cutter looks through all that it has, again and again.
+    pieces = (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
+    view = memoryview(bytearray(2 * BLOCK))
     fields: dict[str, list[str]] = {}
-    while True:
-        reached = cutter.reached()
+    parts = 0
+    while (reached := _reached(cutter, pieces)) is not Reached.MORE:
         if reached is Reached.CONTENT:
             content += view[: cutter.take(view)]
             continue
         if name:
             fields.setdefault(name, []).append(content.decode("utf-8", "replace"))
-        if reached is not Reached.PART or len(fields) > FIELDS:
+        if reached is Reached.END:
+            return fields
+        parts += 1
+        if parts > FIELDS:
             break
-        name, content = cutter.head().name, bytearray()
-    if reached is not Reached.END:
-        raise HttpError(400, "The form can't be understood.", SAFE)
-    return fields
+        name, content = _head(cutter).name, bytearray()
+    raise _not_understood()
+
+
+def _reached(cutter: Cutter, pieces: Iterator[bytes]) -> Reached:
+    """What comes next; `MORE` where it is not in what is left. Raises `HttpError` 400."""
+    try:
+        while (reached := cutter.reached()) is Reached.MORE and (piece := next(pieces, b"")):
+            cutter.feed(piece)
+    except ValueError:
+        raise _not_understood() from None
+    return reached
+
+
+def _head(cutter: Cutter) -> Field:
+    try:
+        return cutter.head()
+    except ValueError:
+        raise _not_understood() from None
+
+
+def _not_understood() -> HttpError:
+    return HttpError(400, "The form can't be understood.", SAFE)
 
 
 async def read_json(request: Request, most: int) -> Any:

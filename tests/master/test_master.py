@@ -34,6 +34,14 @@ class OnAnyEngine(MasterContract):
         verifyObject(IEventSink, self.master.history)
         verifyObject(IMoverControl, self.mover)
 
+    def test_a_listing_goes_on_behind_any_text(self) -> None:
+        for name in ("a", "b", "c"):
+            self.now(self.put(name))
+        for waiting in (False, True):
+            for after, names in (("\0", ["a", "b", "c"]), ("a\0", ["b", "c"]), ("b\0z", ["c"]), ("\U0010ffff", [])):
+                page = self.now(self.master.list("demo", "", after, 10, waiting))
+                self.assertEqual([entry.name for entry in page.entries], names)
+
     def test_everything_to_reclaim_is_due_after_a_restart(self) -> None:
         old = self.now(self.put("a")).file.id
         self.now(self.put("a"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from ecpds.errors import InvalidName, InvalidRequest, LoginFailed, NotFound, NotPermitted, PreconditionFailed, Refusal
 from ecpds.master import shares as rows
 from ecpds.people import NewShare, Share, UserChange
+from ecpds.portal.filesystem import FileSystem
 from ecpds.portal_interfaces import IFileSystem
 from tests.doubles import MemorySink, MemorySource
 from tests.portal.house import ORIGIN, House
@@ -151,8 +153,27 @@ class Shared(SynchronousTestCase):
             NewShare("", "", ("all",)),
             NewShare("", "", FETCH, most=0),
             NewShare("", "", FETCH, -1),
+            NewShare("", "", FETCH, 9_999_999_999 * 86400.0),
         ):
             self.refused(InvalidRequest, self.ann.add_share("/demo/share/", new))
+
+    def test_a_key_of_its_user_neither_sees_links_nor_takes_them_back(self) -> None:
+        """It may be for one destination, or to get alone."""
+        share, token = self.make("/demo/share/")
+        keyed = FileSystem(self.house.backing, evolve(self.ann.identity, access_key="AK"), ORIGIN)
+        self.assertEqual(self.house.now(keyed.shares()), ())
+        self.refused(NotFound, keyed.remove_share(share.id))
+        self.refused(NotPermitted, keyed.add_share("/demo/share/", NewShare("", "", FETCH)))
+        self.assertEqual(self.names(self.enter(token)), ["/a", "/sub"])
+
+    def test_links_that_were_made_can_be_listed(self) -> None:
+        self.make("/demo/share/", life=36500 * 86400.0)
+        self.assertEqual(len(self.house.now(self.ann.shares())), 1)
+        (listed,) = self.successResultOf(ensureDeferred(self.all(self.house.operator.list_shares())))
+        self.assertTrue(str(listed["expires"]).startswith("2"), listed)
+
+    async def all(self, found: Any) -> list[Any]:
+        return [each async for each in found]
 
     def test_the_token_is_not_kept(self) -> None:
         token = self.make("/demo/share/")[1]

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from ecpds.errors import CodeNeeded
 from ecpds.http.message import Request, Response
+from ecpds.options import ALLOW_ORIGIN
 from ecpds.protocols.data_sessions import COOKIE
 from tests.doubles import make_identity
 from tests.protocols.certificates import certificate_of, wire_form
@@ -83,7 +84,17 @@ class FormTests(GateTestCase):
         self.assertEqual(set(field.split("; ")[1:]), {"Path=/", "Secure", "HttpOnly", "SameSite=Strict"})
 
     def test_no_login_leads_elsewhere(self) -> None:
-        for to in ("//evil", "https://evil/", "/\\evil", "/data/\\evil", "/other", "/data/\r\nX: y", "/data/ü", "javascript:x"):
+        for to in (
+            "//[",
+            "//evil",
+            "https://evil/",
+            "/\\evil",
+            "/data/\\evil",
+            "/other",
+            "/data/\r\nX: y",
+            "/data/ü",
+            "javascript:x",
+        ):
             with self.subTest(to=to):
                 self.assertEqual(self.log_in(to=to).headers.get("location"), "/data/")
 
@@ -153,6 +164,19 @@ class SessionTests(GateTestCase):
         self.assertNotIn(("demo", "new"), self.tree.files)
         self.assertEqual(self.visit(cookie, "PUT", "/data/demo/new", X_Csrf_Token=self.token(cookie)).status, 201)
 
+    def test_no_upload_begins_without_the_token(self) -> None:
+        """A form may bring the token later; what is no form, but says so, may not."""
+        cookie = self.cookie()
+        kind = {"Content_Type": "multipart/form-data; boundary=x", "Tus_Resumable": "1.0.0", "Upload_Length": "3"}
+        self.assertEqual(self.visit(cookie, "POST", "/data/demo/new", **kind).status, 403)
+        self.assertEqual(self.visit(cookie, "POST", "/data/demo/new", X_Csrf_Token=self.token(cookie), **kind).status, 201)
+
+    def test_a_page_whose_session_has_ended_is_told_so(self) -> None:
+        """In words that the page shows; a challenge would have the browser ask, and keep the password."""
+        seen = self.visit("", "PUT", "/data/demo/new", X_Csrf_Token="x")
+        self.assertEqual((seen.status, seen.headers.get("www-authenticate")), (403, None))
+        self.assertIn("session has ended", seen.text)
+
     def test_another_sessions_token(self) -> None:
         one, other = self.cookie(), self.cookie()
         self.assertEqual(self.visit(one, "PUT", "/data/demo/new", X_Csrf_Token=self.token(other)).status, 403)
@@ -164,6 +188,35 @@ class SessionTests(GateTestCase):
             fields = {"Content-Type": FORM, "Cookie": cookie}
             seen = self.send(self.door.gate.logout, self.request("POST", "/logout", fields, body, login=None))
             self.assertEqual((seen.status, self.visit(cookie).status), (status, after))
+
+
+class AmbientTests(GateTestCase):
+    """A password that a browser knows, and sends by itself with whatever page's form."""
+
+    def form(self, secure: bool = True, target: str = "/data/demo/", **fields: str) -> int:
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="new"\r\n\r\n'
+        fields = {"Content-Type": "multipart/form-data; boundary=x", "Host": "portal", **fields}
+        fields = {name.replace("_", "-"): value for name, value in fields.items()}
+        return self.ask("POST", target, fields, head + b"bytes\r\n--x--\r\n", secure=secure).status
+
+    def test_forms_of_other_sites_store_nothing(self) -> None:
+        for secure in (True, False):
+            for fields in ({"Origin": "http://evil"}, {"Origin": "null"}, {"Sec_Fetch_Site": "same-site"}):
+                self.assertEqual(self.form(secure, **fields), 403)
+        self.assertEqual(self.form(Content_Type="text/plain", Origin="http://evil", target="/data/demo/new"), 403)
+        self.assertEqual(self.form(Origin="http://portal"), 403, "the same name without TLS is anybody's")
+        self.assertEqual(self.tree.files, {})
+
+    def test_forms_of_our_own_and_of_programs_do(self) -> None:
+        self.assertEqual(self.form(), 201)
+        for secure, origin in ((True, "https://portal"), (False, "http://portal"), (False, "https://portal")):
+            self.assertEqual(self.form(secure, Origin=origin), 201)
+
+    def test_so_do_those_of_sites_that_may_read_the_answer(self) -> None:
+        password, identity = self.portal.users["alice"]
+        self.portal.users["alice"] = (password, evolve(identity, options={ALLOW_ORIGIN: "https://friend"}))
+        self.assertEqual(self.form(Origin="https://friend", Sec_Fetch_Site="cross-site"), 201)
+        self.assertEqual(self.form(Origin="https://evil", Sec_Fetch_Site="cross-site"), 403)
 
 
 class BearerTests(GateTestCase):

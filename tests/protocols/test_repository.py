@@ -18,13 +18,15 @@ from ecpds.http.client import HttpClient
 from ecpds.http.message import Headers, Request
 from ecpds.limits import Limits
 from ecpds.options import EDITS_SOURCES
+from ecpds.protocols import repository_call
 from ecpds.protocols.data import DataDoor
 from ecpds.protocols.repository import RepositoryDoor
-from ecpds.protocols.repository_call import API, EDITORS, EVERYONE, PREFIX
+from ecpds.protocols.repository_call import API, BLOCK, EDITORS, EVERYONE, PREFIX, _parts
 from ecpds.protocols.repository_fetch import ConfigurationFetcher
 from ecpds.threads import InlineThreads
 from ecpds.timeouts import Timeouts
 from ecpds.wire import metalink
+from ecpds.wire.form_parts import Cutter
 from tests.doubles import MemoryPortal, MemorySource, make_identity
 from tests.protocols.data_support import PASSWORD, Seen, _refused, basic
 from tests.sources.test_exchange import ancestors
@@ -52,7 +54,8 @@ class DoorCase(RepositoryCase):
         headers = Headers((name.replace("_", "-"), text) for name, text in fields.items())
         if login is not None:
             headers.add("Authorization", basic(login))
-        length, source = len(body), MemorySource(body)
+        length = len(body)
+        source = self.source = MemorySource(body)
         request = Request(method, target.encode(), path, query, headers, "1.1", "203.0.113.9", True, length, source)
         answer = self.successResultOf(Deferred.fromCoroutine(self.door.handle(request)).addErrback(_refused))
         assert isinstance(answer.body, bytes)
@@ -483,6 +486,61 @@ class Access(DoorCase):
         found = self.ask("POST", here, urlencode({"token": session.token}).encode(), Cookie=cookie, Content_Type=kind)
         self.assertEqual(found.status, 303)
         self.assertEqual(len(self.repository.sources()), 2)
+
+    def test_so_does_a_form_in_parts(self) -> None:
+        cookie = self.data.gate._sessions.begin(self.portal.users["ann"][1]).partition(";")[0]
+        session = self.data.gate._sessions.find(cookie)
+        assert session is not None
+        here, kind = f"{PREFIX}/data_sources/{self.org}/delete", "multipart/form-data; boundary=x"
+        for token, status, left in (("", 403, 3), ("wrong", 403, 3), (session.token, 303, 2)):
+            body = f'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\n{token}\r\n--x--\r\n'.encode()
+            self.assertEqual(self.ask("POST", here, body, Cookie=cookie, Content_Type=kind).status, status)
+            self.assertEqual(len(self.repository.sources()), left)
+
+    def test_a_long_form_is_read_only_of_who_may_send_one(self) -> None:
+        here, kind = f"{PREFIX}/configuration/import", "application/x-www-form-urlencoded"
+        for login, status in ((None, 401), ("bob", 403)):
+            self.assertEqual(self.ask("POST", here, b"x" * 90_000, login, Content_Type=kind).status, status)
+            self.assertEqual(self.source.read, 0)
+
+    def test_forms_that_are_none(self) -> None:
+        head = b'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\n'
+        for body in (
+            b"",
+            b"--x",
+            b"--xy\r\n",
+            head + b"u",
+            head + b"u\r\n--xy",
+            b"--x\r\nno: name\r\n\r\n--x--",
+            b"--x\r\n\xff\r\n\r\n",
+        ):
+            found = self.ask("POST", f"{PREFIX}/transfers", body, Content_Type="multipart/form-data; boundary=x")
+            self.assertEqual(found.status, 400, body)
+        many = b"".join(head + b"u\r\n" for _ in range(1001)) + b"--x--"
+        found = self.ask("POST", f"{PREFIX}/transfers", many, Content_Type="multipart/form-data; boundary=x")
+        self.assertIn(found.status, (400, 413))
+
+    def test_parts_are_cut_wherever_a_piece_ends(self) -> None:
+        for size in range(BLOCK - 200, BLOCK + 20):
+            text = "a" * size
+            first, second = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n' for name in "tu")
+            data = f"{first}{text}\r\n{second}\r\n--x--\r\n"
+            self.assertEqual(_parts(data.encode(), b"x"), {"t": [text], "u": [""]})
+
+    def test_a_form_is_looked_through_once(self) -> None:
+        """What is looked at of a form grows as the form does, and not as its square."""
+        data = b'--x\r\nContent-Disposition: form-data; name="t"\r\n\r\n' + b"a" * (64 * BLOCK) + b"\r\n--x--\r\n"
+        looked = 0
+
+        class Counted(Cutter):
+            def content(self) -> int:
+                nonlocal looked
+                looked += len(self._held)
+                return super().content()
+
+        self.patch(repository_call, "Cutter", Counted)
+        _parts(data, b"x")
+        self.assertLess(looked, 8 * len(data))
 
     def test_an_editor_that_is_no_more_one(self) -> None:
         self.portal.users["ann"] = (PASSWORD, make_identity("ann"))
