@@ -127,6 +127,8 @@ class Limits:
     """Bytes of bulk buffers in all."""
     window: int = natural(4)
     """Bulk buffers that one upload may have in flight."""
+    read_ahead: int = natural(2097152)
+    """Bytes of a file that another mover sends before they are asked for, to who reads it from one place on; 0: none."""
     disk_threads: int = natural(8)
     """Threads for files."""
     digest_threads: int = natural(4)

@@ -137,7 +137,7 @@ class Streams:
         self.check: TicketCheck | None = None
         name_of = peer_name(certified_name)
         clock = around.reactor
-        self.server = StreamServer(store, lambda: self.check, name_of, clock, master)
+        self.server = StreamServer(store, lambda: self.check, name_of, clock, master, around.limits.idle)
         self.connections = Connections(Dialer(self._around, threads, self._context).connect, name_of, clock)
 
         def store_of(mover: str) -> IStore:

@@ -7,6 +7,7 @@ A node that wants bytes stored or read speaks first, one request at a time on a 
     -> Read(ticket)       <- Opened     -> Span(offset, length)      <- data … <- Sent
                                         -> Close
 
+A reader may ask for a span before the last one has ended; they are answered in their order.
 The mover may answer `Refused` in place of anything. While bytes come in, or are being synced, it says `Working` now and
 then, so that a mover which has died is told from one that is busy. An upload has an end only where `End` says so, with
 the length and the digests that the client gave: a connection that ends is never an end. Whatever breaks this order ends
@@ -21,7 +22,7 @@ import msgspec
 from zope.interface import implementer
 
 from ecpds.cluster.codec import Refused, decode
-from ecpds.errors import ConnectionLost, InvalidRequest
+from ecpds.errors import ConnectionLost, InvalidRequest, Stalled
 from ecpds.interfaces import IByteSink, IByteSource, IChannel
 from ecpds.model import Receipt
 
@@ -40,6 +41,9 @@ FILE_SPAN = 16 * SPAN
 
 JOINED = 64 * 1024
 """Bytes of data up to which a frame goes out in one piece with its header: copied, as it is cheaper than two sends."""
+
+LOST = (ConnectionLost, Stalled)
+"""What says that the other end has gone."""
 
 
 class Write(msgspec.Struct, array_like=True, tag="write", frozen=True):

@@ -7,7 +7,7 @@ raised is `Unavailable`, which lets a reader go on with another copy; what the n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -16,35 +16,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.cluster.codec import VERSION, Refused, refusal_of
-from ecpds.cluster.frames import (
-    SPAN,
-    Abort,
-    Close,
-    End,
-    Frames,
-    Message,
-    Opened,
-    Read,
-    Sent,
-    Span,
-    Stored,
-    Working,
-    Write,
-)
+from ecpds.cluster.frames import LOST, Abort, End, Frames, Message, Opened, Read, Stored, Working, Write
 from ecpds.cluster.small_reads import in_memory
+from ecpds.cluster.stream_reads import RemoteReadHandle
 from ecpds.cluster.tickets import open_pass
-from ecpds.errors import (
-    ConnectionLost,
-    Corrupt,
-    Incomplete,
-    InvalidRequest,
-    Refusal,
-    Stalled,
-    TooLarge,
-    Unavailable,
-)
+from ecpds.errors import Incomplete, InvalidRequest, Refusal, TooLarge, Unavailable
 from ecpds.held import SMALL_FILE
-from ecpds.interfaces import IByteSink, IByteSource, IChannel, IReadHandle, IRelaySink, IStore, IWriteHandle
+from ecpds.interfaces import IByteSource, IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.limits import Limits
 from ecpds.model import EMPTY, Copy, Receipt
 from ecpds.transports.buffers import KIB, BufferPool, larger, smaller
@@ -55,12 +33,8 @@ IDLE = 20.0
 KEPT = 64
 """Connections that are kept at most."""
 
-LOST = (ConnectionLost, Stalled)
-
 MOST = 1024 * KIB
 """Bytes that are read and passed on at a time; one turn of the reactor brings no more."""
-
-T = TypeVar("T")
 
 
 class Connections:
@@ -269,100 +243,6 @@ class RemoteWriteHandle:
         self._frames.channel.abort()
 
 
-@implementer(IReadHandle)
-class RemoteReadHandle:
-    """One open copy: the mover holds it open as long as the connection is."""
-
-    def __init__(self, store: RemoteStore, frames: Frames, ticket: bytes, length: int) -> None:
-        self._store = store
-        self._frames = frames
-        self._ticket = ticket
-        self._length = length
-        self._open = True
-        self._sending = False
-
-    async def send(self, sink: IByteSink, offset: int, length: int) -> None:
-        if not self._open:
-            raise Unavailable("it was closed")
-        if offset < 0 or length < 0 or offset + length > self._length:
-            raise InvalidRequest(f"bytes {offset} to {offset + length} of {self._length}")
-        if not length:
-            return
-        self._sending = True
-        try:
-            await self._lost(self._frames.say(Span(offset, length)))
-            await self._relay(sink, length)
-        except BaseException as failure:
-            if not isinstance(failure, Corrupt):
-                self._end()
-            raise
-        finally:
-            self._sending = False
-
-    def held(self, offset: int, length: int) -> memoryview | None:
-        return None
-
-    def close(self) -> None:
-        if not self._open:
-            return
-        if self._sending:
-            self._end()
-            return
-        self._open = False
-        Deferred.fromCoroutine(self._give_back()).addErrback(_gone)
-
-    async def _give_back(self) -> None:
-        try:
-            await self._frames.say(Close())
-        except BaseException:
-            self._frames.channel.abort()
-            raise
-        self._store.connections.keep(self._frames, self._ticket)
-
-    async def _relay(self, sink: IByteSink, length: int) -> None:
-        left = length
-        while not isinstance(heard := await self._lost(self._frames.hear()), Sent):
-            if isinstance(heard, Refused):
-                raise refusal_of(heard)
-            if not isinstance(heard, int) or heard > left:
-                raise Unavailable(f"mover {self._store.name} does not keep to the protocol")
-            await self._pass_on(sink, heard)
-            left -= heard
-        if left:
-            raise Corrupt(f"{left} bytes of {length} did not come")
-
-    async def _pass_on(self, sink: IByteSink, size: int) -> None:
-        """One frame: straight, as far as both ends keep up, and the rest of it a buffer at a time."""
-        pool, relay = self._store.pool, IRelaySink(sink, None)
-        if relay is not None:
-            size -= await relay.carry(self._frames.channel, size)
-        while size:
-            buffer = await pool.acquire(pool.advise(min(size, SPAN)))
-            try:
-                view = buffer[: min(size, len(buffer))]
-                await self._lost(self._frames.fill(view))
-                await sink.write(view)
-                size -= len(view)
-            finally:
-                pool.release(buffer)
-
-    async def _lost(self, work: Awaitable[T]) -> T:
-        """What is lost here is the mover, not the client."""
-        try:
-            return await work
-        except LOST as lost:
-            raise Unavailable(f"mover {self._store.name} was lost: {lost.detail or lost.sentence}") from lost
-
-    def _end(self) -> None:
-        self._open = False
-        self._frames.channel.abort()
-
-
-def _gone(failure: Failure) -> None:
-    """The mover went away at the end, when nothing was wanted of it any more."""
-    failure.trap(Refusal)  # type: ignore[no-untyped-call]
-
-
 @implementer(IStore)
 class RemoteStore:
     """The volumes of the mover `name`, as far as tickets allow."""
@@ -384,5 +264,6 @@ class RemoteStore:
         if copy.mover != self.name:
             raise Unavailable(f"mover {self.name} has no copies of {copy.mover}")
         frames = await self.connections.open(self.name, copy.ticket, lambda leave: Read(VERSION, leave, length))
-        handle = RemoteReadHandle(self, frames, copy.ticket, length)
+        ahead, keep = self.limits.read_ahead, partial(self.connections.keep, frames, copy.ticket)
+        handle = RemoteReadHandle(self.name, frames, self.pool, length, ahead, keep)
         return await in_memory(handle, length) if 0 < length <= SMALL_FILE else handle

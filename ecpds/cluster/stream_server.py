@@ -45,7 +45,8 @@ BUSY = 5.0
 class StreamServer:
     """Serves connections. `check` is the ticket check, None before the Master was met; `who` names a channel's peer.
 
-    `master` is asked to keep for its user what came of an upload whose sender is lost.
+    `master` is asked to keep for its user what came of an upload whose sender is lost. `rest` is how many seconds a reader may
+    ask for nothing, or take nothing: its client may be allowed as much.
     """
 
     log = Logger()
@@ -57,6 +58,7 @@ class StreamServer:
         who: Callable[[IChannel], str | None],
         clock: IReactorTime,
         master: IMaster,
+        rest: float,
     ) -> None:
         self.reads: dict[int, int] = {}
         """Reads under way, by volume."""
@@ -66,6 +68,7 @@ class StreamServer:
         self._who = who
         self._clock = clock
         self._master = master
+        self._rest = rest
         self._channels: set[IChannel] = set()
         self._stopping = False
         self._drained: Deferred[None] | None = None
@@ -215,6 +218,8 @@ class StreamServer:
 
     async def _read(self, frames: Frames, handle: IReadHandle, volume: int) -> None:
         self.reads[volume] = self.reads.get(volume, 0) + 1
+        channel = frames.channel
+        patience, channel.patience = channel.patience, max(channel.patience, self._rest)
         try:
             await frames.say(Opened())
             while not isinstance(message := await frames.hear(), Close):
@@ -222,6 +227,7 @@ class StreamServer:
                     raise InvalidRequest("that is no span")
                 await self._send(frames, handle, message)
         finally:
+            channel.patience = patience
             handle.close()
             self.reads[volume] -= 1
             self._one_less()

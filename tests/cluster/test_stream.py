@@ -147,7 +147,7 @@ class StreamCase(StoreContract, ChannelCase):
         check = TicketCheck(self.leave.office.public_key, "mover-b", lambda: self.reactor.seconds() + self.ahead)
         who = (lambda channel: None) if self.plain else peer_name(name_of)
         self.keeper = Keeper()
-        self.streams = StreamServer(self.local, lambda: check, who, self.reactor, self.keeper)
+        self.streams = StreamServer(self.local, lambda: check, who, self.reactor, self.keeper, limits.idle)
         ours, theirs = (None, None) if self.plain else (fleet_context(A), fleet_context(B))
         self.server = serve(self.around, "127.0.0.1", 0, self.on_channel, context=theirs)
         self.addCleanup(self.server.stop_listening)
@@ -362,6 +362,83 @@ class TlsStreamTests(StreamCase):
             self.now(handle.send(sink, 0, len(LARGE)))
             self.assertEqual(sink.all_written, LARGE)
         handle.close()
+
+    def spans_of(self, pieces: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """Read those pieces of a file; which spans the mover was asked for."""
+        asked: list[tuple[int, int]] = []
+        say = Frames.say
+
+        async def noted(frames: Frames, message: Any) -> None:
+            if isinstance(message, Span):
+                asked.append((message.offset, message.length))
+            await say(frames, message)
+
+        self.patch(Frames, "say", noted)
+        self.put(1, LARGE)
+        handle = self.now(self.store.read(1, self.copy(), len(LARGE)))
+        for offset, length in pieces:
+            sink = MemorySink()
+            self.now(handle.send(sink, offset, length))
+            self.assertEqual(sink.value, LARGE[offset : offset + length])
+        handle.close()
+        self.settle()
+        self.assertEqual(self.streams.reads, {0: 0})
+        self.assertEqual(self.get(1, len(LARGE)), LARGE, "the connection is as it should be")
+        self.assertEqual(len(self.server.connections), 1)
+        return asked[:-1]
+
+    def test_who_reads_on_is_sent_more_than_is_asked_for(self) -> None:
+        """Twice as much each time, and never beyond the end; so it is asked for seldom."""
+        step = 30_000
+        asked = self.spans_of([(at, min(step, len(LARGE) - at)) for at in range(0, len(LARGE), step)])
+        self.assertEqual([each for each, _ in asked], [0, *(at + size for at, size in asked[:-1])])
+        self.assertEqual(sum(size for _, size in asked), len(LARGE))
+        self.assertEqual([size for _, size in asked[:3]], [step, 2 * step, 2 * step])
+        self.assertLess(len(asked), 10)
+
+    def test_who_reads_here_and_there_is_sent_no_more(self) -> None:
+        pieces = [(2_000_000, 10), (5, 1000), (1005, 10), (0, 7), (2_999_000, 1000), (1, 1)]
+        asked = self.spans_of(pieces)
+        self.assertEqual(asked, [(2_000_000, 10), (5, 1000), (1005, 20), (0, 7), (2_999_000, 1000), (1, 1)])
+
+    def test_who_reads_elsewhere_and_back_has_the_bytes_of_there(self) -> None:
+        random = Random(3)
+        pieces, at = [], 0
+        for _ in range(200):
+            at = random.randrange(len(LARGE)) if random.random() < 0.2 or at == len(LARGE) else at
+            size = random.randrange(1, 50_000)
+            pieces.append((at, min(size, len(LARGE) - at)))
+            at += pieces[-1][1]
+        self.spans_of(pieces)
+
+    def test_a_source_that_dies_while_it_is_ahead(self) -> None:
+        """What it had sent is not what it was asked for: it is gone at the first byte that is missing."""
+        self.put(1, LARGE)
+        handle = self.now(self.store.read(1, self.copy(), len(LARGE)))
+        for at in range(0, 4000, 1000):
+            self.now(handle.send(MemorySink(), at, 1000))
+        self.streams.abort()
+        self.settle()
+        sink = MemorySink()
+        self.refused(Unavailable, handle.send(sink, 4000, len(LARGE) - 4000))
+        self.assertEqual(sink.value, LARGE[4000 : 4000 + len(sink.value)])
+        handle.close()
+
+    def test_who_rests_while_it_reads(self) -> None:
+        """As long as a door lets its client do nothing; with bytes on the way, and with none."""
+        self.put(1, LARGE)
+        for pieces in ([(0, 1_000_000), (1_000_000, 1_000_000)], [(0, 10)]):
+            handle = self.now(self.store.read(1, self.copy(), len(LARGE)))
+            for offset, length in pieces:
+                self.now(handle.send(MemorySink(), offset, length))
+            for _ in range(59):
+                self.reactor.advance(10)
+                self.settle()
+            sink = MemorySink()
+            self.now(handle.send(sink, 2_000_000, 1_000_000))
+            self.assertEqual(sink.value, LARGE[2_000_000:3_000_000])
+            handle.close()
+            self.settle()
 
     def test_a_source_that_dies_in_the_middle_of_a_read(self) -> None:
         self.put(1, LARGE)
