@@ -103,17 +103,21 @@ class Buckets:
 
         A visitor may change who else may do what, where that right was granted to it.
         """
-        known = await self.settings(identity, name)
+        await self.settings(identity, name)
         if identity.visits and settings.keys() <= OF_ACL:
             await self._master.accounts.authorise(identity.user_id, WRITE_ACL, name, "")
         else:
             await self._check(identity)
         if not settings.keys() <= BUCKET_SETTINGS:
             raise NotPermitted("that is set by the portal's operators")
-        gone = tuple(key for key, text in settings.items() if text is None and key in known)
-        wanted = DestinationChange(options={key: text for key, text in settings.items() if text is not None}, unset=gone)
-        new = destinations.changed(self._master.destination(name), wanted)
-        await self._master.change(lambda session: destinations.change(session, new), self._master.destination_changed)
+        said = {key: text for key, text in settings.items() if text is not None}
+
+        def change(session: Session) -> Destination:
+            set_now = destinations.named(session, name).options
+            gone = tuple(key for key in settings if key not in said and key in set_now)
+            return destinations.change(session, name, DestinationChange(options=said, unset=gone))
+
+        await self._master.change(change, self._master.destination_changed)
 
     async def _makes(self, identity: Identity) -> bool:
         return (await self._master.accounts.whole_option(identity, MAKES_BUCKETS)) == "true"

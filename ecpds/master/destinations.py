@@ -30,6 +30,12 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _ALL = Statement(select(destination.c.id, *(destination.c[name] for name in _COLUMNS)).order_by(destination.c.name))
 _OPTIONS = Statement(select(destination_option.c.destination, destination_option.c.key, destination_option.c.value))
 _NAMED = Statement(select(destination.c.id).where(destination.c.name == value("name")))
+_BY_NAME = Statement(
+    select(destination.c.id, *(destination.c[name] for name in _COLUMNS)).where(destination.c.name == value("name"))
+)
+_OPTIONS_OF = Statement(
+    select(destination_option.c.key, destination_option.c.value).where(destination_option.c.destination == value("which"))
+)
 _ADD = Statement(insert_into(destination, *_COLUMNS).returning(destination.c.id))
 _ADD_OPTION = Statement(insert_into(destination_option))
 _SET = Statement(
@@ -98,6 +104,14 @@ def every(session: Session) -> list[Destination]:
     return [_record(row, options.get(row[0], {})) for row in session.rows(_ALL)]
 
 
+def named(session: Session, name: str) -> Destination:
+    """Raises `NotFound`."""
+    row = session.row(_BY_NAME, name=name)
+    if row is None:
+        raise NotFound(f"destination {name[:100]!a}")
+    return _record(row, dict(session.rows(_OPTIONS_OF, which=row[0])))
+
+
 def add(session: Session, new: Destination) -> Destination:
     """Add a destination and its root directory. Raises `AlreadyExists`."""
     if session.row(_NAMED, name=new.name):
@@ -127,8 +141,12 @@ def id_of(session: Session, name: str) -> int:
     return int(row[0])
 
 
-def change(session: Session, new: Destination) -> Destination:
-    """Write down what a destination has become."""
+def change(session: Session, name: str, change: DestinationChange) -> Destination:
+    """Returns what it has become. Raises as `named` and `changed` do.
+
+    It is read in the transaction that writes it: of two changes at a time neither takes the other back.
+    """
+    new = changed(named(session, name), change)
     session.run(
         _SET,
         which=new.id,

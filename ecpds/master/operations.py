@@ -57,8 +57,9 @@ class Operations:
         return self._master.destination(name)
 
     async def change_destination(self, name: str, change: DestinationChange) -> Destination:
-        new = destinations.changed(self._master.destination(name), change)
-        return await self._master.change(lambda session: destinations.change(session, new), self._master.destination_changed)
+        self._master.destination(name)
+        operation = partial(destinations.change, name=name, change=change)
+        return await self._master.change(operation, self._master.destination_changed)
 
     async def remove_destination(self, name: str, force: bool) -> Destination:
         found = self._master.destination(name)
@@ -79,7 +80,9 @@ class Operations:
                 pass
         except BaseException:
             self._master.destination_changed(found)
+            self._master.doubt.begin()
             raise
+        self._master.destination_removed(found)
 
     def _remove_some(self, found: Destination, session: Session) -> bool:
         """Whether the destination is gone; the writer runs this, a few files at a time, so that others have their turn."""

@@ -7,7 +7,7 @@ the commit all of this is in memory: a Master that dies forgets the upload; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isfinite
 from random import Random
 from typing import TypeVar
@@ -38,6 +38,7 @@ from ecpds.master.history import History
 from ecpds.master.holdings import Capped
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
+from ecpds.master.known_destinations import Doubt, KnownDestinations
 from ecpds.master.known_folders import KnownFolders
 from ecpds.master.lifetimes import Lifetimes
 from ecpds.master.movers import Facts, Movers
@@ -76,9 +77,12 @@ from ecpds.model import (
 
 T = TypeVar("T")
 
+NAMING = (Publication, Placing, Capped)
+"""Changes that give a file its name, and concern no user and no destination."""
+
 
 @implementer(IMaster, IAtHand)
-class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
+class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
     """`IMaster` over the catalogue of an engine that is open.
 
     `threads` run the longer questions, `login_threads` password hashes (their queue must be bounded). `random` must be
@@ -123,6 +127,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
         self.releases = Releases(self)
         self.scrubbing = Scrubbing(self)
         self._destinations: dict[str, Destination] = {}
+        self.doubt = Doubt(self.reader, clock, self.destinations_read)
         self.multiparts = Multiparts(self)
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
         self.buckets = Buckets(self)
@@ -133,7 +138,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
         """Before anybody asks. The engine is open."""
         self.writer.start()
         self._readmission.start(await self.writer.run(reclaim.begin))
-        self._destinations = {each.name: each for each in await self.reader.ask(destinations.every)}
+        self.destinations_read(await self.reader.ask(destinations.every))
         await self.roster.start()
         self.movers.start()
         self._reclaim.start()
@@ -146,6 +151,7 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
     async def stop(self) -> None:
         """When nobody asks any more: what is queued is committed, then the catalogue is left."""
         self.movers.stop()
+        self.doubt.stop()
         self._readmission.stop()
         await self.lifetimes.stop()
         await self.releases.stop()
@@ -161,37 +167,6 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
         """A mover is there: files may be placed on it, and deleted. `facts` says how it is, whenever it is asked."""
         self.movers.register(control, facts)
         self.roster.heard(control.name)
-
-    def destination(self, name: str) -> Destination:
-        """Raises `NotFound`."""
-        try:
-            return self._destinations[name]
-        except KeyError:
-            raise NotFound(f"destination {name[:100]!a}") from None
-
-    def there(self, name: str) -> Destination | None:
-        """The destination of that name, where there is one."""
-        return self._destinations.get(name)
-
-    def destinations(self) -> Sequence[Destination]:
-        return [self._destinations[name] for name in sorted(self._destinations)]
-
-    def destination_changed(self, destination: Destination) -> None:
-        """It is new, or not as it was: what its users call it, and who may use it from where, may have changed too."""
-        self._destinations[destination.name] = destination
-        self.accounts.forget_all()
-
-    def destination_removed(self, destination: Destination) -> None:
-        """Nobody finds it any more, or puts anything into it that is not on its way already."""
-        self._destinations.pop(destination.name, None)
-        self.usages.forget(destination)
-        self.accounts.forget_all()
-        self._cache.clear()
-        self._folders.clear()
-
-    def _set_of(self, names: Iterable[str], option: str) -> list[tuple[str, str]]:
-        known = (self._destinations[name] for name in names if name in self._destinations)
-        return [(each.name, each.options.get(option, "")) for each in known]
 
     async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         place = self.destination(destination).id
@@ -382,8 +357,11 @@ class Master(Entrance, KeyedMaster, Editing, AtHand, Figures, Scrubbed):
             # The storage failed: it may have taken the change or not, so nothing that was known is believed.
             self._cache.clear()
             self._folders.clear()
+            if not isinstance(operation, NAMING):
+                self.accounts.forget_all()
+                self.doubt.begin()
             raise
-        if not isinstance(operation, Publication | Placing | Capped):
+        if not isinstance(operation, NAMING):
             self._folders.clear()
         then(changed)
         return changed
