@@ -37,7 +37,7 @@ MESSAGE = 1 << 20
 """Bytes of one message of Perspective Broker at most: a batch has half of that. It bounds what a member can make us hold."""
 
 GREETING = 20.0
-"""Seconds from connecting to the end of TLS, and again to being greeted."""
+"""Seconds from connecting to the end of TLS, and again to the first byte behind it."""
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
@@ -171,7 +171,8 @@ def make_broker(peer: Peer, client: bool, ready: Callable[[Post], None]) -> Brok
 class Gate(Protocol):
     """A connection until its TLS is agreed on; then what `enter` makes of who is there, for good.
 
-    `enter` returns the protocol for a peer, or for None: a stranger. What it refuses is cut. `on_lost` is called at the end.
+    `enter` returns the protocol for a peer, or for None: a stranger. What it refuses is cut, and who says nothing for
+    `GREETING`; from its first byte on that protocol has the time in hand. `on_lost` is called at the end.
     """
 
     transport: Any
@@ -188,7 +189,8 @@ class Gate(Protocol):
         self._late = self._clock.callLater(GREETING, self.transport.abortConnection)
 
     def handshakeCompleted(self) -> None:
-        self._no_longer_late()
+        if self._late is not None and self._late.active():
+            self._late.reset(GREETING)
         try:
             inner = self._enter(connected_peer(self.transport.getHandle()))
         except Refusal as refusal:
@@ -201,6 +203,8 @@ class Gate(Protocol):
             inner.handshakeCompleted()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._late is not None:
+            self._no_longer_late()
         if self._inner is not None:
             self._inner.dataReceived(data)
 
@@ -212,5 +216,6 @@ class Gate(Protocol):
         self.on_lost()
 
     def _no_longer_late(self) -> None:
-        if self._late is not None and self._late.active():
-            self._late.cancel()
+        late, self._late = self._late, None
+        if late is not None and late.active():
+            late.cancel()

@@ -1,0 +1,62 @@
+"""A link that says nothing behind its TLS is not waited for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from ecpds.cluster.post import GREETING, Gate
+
+
+class Handle:
+    """A connection of OpenSSL's whose other end has shown no certificate."""
+
+    def get_peer_certificate(self) -> None:
+        return None
+
+
+class Secured(StringTransport):
+    cut = False
+
+    def abortConnection(self) -> None:
+        self.cut = True
+
+    def getHandle(self) -> Any:
+        return Handle()
+
+
+class Silent(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.inner = Protocol()
+        self.gate = Gate(self.clock, lambda peer: self.inner)
+        self.transport = Secured()
+        self.gate.makeConnection(self.transport)
+
+    def test_before_tls_is_agreed_on(self) -> None:
+        self.clock.advance(GREETING)
+        self.assertTrue(self.transport.cut)
+
+    def test_behind_tls(self) -> None:
+        """Its host may have gone in just that moment: no heartbeat is sent yet that would find it out."""
+        self.clock.advance(GREETING - 1)
+        self.gate.handshakeCompleted()
+        self.clock.advance(GREETING - 1)
+        self.assertFalse(self.transport.cut)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.cut)
+
+    def test_who_says_something_is_the_next_one_s_to_watch(self) -> None:
+        self.gate.handshakeCompleted()
+        self.gate.dataReceived(b"x")
+        self.gate.dataReceived(b"x")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_goes_leaves_no_timer(self) -> None:
+        self.gate.handshakeCompleted()
+        self.gate.connectionLost()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
