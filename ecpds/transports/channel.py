@@ -302,7 +302,7 @@ class Channel:
     def _begin_turn(self, activity: Activity) -> None:
         turns = self._around.turns
         moved = activity.renew(turns.share)
-        if moved or not activity.owed:
+        if self._state is State.OPEN and (moved or not activity.owed):
             turns.moved(self, moved)
 
     def _expired(self, activity: Activity) -> None:

@@ -546,6 +546,18 @@ class TlsChannelTests(Both, ChannelCase):
             self.assertEqual(self.finish(here.read_into(view)), 1)
             self.assertEqual(view[0], expected)
 
+    def test_who_is_cut_off_while_others_have_their_turn_is_busy_no_more(self) -> None:
+        """Bytes that OpenSSL holds wait for a turn of their own. Who counted for ever would make all others wait."""
+        here, there = self.channels()
+        self.finish(there.write(bytes(200)))
+        self.finish(here.read_into(memoryview(bytearray(100))))
+        here._reading.room = 0
+        reader = self.begin(here.read_into(memoryview(bytearray(100))))
+        self.assertNoResult(reader)
+        here.abort()
+        self.refuse(reader, ConnectionLost)
+        self.assertNotIn(here, self.around.turns._busy)
+
     def test_an_end_that_openssl_has_told_of_is_not_waited_for(self) -> None:
         """It comes with the last bytes, and nothing after it: the socket is never readable again."""
         here, there = self.channels()
