@@ -245,12 +245,16 @@ class MasterFor:
         self._node = node
         self._leave = leave
         self._begun: set[int] = set()
+        self._dead = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._master, name)
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
         allocation = await self._master.allocate(request)
+        if self._dead:
+            await self._master.abandon(allocation.id)
+            raise Unavailable(f"node {self._node} was restarted")
         self._begun.add(allocation.id)
         return self._leave.to_write(allocation, request)
 
@@ -266,6 +270,7 @@ class MasterFor:
 
     async def abandon_all(self) -> None:
         """The node has died: nobody will end what it had begun, and until then no sweep may take its bytes."""
+        self._dead = True
         while self._begun:
             await self.abandon(self._begun.pop())
 
