@@ -54,7 +54,7 @@ def upgrade() -> None:
         from ecpds.master.engines import engine_of
 
         engine = engine_of(config.catalogue.url, config.home)
-        engine.open(upgrade=True)
+        engine.open(upgrade=True, making=engine.must_be_there)
         engine.close()
         return f"{engine.name}: schema {head()}"
 

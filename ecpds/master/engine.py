@@ -7,6 +7,7 @@ open in one process at a time, for the Master answers from memory what it has wr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib.resources import files
 
 from alembic.command import upgrade
@@ -28,6 +29,10 @@ SYNCED, LOOSE = "synced", "loose"
 
 class CatalogueError(Exception):
     """The catalogue can't be used; the text is the one sentence that says why."""
+
+
+def as_wanted() -> None:
+    """A catalogue may be made."""
 
 
 class Engine(ABC):
@@ -60,11 +65,15 @@ class Engine(ABC):
         raise CatalogueError(f"{self.name}: only one process may write this catalogue")
 
     @abstractmethod
-    def open(self, upgrade: bool = False) -> None:
+    def open(self, upgrade: bool = False, making: Callable[[], None] = as_wanted) -> None:
         """Make the catalogue if there is none; bring an older one up to this program's schema if `upgrade`.
 
-        Raises `CatalogueError` when it can't be used.
+        `making` is called before one is made, and may raise `CatalogueError`. Raises that when it can't be used.
         """
+
+    def must_be_there(self) -> None:
+        """What `making` is where a catalogue that is missing must not be made. Raises `CatalogueError`."""
+        raise CatalogueError(f"{self.name}: there is no catalogue")
 
     @abstractmethod
     def close(self) -> None:
@@ -111,16 +120,19 @@ def head() -> str:
     return str(_scripts().get_current_head())
 
 
-def must_migrate(name: str, found: str | None, wanted_too: bool) -> bool:
+def must_migrate(name: str, found: str | None, wanted_too: bool, making: Callable[[], None]) -> bool:
     """Whether a catalogue of schema `found` (None: it is empty) has to be migrated, an older one only if `wanted_too`.
 
-    Raises `CatalogueError` for one that this program can't use.
+    Raises `CatalogueError` for one that this program can't use, and what `making` does, which is called for an empty one.
     """
     wanted = head()
     if found == wanted:
         return False
     known = {script.revision for script in _scripts().walk_revisions()}
-    if found is None or (found in known and wanted_too):
+    if found is None:
+        making()
+        return True
+    if found in known and wanted_too:
         return True
     age = "older" if found in known else "newer"
     what_to_do = "stop the node and run: ecpds -c FILE catalogue upgrade" if found in known else "install a newer release of it"

@@ -27,9 +27,9 @@ TABLES = [table for table in metadata.sorted_tables if table not in (history_day
 def move(source: Engine, target: Engine) -> int:
     """Copy all of the catalogue of `source` to `target`, which is made; both are closed now and again afterwards.
 
-    Says how many rows there were. Raises `CatalogueError`.
+    Says how many rows there were. Raises `CatalogueError`, also where there is no `source`.
     """
-    source.open()
+    source.open(making=source.must_be_there)
     try:
         target.open()
         try:

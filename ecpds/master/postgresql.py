@@ -9,7 +9,7 @@ With `sync` a commit has reached the disk when it returns (`synchronous_commit=o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect
 from sqlalchemy.engine import URL, make_url
 
-from ecpds.master.engine import BUSY, CatalogueError, Engine, migrate, must_migrate
+from ecpds.master.engine import BUSY, CatalogueError, Engine, as_wanted, migrate, must_migrate
 from ecpds.master.sql import Session, Statement
 
 LOCK = 0x6563706473
@@ -72,11 +72,11 @@ class PostgresqlEngine(Engine):
         self._held: Session | None = None
         self.dialect = dialect.dialect()  # type: ignore[no-untyped-call]
 
-    def open(self, upgrade: bool = False) -> None:
+    def open(self, upgrade: bool = False, making: Callable[[], None] = as_wanted) -> None:
         try:
             self._held = self._locked()
             self._check_encoding(self._held)
-            self._migrate(self._held, upgrade)
+            self._migrate(self._held, upgrade, making)
         except psycopg.Error as error:
             self.close()
             raise CatalogueError(f"{self.name}: the catalogue can't be opened: {_one_line(error)}") from error
@@ -148,8 +148,8 @@ class PostgresqlEngine(Engine):
         if found != "UTF8":
             raise CatalogueError(f"{self.name}: the database's encoding is {found}; allowed: UTF8")
 
-    def _migrate(self, session: Session, upgrade: bool) -> None:
-        if not must_migrate(self.name, self._version(session), upgrade):
+    def _migrate(self, session: Session, upgrade: bool, making: Callable[[], None]) -> None:
+        if not must_migrate(self.name, self._version(session), upgrade, making):
             return
         engine = create_engine(self._url)
         try:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 
 from ecpds.file_systems import MEMORY_FILE_SYSTEMS, file_system_type
-from ecpds.master.engine import BUSY, LOOSE, SYNCED, CatalogueError, Engine, head, migrate, must_migrate
+from ecpds.master.engine import BUSY, LOOSE, SYNCED, CatalogueError, Engine, as_wanted, head, migrate, must_migrate
 from ecpds.master.sql import Session
 
 WAL_KEPT = 64 << 20
@@ -65,12 +65,12 @@ class SqliteEngine(Engine):
         self._in_memory = False
         self.dialect = sqlite.dialect(paramstyle="named")
 
-    def open(self, upgrade: bool = False) -> None:
+    def open(self, upgrade: bool = False, making: Callable[[], None] = as_wanted) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take()
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._migrate(upgrade)
+            self._migrate(upgrade, making)
             self._check_mode()
             self._in_memory = file_system_type(os.stat(self._path).st_dev) in MEMORY_FILE_SYSTEMS
         except (OSError, sqlite3.Error) as error:
@@ -140,8 +140,8 @@ class SqliteEngine(Engine):
             self._sleep(LOOK)
         raise CatalogueError(f"{self._path}: the companion of a Master that has ended still has this catalogue open")
 
-    def _migrate(self, upgrade: bool) -> None:
-        if not must_migrate(self.name, self._version(), upgrade):
+    def _migrate(self, upgrade: bool, making: Callable[[], None]) -> None:
+        if not must_migrate(self.name, self._version(), upgrade, making):
             return
         engine = create_engine(URL.create("sqlite", database=str(self._path)))
         event.listen(engine, "connect", _leave_transactions_to_us)

@@ -66,6 +66,10 @@ class Home:
             write_file(self._record, msgspec.json.encode(known) + b"\n", 0o600)
             self._known = known
 
+    def holds_files(self) -> bool:
+        """Whether anything is stored on the volumes that are there."""
+        return any(map(_holds_files, map(self._config.path, self._config.mover.volumes)))
+
     def leave(self) -> None:
         """Another process may have it."""
         os.close(self._lock)
@@ -84,8 +88,7 @@ class Home:
     def _check_name(self) -> None:
         """Where nothing is stored yet any name is as good; what a disk holds that is away is not known."""
         name = self._config.node.name
-        volumes = map(self._config.path, self._config.mover.volumes)
-        if self._known.name == name or not (self.absent or any(map(_holds_files, volumes))):
+        if self._known.name == name or not (self.absent or self.holds_files()):
             return
         raise ConfigError(
             f"[node] name: {name!r}, but the files on this node's volumes are known as those of {self._known.name!r}; allowed: "

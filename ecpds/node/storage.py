@@ -17,6 +17,7 @@ from ecpds.errors import Refusal
 from ecpds.interfaces import IStore
 from ecpds.keys import catalogue_vault, repository_key
 from ecpds.master.companion_writer import writer_of
+from ecpds.master.engine import CatalogueError
 from ecpds.master.engines import engine_of
 from ecpds.master.movers import Facts
 from ecpds.master.reclaim import backlog
@@ -179,9 +180,17 @@ class Storage:
     def open(self) -> None:
         """Open the catalogue and the fleet's ports. Raises what keeps the node from starting."""
         if self.engine is not None:
-            self.engine.open()
+            self.engine.open(making=self._check_nothing_is_stored)
         if self.fleet is not None:
             self.fleet.open(self._means.ports)
+
+    def _check_nothing_is_stored(self) -> None:
+        """A new catalogue names nothing, so the sweep would take away all that stands on the volumes."""
+        if self._means.home.holds_files():
+            raise CatalogueError(
+                f"{self.engine.name}: there is no catalogue yet, but files are stored on this node's volumes, which a new one "
+                "would not know; allowed: the catalogue that names them ([catalogue] url), or volumes without files"
+            )
 
     async def start(self) -> None:
         if self.member is None:

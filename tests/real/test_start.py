@@ -186,6 +186,29 @@ class Refused(SynchronousTestCase):
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertIn(str(held.config), done.stderr)
 
+    def test_a_catalogue_that_is_away(self) -> None:
+        """A new one would know none of the files, and the sweep unlink them all."""
+        with node() as held:
+            Curl(held, "ftp").put(self.content(), "kept")
+            held.stop()
+            stored, catalogue = held.stored_files(), held.home / "catalogue.sqlite"
+            away = catalogue.rename(held.home / "away")
+            for said in (run_to_its_end(held).stderr, held.try_ecpds("catalogue", "upgrade").stderr):
+                self.assertIn(f"{catalogue}: there is no catalogue", said)
+            said = held.try_ecpds("catalogue", "copy", "sqlite:///other.sqlite").stderr
+            self.assertIn(f"{catalogue}: there is no catalogue", said)
+            self.assertEqual(run_to_its_end(held).returncode, 1, "none was made by trying")
+            self.assertEqual(held.stored_files(), stored)
+            away.rename(catalogue)
+            held.start()
+            self.assertEqual(held.json("file", "show", f"/{DESTINATION}/kept")["size"], 1000)
+
+    def content(self) -> Path:
+        file = Path(self.mktemp()).resolve()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * 1000)
+        return file
+
     def test_a_port_that_is_taken(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
