@@ -7,7 +7,8 @@ came of an upload that broke off (`ecpds/keeping.py`). The Master believes none 
 again, and publishes them once: where the earlier Master had done so, that is the answer.
 
 What makes it safe: an id is never used twice; what a sweep was allowed to take is marked dead, and stays so for as long as
-its upload might come back (`reclaim.begin`); what is on the list of bytes to be deleted is refused.
+its upload might come back (`reclaim.begin`); what is on the list of bytes to be deleted is refused, and what is on its way
+there is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -69,6 +70,14 @@ class IsMaster(Protocol):
         """Have copies deleted, unless the catalogue has them."""
 
 
+@frozen
+class _Left:
+    """Where bytes wait to be asked for, and what gives them up when nobody does."""
+
+    copies: set[Copy]
+    late: IDelayedCall
+
+
 class Readmission:
     """Answers for a Master all that concerns the uploads of those before it."""
 
@@ -77,15 +86,17 @@ class Readmission:
     def __init__(self, master: IsMaster) -> None:
         self._master = master
         self._earlier = range(0)
-        self._unclaimed: dict[int, IDelayedCall] = {}
+        self._unclaimed: dict[int, _Left] = {}
+        self._given_up: set[int] = set()
+        """Those of the earlier ones whose bytes were given up, which may not be in the catalogue yet."""
 
     def start(self, earlier: range) -> None:
         """`earlier` are the ids whose uploads an earlier Master may have begun."""
         self._earlier = earlier
 
     def stop(self) -> None:
-        for late in self._unclaimed.values():
-            late.cancel()
+        for left in self._unclaimed.values():
+            left.late.cancel()
         self._unclaimed.clear()
 
     def __contains__(self, segment: int) -> bool:
@@ -94,13 +105,17 @@ class Readmission:
 
     def leave(self, receipt: Receipt) -> bool:
         """Whether the bytes of an upload that is not known are left where they are, for a while."""
-        segment = receipt.segment
+        segment, copy = receipt.segment, Copy(receipt.mover, receipt.volume)
         if segment in self._unclaimed:
+            self._unclaimed[segment].copies.add(copy)
             return True
-        if segment not in self._earlier or len(self._unclaimed) >= UNCLAIMED:
+        if segment not in self._earlier:
             return False
-        copy = Copy(receipt.mover, receipt.volume)
-        self._unclaimed[segment] = self._master.clock.callLater(CLAIM, self._expire, segment, copy)
+        if segment in self._given_up or len(self._unclaimed) >= UNCLAIMED:
+            self._given_up.add(segment)
+            return False
+        late = self._master.clock.callLater(CLAIM, self._expire, segment)
+        self._unclaimed[segment] = _Left({copy}, late)
         return True
 
     def expect(self, id_: int) -> None:
@@ -120,6 +135,8 @@ class Readmission:
             if await self._is_committed(id_):
                 file = upload.data_file(self._master.clock.seconds())
                 return Entry(request.path, file.mtime, file)
+            if id_ in self._given_up:
+                raise Unavailable("the bytes of this upload were given up")
             if not uploads.has(id_):
                 self._admit(upload, keep)
         return await uploads.outcome(id_)
@@ -148,9 +165,9 @@ class Readmission:
 
     def _admit(self, upload: Upload, keep: bool) -> None:
         """From here on it is as any that has begun to be committed: no sweep takes it, and it ends but once."""
-        late = self._unclaimed.pop(upload.allocation.id, None)
-        if late is not None:
-            late.cancel()
+        left = self._unclaimed.pop(upload.allocation.id, None)
+        if left is not None:
+            left.late.cancel()
         upload.committing = True
         self._master.uploads.begin(upload)
         ensureDeferred(self._go_on(upload, keep))
@@ -181,6 +198,6 @@ class Readmission:
             if found.get(CRC) != receipt.digests.get(CRC):
                 raise Corrupt(f"what mover {receipt.mover} has is not what was stored")
 
-    def _expire(self, segment: int, copy: Copy) -> None:
-        del self._unclaimed[segment]
-        self._master.discard(segment, (copy,))
+    def _expire(self, segment: int) -> None:
+        self._given_up.add(segment)
+        self._master.discard(segment, self._unclaimed.pop(segment).copies)
