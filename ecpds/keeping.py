@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from ecpds.errors import Unavailable
 from ecpds.interfaces import IWriteHandle
 from ecpds.master_interfaces import IMaster
-from ecpds.model import EMPTY, Allocation, AllocationRequest
+from ecpds.model import EMPTY, Allocation
+from ecpds.terms import AllocationRequest
 
 
 async def keep_part(

@@ -12,7 +12,6 @@ from zope.interface import Interface
 
 from ecpds.model import (
     Allocation,
-    AllocationRequest,
     Completion,
     Condition,
     Entry,
@@ -30,6 +29,7 @@ from ecpds.model import (
 )
 from ecpds.people import NewShare, Share
 from ecpds.scrubbing import CopyPage, Verdict
+from ecpds.terms import AllocationRequest
 
 
 class IMaster(Interface):

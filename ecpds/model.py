@@ -286,29 +286,6 @@ class Allocation:
 
 
 @frozen
-class AllocationRequest:
-    """What a User Data Mover asks leave for. `path` is canonical and relative to the destination; `size` may be unknown.
-
-    `expected` are digests that the client announced: the commit is refused unless the bytes have them. `digests` are to be
-    computed although the destination may not ask for them. With `part` it is not a file but a part of one: the upload's
-    id, and the part's number. `avoid` are movers that could not be reached.
-    """
-
-    user_id: int
-    destination: str
-    path: str
-    origin: Origin
-    size: int | None = None
-    condition: Condition = ANYTHING
-    expected: Mapping[str, str] = EMPTY
-    metadata: Mapping[str, str] = EMPTY
-    mtime: float | None = None
-    digests: tuple[str, ...] = ()
-    part: tuple[int, int] | None = None
-    avoid: tuple[str, ...] = ()
-
-
-@frozen
 class Receipt:
     """A target mover's word that it holds one copy of a segment, synced: its size and digests."""
 

@@ -24,6 +24,7 @@ from ecpds.model import (
     Usage,
 )
 from ecpds.people import NewShare, Share
+from ecpds.terms import NO_TERMS, Terms
 
 
 class IUpload(Interface):
@@ -109,28 +110,14 @@ class IFileSystem(Interface):
     def read_again(path: str) -> IDownload | None:
         """As `IPortal.read_again`: `open_read` of a small file that is at hand, with all of its bytes `held`."""
 
-    async def open_write(
-        path: str,
-        size: int | None = None,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> IUpload:
+    async def open_write(path: str, size: int | None = None, terms: Terms = NO_TERMS) -> IUpload:
         """Begin to replace or create the file at `path`; missing directories appear with it.
 
-        `size` is what the client announced, `expected` the digests it did; `digests` are wanted besides. Raises
-        `IsADirectory`, `NotADirectory`, `PreconditionFailed`, `NoSpace`, `TooLarge`.
+        `size` is what the client announced. Raises `IsADirectory`, `NotADirectory`, `PreconditionFailed`, `NoSpace`,
+        `TooLarge`.
         """
 
-    async def write_whole(
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Entry:
+    async def write_whole(path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry:
         """Put a file of which all bytes are in memory: `open_write`, `IUpload.receive` and `commit` in one step.
 
         For doors, whenever a body was short: where the storage waits for nothing (`sync = false`, in memory) and the file is
@@ -138,14 +125,7 @@ class IFileSystem(Interface):
         Checks, records and refusals are the same: of what fails nothing is left. Raises what those raise.
         """
 
-    def put_now(
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Entry | None:
+    def put_now(path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry | None:
         """As `write_whole`, where nothing has to be waited for; None: nothing was done. Raises what a commit does."""
 
     def takes_now(path: str) -> bool:
@@ -323,9 +303,7 @@ class IPortal(Interface):
     def read_again(files: IFileSystem, path: str) -> IDownload | None:
         """As `look_again`, for a small file that is then open, with all of its bytes `held`."""
 
-    def put_again(
-        files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Deferred[Entry] | None:
+    def put_again(files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
         """As `look_again`, and `IFileSystem.write_whole`: None where it isn't done at once, and then nothing has happened.
 
         The Deferred is not to be cancelled, and fails with what that raises behind the last byte; there is a record of it.

@@ -44,6 +44,7 @@ GROUND = {
     "releases",
     "scrubbing",
     "quotas",
+    "terms",
 }
 
 ARROWS: dict[str, set[str]] = {

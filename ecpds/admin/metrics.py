@@ -28,8 +28,9 @@ from ecpds.errors import Refusal
 from ecpds.events import EXPIRE, RELEASE, Event
 from ecpds.http.message import Request, Response
 from ecpds.interfaces import IEventSink
-from ecpds.model import EMPTY, Condition, Entry, Identity, Origin
+from ecpds.model import Entry, Identity, Origin
 from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
+from ecpds.terms import NO_TERMS, Terms
 
 T = TypeVar("T")
 
@@ -251,10 +252,8 @@ class CountedPortal:
             self._counted(files.origin.protocol, True)
         return found
 
-    def put_again(
-        self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Deferred[Entry] | None:
-        named = self._portal.put_again(files, path, data, condition, expected)
+    def put_again(self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
+        named = self._portal.put_again(files, path, data, terms)
         if named is not None:
             self._counted(files.origin.protocol, True)
         return named

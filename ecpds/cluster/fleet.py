@@ -26,7 +26,6 @@ from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     Allocation,
-    AllocationRequest,
     Copy,
     Entry,
     Partial,
@@ -37,6 +36,7 @@ from ecpds.model import (
     VolumeUse,
 )
 from ecpds.scrubbing import CopyPage, HeldCopy, ScrubState, Verdict
+from ecpds.terms import AllocationRequest
 
 Address = tuple[str, int]
 

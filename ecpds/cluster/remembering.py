@@ -26,7 +26,8 @@ from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.small_reads import Keeper, LookCalls, small_segment
 from ecpds.errors import Refusal
 from ecpds.master_interfaces import IAtHand
-from ecpds.model import Allocation, AllocationRequest, Entry, Identity, Origin, Receipt
+from ecpds.model import Allocation, Entry, Identity, Origin, Receipt
+from ecpds.terms import AllocationRequest
 
 REMEMBERED = 10_000
 """Access keys that are remembered at most, and files."""

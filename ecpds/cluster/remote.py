@@ -13,7 +13,6 @@ from ecpds.errors import LoginFailed
 from ecpds.master_interfaces import IMaster
 from ecpds.model import (
     Allocation,
-    AllocationRequest,
     Completion,
     Condition,
     Entry,
@@ -31,6 +30,7 @@ from ecpds.model import (
 )
 from ecpds.people import NewShare, Share
 from ecpds.scrubbing import CopyPage, Verdict
+from ecpds.terms import AllocationRequest
 
 
 @implementer(IMaster)

@@ -34,7 +34,8 @@ from ecpds.errors import ConnectionLost, InvalidRequest, NotSupported, Refusal, 
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keeping import keep_part
 from ecpds.master_interfaces import IMaster
-from ecpds.model import Allocation, AllocationRequest, Copy, Origin, Placement
+from ecpds.model import Allocation, Copy, Origin, Placement
+from ecpds.terms import AllocationRequest
 
 T = TypeVar("T")
 

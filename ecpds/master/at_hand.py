@@ -33,7 +33,8 @@ from ecpds.master.reader import Reader
 from ecpds.master.releasing import Releases
 from ecpds.master.uploads import Upload
 from ecpds.master.writer import Writer
-from ecpds.model import ANYTHING, Allocation, AllocationRequest, Copy, Destination, Entry, Identity, Receipt
+from ecpds.model import ANYTHING, Allocation, Copy, Destination, Entry, Identity, Receipt
+from ecpds.terms import AllocationRequest
 
 Store = Callable[[Allocation], Receipt | None]
 
@@ -134,11 +135,11 @@ class AtHand:
 
     def _has_room(self, request: AllocationRequest, destination: int) -> bool:
         """Whether nothing that is there is in the way. The commit asks again; what is not there now is told by others."""
-        if request.condition is ANYTHING and self._folders.have_room(destination, request.path):
+        if request.terms.condition is ANYTHING and self._folders.have_room(destination, request.path):
             return True
         try:
             room = self.reader.ask_now(lambda session: tree.room(session, destination, request.path))
-            check_room(room, request.condition)
+            check_room(room, request.terms.condition)
         except Refusal:
             return False
         return room.parent is not None
@@ -179,7 +180,7 @@ class AtHand:
         now = self.clock.seconds()
         file, request = upload.data_file(now), upload.request
         owed = owing(destination, file.digests)
-        return Publication(destination.id, request.path, file, request.condition, now + self.limits.ticket_life, owed)
+        return Publication(destination.id, request.path, file, request.terms.condition, now + self.limits.ticket_life, owed)
 
     def seen_named(self, destination: int, entry: Entry) -> None:
         """A file has this name now; where it waits to be released, another may be seen."""

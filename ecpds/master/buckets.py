@@ -14,8 +14,9 @@ from ecpds.master import destinations, multipart
 from ecpds.master.accounts import Accounts
 from ecpds.master.schema import upload, user_destination
 from ecpds.master.sql import Session, Statement, insert_into, value
-from ecpds.model import AllocationRequest, Destination, DestinationChange, Identity
+from ecpds.model import Destination, DestinationChange, Identity
 from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OWNER, BUCKET_SETTINGS, MAKES_BUCKETS, S3_ETAG
+from ecpds.terms import AllocationRequest
 
 T = TypeVar("T")
 
@@ -46,8 +47,8 @@ class IsMaster(Protocol):
 def needless_md5_left_out(request: AllocationRequest, destination: Destination) -> tuple[str, ...]:
     """The digests that an upload asks for, without the MD5 of an ETag where the destination wants none."""
     if request.origin.protocol == "s3" and destination.options.get(S3_ETAG) == "opaque":
-        return tuple(name for name in request.digests if name != "md5")
-    return request.digests
+        return tuple(name for name in request.terms.digests if name != "md5")
+    return request.terms.digests
 
 
 class Buckets:

@@ -23,7 +23,6 @@ from ecpds.master.sql import Session
 from ecpds.model import (
     ACL_NOTES,
     OBJECT_GRANTS,
-    AllocationRequest,
     Condition,
     Entry,
     Identity,
@@ -31,6 +30,7 @@ from ecpds.model import (
     MultipartUpload,
     UploadPart,
 )
+from ecpds.terms import AllocationRequest
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from ecpds.master.multiparts import Multiparts
 from ecpds.master.quotas import DOWNLOAD, UPLOAD, Quota, Quotas, quotas_of
 from ecpds.master.reader import Reader
 from ecpds.master.shared import detached
-from ecpds.model import EMPTY, AllocationRequest, Completion, Condition, Destination, Entry, QuotaUse
+from ecpds.model import EMPTY, Completion, Condition, Destination, Entry, QuotaUse
+from ecpds.terms import AllocationRequest
 
 
 class Metered:

@@ -19,7 +19,6 @@ from ecpds.master.schema import copy, data_file, reclaim, segment, upload, uploa
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
 from ecpds.model import (
     INITIATOR,
-    AllocationRequest,
     Completion,
     Condition,
     Copy,
@@ -30,6 +29,7 @@ from ecpds.model import (
     Segment,
     UploadPart,
 )
+from ecpds.terms import AllocationRequest
 
 Change = Callable[[Session], Entry]
 """A change of the catalogue that gives a file its name."""
@@ -143,7 +143,7 @@ def create(
         kind=kind,
         created=now,
         expires=expires,
-        metadata=files.packed(request.metadata),
+        metadata=files.packed(request.terms.metadata),
     )
 
 

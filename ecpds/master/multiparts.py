@@ -20,7 +20,8 @@ from ecpds.master.releasing import Releases
 from ecpds.master.shared import Rounds
 from ecpds.master.sql import Session
 from ecpds.master.writer import Writer
-from ecpds.model import AllocationRequest, Completion, Condition, Destination, Entry, MultipartUpload, Partial, UploadPart
+from ecpds.model import Completion, Condition, Destination, Entry, MultipartUpload, Partial, UploadPart
+from ecpds.terms import AllocationRequest
 
 LOOK = 60.0
 """Seconds between two looks for uploads whose time is over."""

@@ -30,7 +30,8 @@ from ecpds.master.multiparts import Multiparts
 from ecpds.master.quotas import UPLOAD, Quota
 from ecpds.master.reader import Reader
 from ecpds.master.uploads import Upload, Uploads
-from ecpds.model import Allocation, AllocationRequest, Copy, Destination, Entry, Receipt, StoredSegment
+from ecpds.model import Allocation, Copy, Destination, Entry, Receipt, StoredSegment
+from ecpds.terms import AllocationRequest
 
 CLAIM = 60.0
 """Seconds within which somebody must ask for an upload that is stored and not known, before its bytes are deleted."""
@@ -130,7 +131,7 @@ class Readmission:
         id_, uploads = allocation.id, self._master.uploads
         if not uploads.has(id_):
             if keep:
-                request = evolve(request, size=None, expected={})  # of the whole, which these bytes are not
+                request = request.piece(request.part)
             upload = self._made_again(request, allocation, receipts)
             if await self._is_committed(id_):
                 file = upload.data_file(self._master.clock.seconds())

@@ -12,7 +12,6 @@ from math import isfinite
 from random import Random
 from typing import TypeVar
 
-from attrs import evolve
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -64,7 +63,6 @@ from ecpds.model import (
     ANYTHING,
     DIGESTS,
     Allocation,
-    AllocationRequest,
     Copy,
     DataFile,
     Destination,
@@ -74,6 +72,7 @@ from ecpds.model import (
     Receipt,
     StoredSegment,
 )
+from ecpds.terms import AllocationRequest
 
 T = TypeVar("T")
 
@@ -217,7 +216,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
     def wanted_digests(self, request: AllocationRequest, destination: Destination) -> tuple[str, ...]:
         """Those that are to be computed of what is asked for."""
         kept = while_it_comes(destination, request.part is None)
-        wanted = (*kept, *request.expected, *needless_md5_left_out(request, destination))
+        wanted = (*kept, *request.terms.expected, *needless_md5_left_out(request, destination))
         return tuple(dict.fromkeys((destinations.CRC, *wanted)))
 
     def check_announced(self, request: AllocationRequest) -> None:
@@ -227,17 +226,17 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
             raise InvalidRequest("that is no size, or no time")
         if self.limits.file_size and size > self.limits.file_size:
             raise TooLarge
-        for name in (*request.expected, *request.digests):
+        for name in (*request.terms.expected, *request.terms.digests):
             if name not in DIGESTS:
                 raise InvalidRequest(f"digest {name!r}; allowed: {', '.join(DIGESTS)}")
 
     async def _check_path(self, request: AllocationRequest, destination: int) -> None:
-        if request.condition == ANYTHING and self._folders.have_room(destination, request.path):
+        if request.terms.condition == ANYTHING and self._folders.have_room(destination, request.path):
             return
         changes_before = self._folders.changes
         look = self.releases.look(destination)
         room = await self.reader.ask(lambda session: look(session, destination, request.path))
-        check_room(room, request.condition)
+        check_room(room, request.terms.condition)
         above = tree.split(request.path)[0]
         if room.parent is not None:
             await self._folders.learn(destination, above, room.parent, changes_before)
@@ -273,7 +272,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         if upload is None or upload.committing:
             return self._readmission.expect(allocation)
         part = await self.multiparts.keep(upload.request)
-        upload.request = evolve(upload.request, part=part, size=None, expected={})
+        upload.request = upload.request.piece(part)
 
     async def kept(self, user: int, destination: str, path: str, upload: int | None = None) -> Partial:
         return await self.multiparts.kept(user, destination, path, upload)
@@ -321,7 +320,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         request, destination = upload.request, upload.destination
         due = self.clock.seconds() + self.limits.ticket_life
         owed = owing(self._destinations.get(request.destination), file.digests)
-        new = Publication(destination, request.path, file, request.condition, due, owed)
+        new = Publication(destination, request.path, file, request.terms.condition, due, owed)
         change: multipart.Change = self.releases.placing(request.destination, new)
         if upload.caps:
             change = Capped(change, upload.caps, request.user_id)

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from ecpds.errors import DigestMismatch, Incomplete, InvalidRequest, Refusal, Unavailable
 from ecpds.master.holdings import Cap
 from ecpds.master.quotas import Quota
-from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Placement, Receipt, Segment
+from ecpds.model import Allocation, Copy, DataFile, Entry, Placement, Receipt, Segment
+from ecpds.terms import AllocationRequest
 
 REMEMBERED = 10_000
 """Outcomes that are remembered for a `finish` that is repeated."""
@@ -55,13 +56,13 @@ class Upload:
             for name, digest in receipt.digests.items():
                 if digests.setdefault(name, digest) != digest:
                     raise DigestMismatch(f"the copies' {name} differ")
-        for name, digest in self.request.expected.items():
+        for name, digest in self.request.terms.expected.items():
             if digests.get(name) != digest.lower():
                 raise DigestMismatch(name)
         mtime = now if self.request.mtime is None else self.request.mtime
         id_ = self.allocation.id
         segment = Segment(id_, size, tuple(Copy(receipt.mover, receipt.volume) for receipt in receipts))
-        return DataFile(id_, size, mtime, now, digests, dict(self.request.metadata), (segment,))
+        return DataFile(id_, size, mtime, now, digests, dict(self.request.terms.metadata), (segment,))
 
 
 class Uploads:

@@ -9,7 +9,7 @@ allowed is None, and is asked as always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -17,7 +17,7 @@ from zope.interface import implementer
 from ecpds.errors import Refusal
 from ecpds.interfaces import IByteSink, IPromptReads
 from ecpds.master_interfaces import IAtHand
-from ecpds.model import EMPTY, VISITOR, Condition, Entry
+from ecpds.model import VISITOR, Entry
 from ecpds.options import MOST_SESSIONS_BY_TIME, ONE_TIME_CODES
 from ecpds.portal.journal import Soon, TransferRecord
 from ecpds.portal.kept import Kept
@@ -25,6 +25,7 @@ from ecpds.portal.pace import DOWNLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal.whole import Whole
 from ecpds.portal_interfaces import IDownload
+from ecpds.terms import NO_TERMS, Terms
 
 BY_THE_CLOCK = frozenset((MOST_SESSIONS_BY_TIME, ONE_TIME_CODES))
 """Options of users whose login may be refused a minute later, though nothing has changed."""
@@ -102,11 +103,9 @@ class Returning(Whole):
         record = TransferRecord(self.journal, "download", name, file.id, file.size, kept.place)
         return KeptDownload(entry, kept.data, record, pace, self._backing.soon)
 
-    def put_again(
-        self, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Deferred[Entry] | None:
+    def put_again(self, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
         """As `IPortal.put_again`."""
-        return self.put_by_turn(path, data, condition, expected) if self._let_in_anew() is not None else None
+        return self.put_by_turn(path, data, terms) if self._let_in_anew() is not None else None
 
     def _let_in_anew(self) -> IAtHand | None:
         """What is asked, where a login of the same user would be answered with the same identity."""

@@ -31,7 +31,6 @@ from ecpds.model import (
     DIGESTS,
     EMPTY,
     Allocation,
-    AllocationRequest,
     Condition,
     Copy,
     Entry,
@@ -54,6 +53,7 @@ from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
 from ecpds.portal.waiting import Waiting
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
+from ecpds.terms import NO_TERMS, AllocationRequest, Terms
 
 MAY_SHARE = "portal.shareLinks"
 
@@ -126,30 +126,13 @@ class FileSystem(Waiting, Returning, Figures):
         return Download(entry, segments, record, self._pace(DOWNLOAD, name.destination))
 
     @recorded("put")
-    async def open_write(
-        self,
-        path: str,
-        size: int | None = None,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> IUpload:
+    async def open_write(self, path: str, size: int | None = None, terms: Terms = NO_TERMS) -> IUpload:
         name = self._file(path, "put")
         if self.identity.share:
             await self._use_share()
-            condition = evolve(condition, absent=True)  # who comes by a link replaces nothing
-        request = AllocationRequest(
-            self.identity.user_id,
-            name.destination,
-            name.inside,
-            self.origin,
-            size,
-            condition,
-            expected,
-            metadata,
-            digests=tuple(digests),
-        )
+            # Who comes by a link replaces nothing.
+            terms = evolve(terms, condition=evolve(terms.condition, absent=True))
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, size, terms)
         return await self._begin(name, request)
 
     async def _begin(self, name: CanonicalPath, request: AllocationRequest) -> Upload:
@@ -202,7 +185,7 @@ class FileSystem(Waiting, Returning, Figures):
     async def begin_partial(self, path: str, size: int | None = None, condition: Condition = ANYTHING) -> int:
         name = self._file(path, "put")
         user = self.identity.user_id
-        request = AllocationRequest(user, name.destination, name.inside, self.origin, size, condition)
+        request = AllocationRequest(user, name.destination, name.inside, self.origin, size, Terms(condition))
         self._check_size(size)
         upload: int = await self._master.begin_partial(request)
         return upload
@@ -228,9 +211,8 @@ class FileSystem(Waiting, Returning, Figures):
         if offset != kept.size:
             raise PreconditionFailed(f"{kept.size} bytes are kept")
         part = (kept.id, len(kept.parts) + 1)
-        request = AllocationRequest(
-            user, name.destination, name.inside, self.origin, condition=condition, expected=expected, part=part
-        )
+        terms = Terms(condition, expected)
+        request = AllocationRequest(user, name.destination, name.inside, self.origin, terms=terms, part=part)
         claim = await self._allocate(request)
         allocation = claim.allocation
         record = TransferRecord(self.journal, "upload", name, allocation.id, None, allocation.placements[0])

@@ -18,7 +18,6 @@ from ecpds.model import (
     OBJECT_ACL,
     OBJECT_GRANTS,
     VISITOR,
-    AllocationRequest,
     Completion,
     Condition,
     DataFile,
@@ -33,6 +32,7 @@ from ecpds.portal.backing import recorded
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.paths import CanonicalPath, mark_of
 from ecpds.portal_interfaces import IObjects, IUpload
+from ecpds.terms import AllocationRequest, Terms
 
 PUBLIC = ("public-read", "public-read-write")
 
@@ -153,8 +153,8 @@ class ObjectSpace(FileSystem):
         name = self._file(path, "put")
         if self.identity.user_id == VISITOR:
             raise NotPermitted("parts are kept for users alone")
-        metadata = {**metadata, INITIATOR: self.identity.login}
-        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, metadata=metadata)
+        terms = Terms(metadata={**metadata, INITIATOR: self.identity.login})
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, terms=terms)
         upload: int = await self._master.create_upload(request)
         return upload
 
@@ -170,8 +170,7 @@ class ObjectSpace(FileSystem):
             name.inside,
             self.origin,
             size,
-            expected=dict(expected),
-            digests=tuple(digests),
+            Terms(expected=expected, digests=tuple(digests)),
             part=(upload, number),
         )
         return await self._begin(name, request)

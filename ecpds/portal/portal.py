@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ecpds.errors import LoginFailed, Refusal
 from ecpds.events import denial_event
-from ecpds.model import EMPTY, Condition, Entry, Identity, Origin
+from ecpds.model import Entry, Identity, Origin
 from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.journal import printable
 from ecpds.portal.objects import ObjectSpace
 from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
+from ecpds.terms import NO_TERMS, Terms
 
 
 @implementer(IPortal)
@@ -89,10 +90,8 @@ class Portal:
     def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
         return files.read_again(path) if isinstance(files, Returning) else None
 
-    def put_again(
-        self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Deferred[Entry] | None:
-        return files.put_again(path, data, condition, expected) if isinstance(files, Returning) else None
+    def put_again(self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
+        return files.put_again(path, data, terms) if isinstance(files, Returning) else None
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)

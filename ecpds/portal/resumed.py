@@ -37,7 +37,7 @@ class ResumedUpload(Upload):
         self._kept = kept
         self._wanted = wanted
         self._digest = digest
-        self._piece = claim.request.expected
+        self._piece = claim.request.terms.expected
 
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()
@@ -68,6 +68,6 @@ class ResumedUpload(Upload):
             request.path,
             self._kept.id,
             Completion(kept.parts, digests),
-            request.condition,
+            request.terms.condition,
         )
         return entry

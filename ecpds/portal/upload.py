@@ -15,10 +15,11 @@ from ecpds.errors import Incomplete, Unavailable
 from ecpds.interfaces import IBasin, IByteSource, IFloodSource, IStoredSource, IWriteHandle
 from ecpds.keeping import keep_part
 from ecpds.master_interfaces import IMaster
-from ecpds.model import EMPTY, Allocation, AllocationRequest, Entry
+from ecpds.model import EMPTY, Allocation, Entry
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.pace import Pace
 from ecpds.portal_interfaces import IUpload
+from ecpds.terms import AllocationRequest
 
 
 @implementer(IFloodSource)

@@ -7,8 +7,6 @@ here: what can't be done so, for it must be waited for or will be refused, is be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -16,13 +14,14 @@ from zope.interface import implementer
 from ecpds.errors import Refusal
 from ecpds.interfaces import IByteSource, IPromptStore
 from ecpds.master_interfaces import IAtHand
-from ecpds.model import ANYTHING, EMPTY, Allocation, AllocationRequest, Condition, Entry, Identity, Origin, Receipt
+from ecpds.model import Allocation, Entry, Identity, Origin, Receipt
 from ecpds.portal.backing import Backing
 from ecpds.portal.journal import Journal, Soon, TransferRecord, at_once
 from ecpds.portal.namespace import Namespace
 from ecpds.portal.pace import UPLOAD, Pace
 from ecpds.portal.paths import CanonicalPath
 from ecpds.portal_interfaces import IUpload
+from ecpds.terms import NO_TERMS, AllocationRequest, Terms
 from ecpds.waiting import detached
 
 
@@ -68,7 +67,7 @@ class _Put:
         if place.mover != self._view.origin.node:
             return None
         receipt: Receipt | None = self._store.write_now(
-            allocation.id, place.volume, allocation.digests, memoryview(self._data), self.request.expected
+            allocation.id, place.volume, allocation.digests, memoryview(self._data), self.request.terms.expected
         )
         if receipt is not None:
             self._data = bytes(self._data)
@@ -109,31 +108,15 @@ class Whole:
     def _file(self, path: str, permission: str) -> CanonicalPath:
         raise NotImplementedError
 
-    async def open_write(
-        self,
-        path: str,
-        size: int | None = None,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> IUpload:
+    async def open_write(self, path: str, size: int | None = None, terms: Terms = NO_TERMS) -> IUpload:
         raise NotImplementedError
 
-    async def write_whole(
-        self,
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Entry:
+    async def write_whole(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry:
         """As `IFileSystem.write_whole`."""
-        named = self.put_by_turn(path, data, condition, expected, metadata, digests)
+        named = self.put_by_turn(path, data, terms)
         if named is not None:
             return await detached(named)
-        upload = await self.open_write(path, len(data), condition, expected, metadata, digests)
+        upload = await self.open_write(path, len(data), terms)
         try:
             await upload.receive(BytesSource(data))
             entry = await upload.commit()
@@ -143,17 +126,9 @@ class Whole:
         self._keep(entry, data)
         return entry
 
-    def put_now(
-        self,
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Entry | None:
+    def put_now(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry | None:
         """As `IFileSystem.put_now`."""
-        put = self._put(path, data, condition, expected, metadata, digests)
+        put = self._put(path, data, terms)
         if put is None:
             return None
         try:
@@ -163,47 +138,21 @@ class Whole:
             raise
         return None if entry is None else put.named(entry)
 
-    def put_by_turn(
-        self,
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Deferred[Entry] | None:
+    def put_by_turn(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
         """As `write_whole`, where nothing has to be waited for but the commit; None: nothing was done.
 
         It goes on whoever waits, and is not to be cancelled. `data` is not looked at any more when this returns.
         """
-        put = self._put(path, data, condition, expected, metadata, digests)
+        put = self._put(path, data, terms)
         named: Deferred[Entry] | None = None if put is None else put.at_hand.put_by_turn(put.request, put.keep)
         return named if put is None or named is None else named.addCallbacks(put.named, put.not_named)
 
-    def _put(
-        self,
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition,
-        expected: Mapping[str, str],
-        metadata: Mapping[str, str],
-        digests: Sequence[str],
-    ) -> _Put | None:
+    def _put(self, path: str, data: bytes | memoryview, terms: Terms) -> _Put | None:
         found = self._at_hand(path)
         if found is None:
             return None
         at_hand, store, name = found
-        request = AllocationRequest(
-            self.identity.user_id,
-            name.destination,
-            name.inside,
-            self.origin,
-            len(data),
-            condition,
-            expected,
-            metadata,
-            digests=tuple(digests),
-        )
+        request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin, len(data), terms)
         return _Put(self, at_hand, store, name, request, data)
 
     def takes_now(self, path: str) -> bool:

@@ -21,6 +21,7 @@ from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_place import Place
 from ecpds.protocols.data_write import stored
+from ecpds.terms import Terms
 from ecpds.wire.ranges import Span
 
 FAILURES = 100
@@ -65,7 +66,7 @@ class Copier:
         assert source is not None
         known = source.digests.get("sha256")
         expected = EMPTY if known is None else {"sha256": known}
-        upload = await files.open_write(target, source.size, condition, expected, source.metadata)
+        upload = await files.open_write(target, source.size, Terms(condition, expected, source.metadata))
         try:
             await upload.receive(FromDownload(download, Span(0, source.size), self._threads))
             return await upload.commit()

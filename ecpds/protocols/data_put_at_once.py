@@ -6,7 +6,7 @@ itself is not remembered: the portal logs the user in anew, and does all that it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -23,6 +23,7 @@ from ecpds.protocols.data_headers import PREFIX, Header
 from ecpds.protocols.data_login import Visitor
 from ecpds.protocols.data_place import Place
 from ecpds.protocols.data_write import stored
+from ecpds.terms import Terms
 from ecpds.wire.conditions import asked_condition, needs_current
 from ecpds.wire.digests import announced
 
@@ -35,8 +36,7 @@ class Putting:
     """What came of the fields of a PUT."""
 
     visitor: Visitor
-    condition: Condition
-    expected: Mapping[str, str]
+    terms: Terms
 
 
 class AtOnceWriter:
@@ -53,7 +53,7 @@ class AtOnceWriter:
             return
         try:
             if not needs_current(fields):
-                request.memory = Putting(visitor, asked_condition(fields), announced(fields))
+                request.memory = Putting(visitor, Terms(asked_condition(fields), announced(fields)))
         except ValueError:
             pass  # it is refused, and the next one will be
 
@@ -66,10 +66,10 @@ class AtOnceWriter:
             inside = decode_path(path[len(PREFIX) :])
         except HttpError:
             return None
-        named = self._portal.put_again(known.visitor.files, inside, body, known.condition, known.expected)
+        named = self._portal.put_again(known.visitor.files, inside, body, known.terms)
         if named is None:
             return None
-        told = (like, Place(PREFIX, inside), known.condition)
+        told = (like, Place(PREFIX, inside), known.terms.condition)
         return named.addCallbacks(self._stored, self._refused, told, {}, (like,))
 
     def _stored(self, entry: Entry, like: Request, place: Place, condition: Condition) -> Ready:

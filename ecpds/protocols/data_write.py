@@ -12,6 +12,7 @@ from ecpds.model import Condition, DataFile, Entry
 from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.data_headers import SAFE, digests, validators
 from ecpds.protocols.data_place import Place
+from ecpds.terms import Terms
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
 
@@ -23,20 +24,20 @@ async def write_file(files: IFileSystem, request: Request, place: Place) -> Resp
     """
     _refuse_partial(request)
     expected = _expected(request)
-    condition = await _condition(files, request, place.path)
+    terms = Terms(await _condition(files, request, place.path), expected)
     short = IWholeSource(request.body, None)
     data = short.whole(SMALL_FILE) if short is not None else None
     if data is not None:
-        entry = await files.write_whole(place.path, data, condition, expected)
-        return stored(request, place, entry, condition)
-    upload = await files.open_write(place.path, request.length, condition, expected)
+        entry = await files.write_whole(place.path, data, terms)
+        return stored(request, place, entry, terms.condition)
+    upload = await files.open_write(place.path, request.length, terms)
     try:
         await upload.receive(request.body)
         entry = await upload.commit()
     except Exception as failure:
         await upload.abort(failure)
         raise
-    return stored(request, place, entry, condition)
+    return stored(request, place, entry, terms.condition)
 
 
 async def delete(files: IFileSystem, request: Request, place: Place) -> Response:

@@ -13,6 +13,7 @@ from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.ftp_interpreter import Interpreter
 from ecpds.protocols.ftp_replies import Reply, reply
+from ecpds.terms import Terms
 from ecpds.wire.ranges import Span
 
 TWO_PATHS = re.compile(r'(?:"((?:[^"]|"")+)"|(\S+)) +(?:"((?:[^"]|"")+)"|(\S.*))')
@@ -53,7 +54,8 @@ async def _copy(pi: Interpreter, source: str, target: str) -> Reply:
         file = download.entry.file
         assert file is not None
         known = {"sha256": file.digests["sha256"]} if "sha256" in file.digests else EMPTY
-        upload = await pi.files.open_write(pi.session.resolve_file(target), file.size, expected=known, metadata=file.metadata)
+        terms = Terms(expected=known, metadata=file.metadata)
+        upload = await pi.files.open_write(pi.session.resolve_file(target), file.size, terms)
         try:
             await upload.receive(FromDownload(download, Span(0, file.size), pi.door.threads))
             await upload.commit()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ecpds.errors import ConnectionLost, InvalidRequest, NotADirectory, NotFound, PreconditionFailed, Stalled
-from ecpds.model import Condition, Entry
+from ecpds.model import Entry
 from ecpds.portal_interfaces import IUpload
 from ecpds.protocols import ftp_replies as replies
 from ecpds.protocols.ftp_data import DataConnection
@@ -19,6 +19,7 @@ from ecpds.protocols.ftp_interpreter import EarlyReply, Handler, Interpreter, gr
 from ecpds.protocols.ftp_listings import Listing, any_listing, directory_listing, without_options
 from ecpds.protocols.ftp_replies import Reply, refusal_reply, reply
 from ecpds.protocols.held_upload import HeldUpload
+from ecpds.terms import IF_ABSENT
 from ecpds.wire.listings import mlsd_facts, time_value, unix_line
 
 Line = Callable[[Entry, str], str]
@@ -94,7 +95,7 @@ async def store_unique(pi: Interpreter, argument: str) -> Reply:
 
 
 def _new(pi: Interpreter, path: str) -> Opening:
-    return partial(pi.files.open_write, path, condition=Condition(absent=True))
+    return partial(pi.files.open_write, path, terms=IF_ABSENT)
 
 
 async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: str, offset: int = 0) -> Reply:

@@ -6,16 +6,18 @@ step (`IFileSystem.write_whole`); what becomes larger, or ends in any other way,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from attrs import evolve
 from zope.interface import implementer
 
 from ecpds.errors import Incomplete, Refusal
 from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IByteSource
-from ecpds.model import ANYTHING, EMPTY, Condition, Entry
+from ecpds.model import EMPTY, Entry
 from ecpds.portal.whole import BytesSource
 from ecpds.portal_interfaces import IFileSystem, IUpload
+from ecpds.terms import NO_TERMS, Terms
 
 
 @implementer(IUpload)
@@ -25,23 +27,11 @@ class HeldUpload:
     The arguments are those of `IFileSystem.open_write`.
     """
 
-    def __init__(
-        self,
-        files: IFileSystem,
-        path: str,
-        size: int | None = None,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, files: IFileSystem, path: str, size: int | None = None, terms: Terms = NO_TERMS) -> None:
         self._files = files
         self._path = path
         self._size = size
-        self._condition = condition
-        self._expected = expected
-        self._metadata = metadata
-        self._digests = digests
+        self._terms = terms
         self._held = memoryview(b"")
         self._begun: IUpload | None = None
         self._ended = False
@@ -83,9 +73,8 @@ class HeldUpload:
         if self._begun is not None:
             entry: Entry = await self._begun.commit(expected)
         else:
-            expected = {**self._expected, **expected} if self._expected else expected
-            wanted = self._condition, expected, self._metadata, self._digests
-            entry = await self._files.write_whole(self._path, self._held, *wanted)
+            terms = evolve(self._terms, expected={**self._terms.expected, **expected}) if expected else self._terms
+            entry = await self._files.write_whole(self._path, self._held, terms)
         return entry
 
     def commit_now(self) -> Entry | None:
@@ -93,8 +82,7 @@ class HeldUpload:
         if self._ended or self._begun is not None or self._size not in (None, len(self._held)):
             return None
         self._ended = True
-        wanted = self._condition, self._expected, self._metadata, self._digests
-        entry: Entry | None = self._files.put_now(self._path, self._held, *wanted)
+        entry: Entry | None = self._files.put_now(self._path, self._held, self._terms)
         self._ended = entry is not None
         return entry
 
@@ -123,8 +111,7 @@ class HeldUpload:
     async def _begin(self) -> IUpload:
         if self._begun is None:
             try:
-                wanted = self._size, self._condition, self._expected, self._metadata, self._digests
-                upload = self._begun = await self._files.open_write(self._path, *wanted)
+                upload = self._begun = await self._files.open_write(self._path, self._size, self._terms)
             except BaseException:
                 self._ended = True
                 raise

@@ -19,7 +19,7 @@ from ecpds.errors import (
 )
 from ecpds.held import SMALL_FILE
 from ecpds.http.message import Response
-from ecpds.model import ANYTHING, OBJECT_ACL, OBJECT_GRANTS, Condition, DataFile
+from ecpds.model import ANYTHING, EMPTY, OBJECT_ACL, OBJECT_GRANTS, Condition, DataFile
 from ecpds.portal_interfaces import IDownload, IUpload
 from ecpds.protocols import s3_headers, s3_tags
 from ecpds.protocols.copying import FromDownload
@@ -28,6 +28,7 @@ from ecpds.protocols.s3_acl import of_object
 from ecpds.protocols.s3_call import EMPTY_MD5, Body, Call, body_of, xml_of, xml_response
 from ecpds.protocols.s3_conditions import check_read, deletion_condition, failed, write_condition
 from ecpds.protocols.s3_errors import S3Error, as_s3, invalid_argument, malformed_xml
+from ecpds.terms import Terms
 from ecpds.wire import checksums, s3xml
 from ecpds.wire.dates import parse_http_date
 from ecpds.wire.ranges import Span, spans
@@ -55,7 +56,7 @@ async def store(call: Call, body: Body, condition: Condition) -> DataFile:
     metadata = {**s3_headers.kept(call.request.headers), **s3_tags.of_headers(call), **of_object(call)}
     if body.asked is not None:
         metadata[s3_headers.CHECKSUM] = body.asked.algorithm
-    asked = body.size, condition, body.expected, metadata, wanted(body)
+    asked = body.size, Terms(condition, body.expected, metadata, wanted(body))
     upload: IUpload
     if body.size is not None and body.size < SMALL_FILE and call.files.takes_now(call.path):
         upload = HeldUpload(call.files, call.path, *asked)
@@ -268,7 +269,7 @@ async def _changed_in_place(call: Call, file: DataFile, condition: Condition, di
 async def _copy(call: Call, download: IDownload, source: DataFile, condition: Condition, directive: str) -> DataFile:
     metadata = _copied_metadata(call, source.metadata, directive)
     digests = ("md5", *checksums.SIZES.keys() & {metadata.get(s3_headers.CHECKSUM, "crc64nvme")})
-    upload = await call.files.open_write(call.path, source.size, condition, {}, metadata, digests)
+    upload = await call.files.open_write(call.path, source.size, Terms(condition, EMPTY, metadata, digests))
     try:
         await upload.receive(FromDownload(download, Span(0, source.size), call.threads))
         entry = await upload.commit()

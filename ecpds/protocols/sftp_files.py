@@ -13,12 +13,13 @@ from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotSupported, Refusal
 from ecpds.interfaces import IByteSink, IByteSource, IThreads
-from ecpds.model import ANYTHING, Condition, DataFile, Entry, Page
+from ecpds.model import DataFile, Entry, Page
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.held_upload import HeldUpload
 from ecpds.protocols.sftp_packets import Open
 from ecpds.protocols.sftp_reader import PacketReader
+from ecpds.terms import IF_ABSENT, NO_TERMS
 from ecpds.wire.ranges import Span
 
 REORDER = 1 << 20
@@ -306,14 +307,14 @@ async def _open_writing(files: IFileSystem, path: str, flags: int) -> Writing:
     if there is not None and flags & Open.CREAT and flags & Open.EXCL:
         raise AlreadyExists
     if flags & Open.TRUNC:
-        condition = Condition(absent=True) if flags & Open.EXCL else ANYTHING
-        return Writing(files, path, await files.open_write(path, condition=condition))
+        terms = IF_ABSENT if flags & Open.EXCL else NO_TERMS
+        return Writing(files, path, await files.open_write(path, terms=terms))
     kept = await files.kept(path)
     if flags & Open.APPEND:
         return await _open_to_append(files, path, kept, there)
     if there is None and not kept:
-        condition = Condition(absent=True) if flags & Open.EXCL else ANYTHING
-        return Writing(files, path, await files.open_write(path, condition=condition))
+        terms = IF_ABSENT if flags & Open.EXCL else NO_TERMS
+        return Writing(files, path, await files.open_write(path, terms=terms))
     return Writing(files, path, None, kept, there.size if there is not None else None)
 
 
@@ -322,4 +323,4 @@ async def _open_to_append(files: IFileSystem, path: str, kept: int, there: Entry
         return Writing(files, path, await files.resume_write(path, kept), kept)
     if there is not None:
         raise NotSupported("nothing is appended to a file that is published")
-    return Writing(files, path, await files.open_write(path, condition=Condition(absent=True)))
+    return Writing(files, path, await files.open_write(path, terms=IF_ABSENT))

@@ -50,8 +50,9 @@ from ecpds.config import Config, Node
 from ecpds.errors import NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.events import Event
 from ecpds.keys import utc_now
-from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Origin, Receipt, Segment, StoredSegment, VolumeUse
+from ecpds.model import Allocation, Copy, DataFile, Entry, Origin, Receipt, Segment, StoredSegment, VolumeUse
 from ecpds.scrubbing import HeldCopy, ScrubState, Verdict
+from ecpds.terms import AllocationRequest
 
 reactor: Any = global_reactor
 SECRET = b"s" * 43

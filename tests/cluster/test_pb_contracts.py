@@ -12,6 +12,7 @@ from ecpds.cluster.remote import RemoteMaster
 from ecpds.master_interfaces import IMaster
 from ecpds.portal.portal import Portal
 from ecpds.portal_interfaces import IPortal
+from ecpds.terms import Terms
 from tests.cluster.pb import PbLink, linked, seen_from
 from tests.contracts import filesystem, portal
 from tests.contracts.afterwards import AfterwardsContract
@@ -77,7 +78,7 @@ class MasterOverPb(MasterContract, OverPb):
     def test_a_page_that_is_too_long_for_one_message_is_a_shorter_page(self) -> None:
         names = [f"{n:04d}" for n in range(300)]
         for name in names:
-            self.now(self.put(name, metadata={"text": "x" * 2000}))
+            self.now(self.put(name, terms=Terms(metadata={"text": "x" * 2000})))
         found, after, pages = [], None, 0
         while pages == 0 or after is not None:
             page = self.now(self.master.list("demo", "", after, 1000))

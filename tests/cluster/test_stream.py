@@ -38,9 +38,10 @@ from ecpds.held import SMALL_FILE
 from ecpds.interfaces import IChannel, IReadHandle, IStore, IWriteHandle
 from ecpds.keys import utc_now
 from ecpds.limits import Limits
-from ecpds.model import Allocation, AllocationRequest, Copy, Placement, Receipt
+from ecpds.model import Allocation, Copy, Placement, Receipt
 from ecpds.mover import staging
 from ecpds.mover.store import LocalStore
+from ecpds.terms import AllocationRequest
 from ecpds.threads import InlineThreads
 from ecpds.transports.listeners import serve
 from tests.contracts.store import FILE_SIZE, LARGE, StoreContract

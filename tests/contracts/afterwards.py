@@ -10,8 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import Unavailable
-from ecpds.model import ANYTHING, IF_SMALL, Allocation, AllocationRequest, Destination, Receipt
+from ecpds.model import ANYTHING, IF_SMALL, Allocation, Destination, Receipt
 from ecpds.people import NewUser
+from ecpds.terms import AllocationRequest, Terms
 from tests.contracts.master import ORIGIN, SHA, Uploading
 
 LOOK = 60.0
@@ -44,7 +45,7 @@ class AfterwardsContract(Uploading):
 
     def test_only_what_is_needed_at_once_is_computed_as_the_bytes_come(self) -> None:
         plain = self.now(self.master.allocate(self.request("a")))
-        announced = self.now(self.master.allocate(self.request("b", expected={"sha1": "00"}, digests=("crc32",))))
+        announced = self.now(self.master.allocate(self.request("b", terms=Terms(expected={"sha1": "00"}, digests=("crc32",)))))
         kept = self.now(self.master.begin_partial(self.request("c")))
         part = self.now(self.master.allocate(self.request("c", part=(kept, 1))))
         small = {f"sha256{IF_SMALL}", f"md5{IF_SMALL}"}
@@ -61,7 +62,9 @@ class AfterwardsContract(Uploading):
         self.assertEqual((self.mover.digested, self.owed()), ([[file.id]], 0))
 
     def test_what_came_with_the_bytes_is_not_computed_again(self) -> None:
-        allocation = self.now(self.master.allocate(self.request("a", expected={"md5": "0" * 32}, digests=("sha256",))))
+        allocation = self.now(
+            self.master.allocate(self.request("a", terms=Terms(expected={"md5": "0" * 32}, digests=("sha256",))))
+        )
         known = {**CRC, "md5": "0" * 32, "sha256": "1" * 64}
         self.now(self.master.stored(self.receipt(allocation, digests=known)))
         self.settle()

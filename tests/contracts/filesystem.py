@@ -28,8 +28,9 @@ from ecpds.errors import (
     PreconditionFailed,
     Refusal,
 )
-from ecpds.model import ANYTHING, PERMISSIONS, Condition, Entry
+from ecpds.model import PERMISSIONS, Condition, Entry
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
+from ecpds.terms import IF_ABSENT, NO_TERMS, Terms
 from tests.doubles import MemoryChannel, MemorySink, MemorySource, RecordingSink
 
 DESTINATIONS = ("demo", "other", "private")
@@ -63,8 +64,8 @@ class FileSystemContract(SynchronousTestCase):
         found: Refusal = failure.value
         return found
 
-    async def store(self, path: str, data: bytes, condition: Condition = ANYTHING, **announced: Any) -> Entry:
-        upload = await self.files.open_write(path, condition=condition, **announced)
+    async def store(self, path: str, data: bytes, terms: Terms = NO_TERMS, **announced: Any) -> Entry:
+        upload = await self.files.open_write(path, terms=terms, **announced)
         await upload.receive(MemorySource(data, piece=7))
         entry: Entry = await upload.commit()
         return entry
@@ -195,22 +196,22 @@ class ReadAndWrite(FileSystemContract):
 
     def test_announced_digests(self) -> None:
         right = hashlib.sha256(b"content").hexdigest()
-        self.put("/demo/a", b"content", expected={"sha256": right})
-        upload = self.run_now(self.files.open_write("/demo/a", expected={"sha256": right}))
+        self.put("/demo/a", b"content", terms=Terms(expected={"sha256": right}))
+        upload = self.run_now(self.files.open_write("/demo/a", terms=Terms(expected={"sha256": right})))
         self.run_now(upload.receive(MemorySource(b"contents")))
         self.refuse(DigestMismatch, upload.commit())
         self.assertEqual(self.get("/demo/a"), b"content")
         self.assertEqual(self.sink.of("INH")[-2]["Status"], "failed")
 
     def test_metadata_is_kept(self) -> None:
-        entry = self.put("/demo/a", metadata={"origin": "radar ü"})
+        entry = self.put("/demo/a", terms=Terms(metadata={"origin": "radar ü"}))
         found = self.run_now(self.files.stat("/demo/a"))
         for shown in (entry, found):
             self.assertEqual(dict(shown.file.metadata), {"origin": "radar ü"})
 
     def test_what_is_whole_in_memory(self) -> None:
         for name, data in (("/demo/a", b"content"), ("/demo/folder/b", b""), ("/demo/c", bytes(range(256)) * 1000)):
-            entry = self.run_now(self.files.write_whole(name, data, metadata={"key": "value"}))
+            entry = self.run_now(self.files.write_whole(name, data, terms=Terms(metadata={"key": "value"})))
             assert entry.file is not None
             self.assertEqual((entry.path, entry.size, entry.replaced), (name, len(data), False))
             self.assertEqual(entry.file.digests["sha256"], hashlib.sha256(data).hexdigest())
@@ -222,9 +223,9 @@ class ReadAndWrite(FileSystemContract):
 
     def test_what_is_put_and_read_at_once(self) -> None:
         """It is as `write_whole` and `open_read` do it, or not done."""
-        entry = self.files.put_now("/demo/a", b"content", metadata={"key": "value"})
+        entry = self.files.put_now("/demo/a", b"content", terms=Terms(metadata={"key": "value"}))
         if entry is None:
-            entry = self.run_now(self.files.write_whole("/demo/a", b"content", metadata={"key": "value"}))
+            entry = self.run_now(self.files.write_whole("/demo/a", b"content", terms=Terms(metadata={"key": "value"})))
         found = self.run_now(self.files.stat("/demo/a"))
         self.assertEqual((entry.path, entry.size, found.file.metadata), ("/demo/a", 7, {"key": "value"}))
         self.assertEqual(self.get("/demo/a"), b"content")
@@ -237,15 +238,15 @@ class ReadAndWrite(FileSystemContract):
 
     def test_what_is_whole_in_memory_is_refused_as_any_upload(self) -> None:
         self.put("/demo/a", b"old")
-        for path, refusal, named in (
-            ("/demo/a", PreconditionFailed, {"condition": Condition(absent=True)}),
-            ("/demo", IsADirectory, {}),
-            ("/demo/a/b", NotADirectory, {}),
-            ("/private/a", NotFound, {}),
-            ("/demo/../a", InvalidName, {}),
+        for path, refusal, terms in (
+            ("/demo/a", PreconditionFailed, IF_ABSENT),
+            ("/demo", IsADirectory, NO_TERMS),
+            ("/demo/a/b", NotADirectory, NO_TERMS),
+            ("/private/a", NotFound, NO_TERMS),
+            ("/demo/../a", InvalidName, NO_TERMS),
         ):
-            self.refuse(refusal, self.files.write_whole(path, b"new", **named))
-        failed = self.files.write_whole("/demo/a", b"new", expected={"sha256": "0" * 64})
+            self.refuse(refusal, self.files.write_whole(path, b"new", terms))
+        failed = self.files.write_whole("/demo/a", b"new", terms=Terms(expected={"sha256": "0" * 64}))
         self.failureResultOf(ensureDeferred(failed), DigestMismatch)
         self.assertEqual(self.sink.of("INH")[-1]["Status"], "failed")
         self.assertEqual(self.get("/demo/a"), b"old")
@@ -262,22 +263,22 @@ class ReadAndWrite(FileSystemContract):
 class Conditions(FileSystemContract):
     def test_only_if_absent(self) -> None:
         absent = Condition(absent=True)
-        self.put("/demo/a", b"first", condition=absent)
-        self.refuse(PreconditionFailed, self.files.open_write("/demo/a", condition=absent))
+        self.put("/demo/a", b"first", terms=Terms(absent))
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/a", terms=Terms(absent)))
         self.assertEqual(self.get("/demo/a"), b"first")
 
     def test_only_if_it_is_still_this_one(self) -> None:
         first = self.put("/demo/a", b"first")
         assert first.file is not None
         match = Condition(match=frozenset({first.file.id}))
-        self.put("/demo/a", b"second", condition=match)
-        self.refuse(PreconditionFailed, self.files.open_write("/demo/a", condition=match))
-        self.refuse(PreconditionFailed, self.files.open_write("/demo/b", condition=Condition(exists=True)))
-        self.refuse(PreconditionFailed, self.files.open_write("/demo/b", condition=match))
-        self.put("/demo/a", b"third", condition=Condition(exists=True))
+        self.put("/demo/a", b"second", terms=Terms(match))
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/a", terms=Terms(match)))
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/b", terms=Terms(Condition(exists=True))))
+        self.refuse(PreconditionFailed, self.files.open_write("/demo/b", terms=Terms(match)))
+        self.put("/demo/a", b"third", terms=Terms(Condition(exists=True)))
 
     def test_conditions_are_asked_again_at_the_commit(self) -> None:
-        upload = self.run_now(self.files.open_write("/demo/a", condition=Condition(absent=True)))
+        upload = self.run_now(self.files.open_write("/demo/a", terms=IF_ABSENT))
         self.run_now(upload.receive(MemorySource(b"late")))
         self.put("/demo/a", b"early")
         self.refuse(PreconditionFailed, upload.commit())

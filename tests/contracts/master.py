@@ -34,7 +34,6 @@ from ecpds.model import (
     ANYTHING,
     PERMISSIONS,
     Allocation,
-    AllocationRequest,
     Condition,
     Copy,
     Destination,
@@ -48,6 +47,7 @@ from ecpds.model import (
 from ecpds.options import MAKES_BUCKETS
 from ecpds.people import NewUser, UserChange
 from ecpds.releases import NEVER
+from ecpds.terms import IF_ABSENT, AllocationRequest, Terms
 
 ORIGIN = Origin("ftp", "192.0.2.1", "node")
 SHA = {"crc64nvme": "0011223344556677", "sha256": "ab" * 32}
@@ -146,7 +146,7 @@ class MasterContract(Uploading):
         self.assertEqual(segment.copies, (Copy(self.mover.name, 0),))
 
     def test_a_file_is_the_same_after_a_restart(self) -> None:
-        entry = self.now(self.put("a/b", metadata={"k": "ü"}, mtime=12.5))
+        entry = self.now(self.put("a/b", terms=Terms(metadata={"k": "ü"}), mtime=12.5))
         self.restart()
         self.assertEqual(self.now(self.master.resolve("demo", "a/b")), entry)
         self.assertEqual((entry.mtime, dict(entry.file.metadata)), (12.5, {"k": "ü"}))
@@ -161,11 +161,11 @@ class MasterContract(Uploading):
     def test_digests_asked_for(self) -> None:
         self.now(self.operations.add_destination(Destination(0, "md5", digests=("md5",))))
         self.user = self.now(self.operations.add_user(NewUser("ann", destinations=("md5",)))).id
-        request = AllocationRequest(self.user, "md5", "a", ORIGIN, expected={"sha512": "00"})
+        request = AllocationRequest(self.user, "md5", "a", ORIGIN, terms=Terms(expected={"sha512": "00"}))
         self.assertEqual(set(self.now(self.master.allocate(request)).digests), {"crc64nvme", "md5", "sha512"})
 
     def test_an_unknown_digest_is_refused(self) -> None:
-        self.refused(InvalidRequest, self.master.allocate(self.request("a", expected={"md4": "00"})))
+        self.refused(InvalidRequest, self.master.allocate(self.request("a", terms=Terms(expected={"md4": "00"}))))
 
     def test_finish_may_be_repeated(self) -> None:
         entry = self.now(self.put("a"))
@@ -202,17 +202,17 @@ class MasterContract(Uploading):
         self.assert_given_back(allocation)
 
     def test_a_wrong_digest_is_refused(self) -> None:
-        allocation = self.now(self.master.allocate(self.request("a", expected={"sha256": "cd" * 32})))
+        allocation = self.now(self.master.allocate(self.request("a", terms=Terms(expected={"sha256": "cd" * 32}))))
         self.now(self.master.stored(self.receipt(allocation)))
         for _ in range(2):
             self.refused(DigestMismatch, self.master.finish(allocation.id))
         self.assert_given_back(allocation)
 
     def test_the_announced_digest_may_be_upper_case(self) -> None:
-        self.assertEqual(self.now(self.put("a", expected={"sha256": "AB" * 32})).path, "a")
+        self.assertEqual(self.now(self.put("a", terms=Terms(expected={"sha256": "AB" * 32}))).path, "a")
 
     def test_a_digest_that_was_not_computed_is_no_match(self) -> None:
-        allocation = self.now(self.master.allocate(self.request("a", expected={"md5": "00"})))
+        allocation = self.now(self.master.allocate(self.request("a", terms=Terms(expected={"md5": "00"}))))
         self.now(self.master.stored(self.receipt(allocation)))
         self.refused(DigestMismatch, self.master.finish(allocation.id))
 
@@ -268,19 +268,19 @@ class MasterContract(Uploading):
 
     def test_only_if_absent(self) -> None:
         condition = Condition(absent=True)
-        self.now(self.put("a", condition=condition))
-        self.refused(PreconditionFailed, self.master.allocate(self.request("a", condition=condition)))
+        self.now(self.put("a", terms=Terms(condition)))
+        self.refused(PreconditionFailed, self.master.allocate(self.request("a", terms=Terms(condition))))
 
     def test_only_if_match(self) -> None:
         old = self.now(self.put("a"))
         match = Condition(match=frozenset({old.file.id}))
-        self.now(self.put("a", condition=match))
-        self.refused(PreconditionFailed, self.master.allocate(self.request("a", condition=match)))
-        self.refused(PreconditionFailed, self.master.allocate(self.request("new", condition=match)))
+        self.now(self.put("a", terms=Terms(match)))
+        self.refused(PreconditionFailed, self.master.allocate(self.request("a", terms=Terms(match))))
+        self.refused(PreconditionFailed, self.master.allocate(self.request("new", terms=Terms(match))))
 
     def test_of_two_only_if_absent_one_wins(self) -> None:
         condition = Condition(absent=True)
-        one, two = (self.now(self.master.allocate(self.request("a", condition=condition))) for _ in range(2))
+        one, two = (self.now(self.master.allocate(self.request("a", terms=Terms(condition)))) for _ in range(2))
         self.now(self.master.stored(self.receipt(two)))
         self.now(self.master.stored(self.receipt(one)))
         winner = self.now(self.master.finish(two.id))
@@ -610,7 +610,7 @@ class MasterContract(Uploading):
         return request, allocation, self.receipt(allocation)
 
     def test_an_upload_goes_on_under_the_next_Master(self) -> None:
-        request, allocation, receipt = self.begun_before(metadata={"k": "v"}, mtime=12.5)
+        request, allocation, receipt = self.begun_before(terms=Terms(metadata={"k": "v"}), mtime=12.5)
         self.now(self.master.stored(receipt))
         self.refused(Unavailable, self.master.finish(allocation.id))
         entry = self.now(self.master.readmit(request, allocation, [receipt]))
@@ -633,7 +633,7 @@ class MasterContract(Uploading):
 
     def test_what_broke_off_is_kept_under_the_next_Master(self) -> None:
         """Of a file that was announced as larger, with a digest of the whole; and it is kept once, whoever says it again."""
-        more: Any = {"size": 9, "expected": {"sha256": "cd" * 32}}
+        more: Any = {"size": 9, "terms": Terms(expected={"sha256": "cd" * 32})}
         request, allocation, receipt = self.begun_before(**more)
         for _ in range(2):
             self.now(self.master.keep(allocation.id))
@@ -675,7 +675,7 @@ class MasterContract(Uploading):
         self.refused(NotFound, self.master.kept(self.user, "demo", "a"))
 
     def test_its_conditions_hold_again(self) -> None:
-        request, allocation, receipt = self.begun_before(condition=Condition(absent=True))
+        request, allocation, receipt = self.begun_before(terms=IF_ABSENT)
         self.now(self.put("a"))
         self.refused(PreconditionFailed, self.master.readmit(request, allocation, [receipt]))
         self.clock.advance(10)

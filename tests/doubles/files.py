@@ -37,6 +37,7 @@ from ecpds.people import NewShare, Share
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
 from ecpds.releases import MAY_RELEASE, NEVER
+from ecpds.terms import NO_TERMS, Terms
 from tests.doubles.channels import MemorySource
 
 PIECE = 65536
@@ -260,19 +261,11 @@ class MemoryFileSystem:
         return MemoryDownload(self, entry, self.tree.contents[entry.file.id])
 
     @recorded
-    async def open_write(
-        self,
-        path: str,
-        size: int | None = None,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> IUpload:
+    async def open_write(self, path: str, size: int | None = None, terms: Terms = NO_TERMS) -> IUpload:
         name = self._file(path, "put")
-        self._check_room(name, condition)
+        self._check_room(name, terms.condition)
         self.tree.check_space(size or 0)
-        return MemoryUpload(self, name, size, condition, dict(expected), dict(metadata))
+        return MemoryUpload(self, name, size, terms.condition, dict(terms.expected), dict(terms.metadata))
 
     def read_again(self, path: str) -> IDownload | None:
         """Where small files are taken in one step they are at hand, too."""
@@ -284,19 +277,11 @@ class MemoryFileSystem:
             return None
         return MemoryDownload(self, self.tree.entry(name), self.tree.contents[self.tree.files[name].id])
 
-    def put_now(
-        self,
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Entry | None:
+    def put_now(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry | None:
         if not self.takes_now(path) or self.tree.hold is not None:
             return None
         try:
-            self.write_whole(path, data, condition, expected, metadata, digests).send(None)
+            self.write_whole(path, data, terms).send(None)
         except StopIteration as done:
             entry: Entry = done.value
             return entry
@@ -307,16 +292,8 @@ class MemoryFileSystem:
         here = name.segments[:-1] in self.tree.directories and name.segments not in self.tree.directories
         return self.tree.takes_now and here and self.identity.may("put") and not name.directory
 
-    async def write_whole(
-        self,
-        path: str,
-        data: bytes | memoryview,
-        condition: Condition = ANYTHING,
-        expected: Mapping[str, str] = EMPTY,
-        metadata: Mapping[str, str] = EMPTY,
-        digests: Sequence[str] = (),
-    ) -> Entry:
-        upload = await self.open_write(path, len(data), condition, expected, metadata, digests)
+    async def write_whole(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry:
+        upload = await self.open_write(path, len(data), terms)
         try:
             await upload.receive(MemorySource(bytes(data)))
             entry: Entry = await upload.commit()

@@ -11,8 +11,9 @@ from ecpds.errors import LoginFailed, NotPermitted, Refusal
 from ecpds.events import Event, denial_event
 from ecpds.interfaces import IEventSink
 from ecpds.keys import signing_key
-from ecpds.model import EMPTY, PERMISSIONS, Condition, Entry, Identity, Origin
+from ecpds.model import PERMISSIONS, Entry, Identity, Origin
 from ecpds.portal_interfaces import IDownload, IFileSystem, IPortal
+from ecpds.terms import NO_TERMS, Terms
 from tests.doubles.files import MemoryFileSystem, MemoryTree
 
 
@@ -110,9 +111,7 @@ class MemoryPortal:
     def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
         """Nothing is remembered here."""
 
-    def put_again(
-        self, files: IFileSystem, path: str, data: memoryview, condition: Condition, expected: Mapping[str, str] = EMPTY
-    ) -> Entry | None:
+    def put_again(self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Entry | None:
         """Nothing is remembered here."""
 
     def refused(self, login: str, message: str, origin: Origin) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ecpds.errors import IsADirectory, NotFound
-from ecpds.model import AllocationRequest, Copy, Destination, Receipt
+from ecpds.model import Copy, Destination, Receipt
 from ecpds.people import NewUser
 from ecpds.scrubbing import Verdict
+from ecpds.terms import AllocationRequest
 from tests.contracts.master import ORIGIN, SHA
 from tests.contracts.scrubbing import MOVER, ScrubContract
 from tests.master.support import MasterCase, MemoryMover

@@ -14,6 +14,7 @@ from ecpds.master import files, releasing, standby
 from ecpds.master.releasing import LOOK, QUIET, TOGETHER
 from ecpds.model import ANYTHING, Completion, Condition, DestinationChange, Entry, Page, RecordFilter
 from ecpds.releases import NEVER
+from ecpds.terms import IF_ABSENT, Terms
 from tests.contracts.master import SHA, Uploading
 from tests.master.support import NOW, MasterCase
 
@@ -193,9 +194,9 @@ class StandbyTests(StandbyCase):
 
     def test_conditions_are_of_what_who_may_put_sees(self) -> None:
         first = self.id_of("a")
-        self.refused(PreconditionFailed, self.put("a", condition=Condition(absent=True)))
-        self.refused(PreconditionFailed, self.put("a", condition=Condition(match=frozenset((first + 1000,)))))
-        second = self.now(self.put("a", condition=Condition(match=frozenset((first,)))))
+        self.refused(PreconditionFailed, self.put("a", terms=IF_ABSENT))
+        self.refused(PreconditionFailed, self.put("a", terms=Terms(Condition(match=frozenset((first + 1000,))))))
+        second = self.now(self.put("a", terms=Terms(Condition(match=frozenset((first,))))))
         self.refused(PreconditionFailed, self.master.delete(self.user, "demo", "a", Condition(match=frozenset((first,))), True))
         self.now(self.master.delete(self.user, "demo", "a", Condition(match=frozenset((second.file.id,))), True))
         self.assertIsNone(self.seen("a", True))

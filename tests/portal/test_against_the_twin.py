@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ecpds.errors import Refusal
 from ecpds.model import ANYTHING, PERMISSIONS, Condition
 from ecpds.portal_interfaces import IFileSystem
+from ecpds.terms import Terms
 from tests.doubles import MemoryFileSystem, MemorySink, MemorySource, MemoryTree, RecordingSink, make_identity
 from tests.portal.house import ORIGIN, House
 
@@ -61,7 +62,7 @@ class Actor:
 
     async def put(self, path: str, condition: Condition) -> Any:
         self._count += 1
-        upload = await self._files.open_write(path, condition=condition)
+        upload = await self._files.open_write(path, terms=Terms(condition))
         await upload.receive(MemorySource(f"{path} {self._count}".encode()))
         return await upload.commit()
 

@@ -22,6 +22,7 @@ from ecpds.model import (
 )
 from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OBJECTS, BUCKET_TAGS, MAKES_BUCKETS
 from ecpds.portal.objects import ObjectSpace
+from ecpds.terms import Terms
 from tests.doubles import MemorySource, RecordingSink
 from tests.portal.house import NODE, House
 
@@ -44,7 +45,7 @@ class Buckets(SynchronousTestCase):
 
     def put(self, files: ObjectSpace, path: str, data: bytes = b"x", acl: str | None = None) -> Any:
         async def store() -> Any:
-            upload = await files.open_write(path, metadata={} if acl is None else {OBJECT_ACL: acl})
+            upload = await files.open_write(path, terms=Terms(metadata={} if acl is None else {OBJECT_ACL: acl}))
             await upload.receive(MemorySource(data))
             return await upload.commit()
 

@@ -24,6 +24,7 @@ from ecpds.mover.store import LocalStore
 from ecpds.people import NewShare, UserChange
 from ecpds.portal.filesystem import FileSystem
 from ecpds.portal.whole import BytesSource
+from ecpds.terms import IF_ABSENT, NO_TERMS, Terms
 from tests.portal.house import NODE, ORIGIN, House
 
 TABLES = ("directory", "entry", "data_file", "segment", "copy", "reclaim", "owed", "dead")
@@ -62,24 +63,24 @@ class Node:
         identity = Identity(self.user.id, "alice", frozenset(self.user.permissions), ("demo",))
         return FileSystem(self.house.backing, self.house.now(self.house.master.renew(identity)), ORIGIN)
 
-    def put(self, path: str, data: bytes | memoryview, *terms: Any) -> Any:
+    def put(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Any:
         """What came of it: an entry, or the name of a refusal."""
         outcome: list[Any] = []
-        ensureDeferred(self.files.write_whole(path, data, *terms)).addBoth(outcome.append)
+        ensureDeferred(self.files.write_whole(path, data, terms)).addBoth(outcome.append)
         if isinstance(outcome[0], Entry):
             return outcome[0]
         outcome[0].trap(Refusal)
         return type(outcome[0].value).__name__, str(outcome[0].value)
 
-    def begun(self, path: str, data: bytes | memoryview, **named: Any) -> Deferred[Entry]:
+    def begun(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry]:
         """A put in one step that is not at its end."""
-        found = self.files.put_by_turn(path, data, **named)
+        found = self.files.put_by_turn(path, data, terms)
         assert found is not None
         return found
 
-    def put_now(self, path: str, data: bytes | memoryview, **named: Any) -> Entry | None:
+    def put_now(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry | None:
         """What a put in one step came to; None where it was not done so."""
-        found = self.files.put_by_turn(path, data, **named)
+        found = self.files.put_by_turn(path, data, terms)
         entry: Entry | None = None if found is None else self.house.now(found)
         return entry
 
@@ -110,10 +111,7 @@ DIGESTS = st.sampled_from(
 PUTS = st.tuples(
     PATHS,
     st.sampled_from([b"", b"hello", b"x" * 1024, b"x" * 16383, b"x" * 16384]),
-    CONDITIONS,
-    DIGESTS,
-    st.sampled_from([{}, {"key": "é"}]),
-    st.sampled_from([(), ("sha1", "md5")]),
+    st.builds(Terms, CONDITIONS, DIGESTS, st.sampled_from([{}, {"key": "é"}]), st.sampled_from([(), ("sha1", "md5")])),
 )
 
 
@@ -131,9 +129,9 @@ class SameTests(SynchronousTestCase):
         place = f"/d{self.examples}"
         for node in (self.short, self.long):
             node.add_destination(place[1:], **named)
-        for path, *terms in puts:
+        for path, data, terms in puts:
             there = path.replace("/demo", place)
-            self.assertEqual(self.short.put(there, *terms), self.long.put(there, *terms), (path, terms))
+            self.assertEqual(self.short.put(there, data, terms), self.long.put(there, data, terms), (path, terms))
             self.assertEqual(self.short.rows(), self.long.rows(), (path, terms))
         self.assertEqual(self.short.contents(), self.long.contents())
         self.assertEqual(self.short.records(), self.long.records())
@@ -190,7 +188,7 @@ class KeptTests(SynchronousTestCase):
 
     def test_what_was_refused_is_not_kept(self) -> None:
         node = Node(self)
-        node.put("/demo/a", b"hello", ANYTHING, {"sha256": "00" * 32})
+        node.put("/demo/a", b"hello", Terms(expected={"sha256": "00" * 32}))
         self.assertEqual(node.house.backing.kept.size, 0)
 
 
@@ -238,11 +236,11 @@ class LongWayTests(SynchronousTestCase):
             self.house.now(self.house.now(self.node.files.open_write("/demo/second")).abort())
         self.assertTrue(self.node.files.takes_now("/demo/a"))
 
-    def left(self, path: str = "/demo/a", data: bytes = b"hello", **named: Any) -> None:
+    def left(self, path: str = "/demo/a", data: bytes = b"hello", terms: Terms = NO_TERMS) -> None:
         before = self.state()
-        if not named and data == b"hello":
+        if terms is NO_TERMS and data == b"hello":
             self.assertFalse(self.node.files.takes_now(path))
-        self.assertIsNone(self.node.put_now(path, data, **named))
+        self.assertIsNone(self.node.put_now(path, data, terms))
         self.assertEqual(self.state(), before)
 
     def state(self) -> tuple[Any, ...]:
@@ -263,8 +261,8 @@ class LongWayTests(SynchronousTestCase):
         self.left("/demo/first/a")
 
     def test_a_condition_that_is_not_met(self) -> None:
-        self.left("/demo/first", condition=Condition(absent=True))
-        self.left(condition=Condition(exists=True))
+        self.left("/demo/first", terms=IF_ABSENT)
+        self.left(terms=Terms(Condition(exists=True)))
 
     def test_another_name_than_may_be(self) -> None:
         for path in ("/demo/..", "/demo/", "/demo", "/other/a", "a"):
@@ -313,7 +311,7 @@ class LongWayTests(SynchronousTestCase):
 
     def test_a_digest_that_is_wrong(self) -> None:
         before = self.node.rows(), self.node.contents(), self.node.records()
-        self.assertIsNone(self.node.put_now("/demo/a", b"hello", expected={"sha256": "0" * 64}))
+        self.assertIsNone(self.node.put_now("/demo/a", b"hello", terms=Terms(expected={"sha256": "0" * 64})))
         self.assertEqual((self.node.rows(), self.node.contents(), self.node.records()), before)
 
     def test_two_movers_that_take_turns(self) -> None:
@@ -432,7 +430,7 @@ class FailureTests(SynchronousTestCase):
 
     def test_an_upload_under_way_and_a_put_at_once(self) -> None:
         """Two puts of one name: the one that commits last is there."""
-        upload = self.house.now(self.node.files.open_write("/demo/a", condition=Condition(match=frozenset((1,)))))
+        upload = self.house.now(self.node.files.open_write("/demo/a", terms=Terms(Condition(match=frozenset((1,))))))
         self.assertIsNotNone(self.node.put_now("/demo/a", b"newer"))
         self.failureResultOf(ensureDeferred(upload.commit()), Refusal)
         self.assertEqual(self.house.now(self.node.files.stat("/demo/a")).size, 5)

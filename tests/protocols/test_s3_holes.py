@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ecpds.http.message import Headers
 from ecpds.http.message import Request as HttpRequest
-from ecpds.model import AllocationRequest, Origin
+from ecpds.model import Origin
 from ecpds.people import UserChange
+from ecpds.terms import AllocationRequest
 from tests.protocols.test_s3_matrix import BODIES, VERBS, Bytes, Forms, Matrix
 
 TRAVERSALS = ("public/../private", "public//../private", "public/./../private", "./private", "public/..%2Fprivate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from ecpds.terms import Terms
 from tests.protocols.test_s3_holes import Holes
 from tests.protocols.test_s3_matrix import VERBS, Bytes
 
@@ -21,7 +22,7 @@ class Lists(Holes):
         self.house.now(self.files.make_directory("/d/made"))
 
     async def _store(self, name: str, digests: tuple[str, ...], metadata: dict[str, str] | None = None) -> None:
-        upload = await self.files.open_write(f"/d/{name}", metadata=metadata or {}, digests=digests)
+        upload = await self.files.open_write(f"/d/{name}", terms=Terms(metadata=metadata or {}, digests=digests))
         await upload.receive(Bytes(b"content"))
         await upload.commit()
 

@@ -7,8 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ecpds.http.message import Response
-from ecpds.model import AllocationRequest, Entry
+from ecpds.model import Entry
 from ecpds.mover import volumes
+from ecpds.terms import AllocationRequest
 from tests.protocols.test_s3_holes import Holes
 from tests.protocols.test_s3_matrix import MODES
 

@@ -16,6 +16,7 @@ from ecpds.master.sql import Statement
 from ecpds.master.sqlite import SqliteEngine
 from ecpds.model import Destination, RecordFilter
 from ecpds.people import NewUser
+from ecpds.terms import Terms
 from tests.contracts.master import Uploading
 from tests.master.support import NOW, MasterCase
 from tests.real.clients import authorization, https, path_of
@@ -33,7 +34,7 @@ class MovingTests(Uploading, MasterCase):
 
     def fill(self) -> None:
         for path in ("z/deep/er/file", "a b", "é\\%'", "z/x"):
-            self.now(self.put(path, metadata={"k": "ü"}))
+            self.now(self.put(path, terms=Terms(metadata={"k": "ü"})))
         # A directory with a lower number than the one above it.
         self.now(self.master.make_directory(self.user, "demo", "old"))
         self.now(self.master.make_directory(self.user, "demo", "new"))

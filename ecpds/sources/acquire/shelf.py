@@ -15,6 +15,7 @@ from ecpds.interfaces import IByteSource, IThreads
 from ecpds.model import Entry, Identity, Origin
 from ecpds.portal_interfaces import IPortal
 from ecpds.sources.fetch.outcomes import Outcome
+from ecpds.terms import Terms
 from ecpds.waiting import undisturbed
 
 PROTOCOL = "acquire"
@@ -60,7 +61,7 @@ class PortalShelf:
         user = Identity(await self._user_id(login), login, frozenset(), ())
         files = await self._portal.resume(user, Origin(PROTOCOL, "", self._node))
         expected = {"sha256": outcome.sha256} if outcome.sha256 else {}
-        upload = await files.open_write(path, outcome.size, expected=expected)
+        upload = await files.open_write(path, outcome.size, Terms(expected=expected))
         try:
             await self._send(upload.receive, outcome.path)
             entry: Entry = await upload.commit()
