@@ -84,6 +84,8 @@ class Door:
     threads: IThreads
     users: UserSessions
     serial: Iterator[int] = field(factory=lambda: count(1))
+    transferring: set[Transferring] = field(factory=set)
+    """The transfers that are under way, of all sessions."""
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let the reactor see to everybody else first, for so long."""
@@ -140,11 +142,13 @@ class Transferring:
             raise EarlyReply(replies.ABORTED)  # What was offered when the command came is closed by ABOR, or by the end.
         self._data = self._pi.data.take()
         self._pi.transfer = Transfer(self._description, self._data)
+        self._pi.door.transferring.add(self)
         return self._data
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         aborted = self._data.aborted
         self._pi.transfer = None
+        self._pi.door.transferring.discard(self)
         self._data.abort()
         if isinstance(error, Refusal):
             raise EarlyReply(replies.ABORTED if aborted else refusal_reply(error)) from error

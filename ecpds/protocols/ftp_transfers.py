@@ -116,7 +116,7 @@ async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: s
             short = offset + count < allocated
             doubt = 0.0 if channel.secure else grace(ended - began, count, short, pi.ends.is_here)
             await pi.heard_out(data, ended, doubt)
-            await upload.commit()
+            await _publish(pi, upload)
         except (ConnectionLost, Stalled) as failure:
             await upload.keep(failure)
             raise
@@ -124,6 +124,13 @@ async def _receive(pi: Interpreter, path: str, opening: Opening, announcement: s
             await upload.abort(failure)
             raise
     return reply(226, f"{count} bytes stored.")
+
+
+async def _publish(pi: Interpreter, upload: IUpload) -> None:
+    """Files of many clients are named together, at the end of the reactor's turn; one that comes alone waits for no others."""
+    if isinstance(upload, HeldUpload) and len(pi.door.transferring) == 1 and upload.commit_now() is not None:
+        return
+    await upload.commit()
 
 
 async def list_lines(pi: Interpreter, argument: str) -> Reply:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import NoSpace, NotFound, Stalled
+from ecpds.model import Entry
 from ecpds.protocols.ftp import BURST
 from ecpds.protocols.ftp_data import SOON
 from ecpds.protocols.ftp_interpreter import BLOCK, GRACE, LEAST, LEAST_HERE, LITTLE, grace
@@ -408,6 +410,26 @@ class StoringInOneStep(Storing):
         channel.feed_end()
         self.assertEqual(codes(self.client.heard()), ["226"])
         self.assertEqual(self.house.tree.read("/demo/a"), b"small")
+
+    def test_who_is_alone_waits_for_nobody_and_others_go_together(self) -> None:
+        at_once: list[str] = []
+        files: Any = self.client.protocol._interpreter.files
+        put_now = files.put_now
+
+        def noted(path: str, *others: Any) -> Entry | None:
+            at_once.append(path)
+            return cast(Entry | None, put_now(path, *others))
+
+        files.put_now = noted
+        self.assertEqual(codes(self.client.upload("STOR /demo/alone", b"hello")), ["150", "226"])
+        other = self.house.log_in()
+        other.passive()
+        other.say("STOR /demo/other")
+        self.assertEqual(codes(self.client.upload("STOR /demo/together", b"hello")), ["150", "226"])
+        other.say("ABOR")
+        self.assertEqual(codes(self.client.upload("STOR /demo/again", b"hello")), ["150", "226"])
+        self.assertEqual(at_once, ["/demo/alone", "/demo/again"])
+        self.assertEqual(self.house.tree.read("/demo/together"), b"hello")
 
     def test_who_has_ended_before_the_step_publishes_nothing(self) -> None:
         for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close()):
