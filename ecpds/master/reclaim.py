@@ -2,12 +2,12 @@
 
 Who tells whom: the writer puts copies on the list, in the transaction that takes their last name away; the loop asks
 the mover of each that is due to delete it, and takes it off the list when the mover has. A crash in between deletes
-again, which is no error.
+again, which is no error. What a volume can't delete, for it has failed, is asked for again a while later, behind the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 from sqlalchemy import delete, func, select, update
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from ecpds.errors import Refusal
 from ecpds.interfaces import IMoverControl
 from ecpds.master import ids
+from ecpds.master.movers import Movers
 from ecpds.master.reader import Reader
 from ecpds.master.schema import dead, reclaim, segment
 from ecpds.master.shared import Rounds
@@ -27,6 +28,9 @@ from ecpds.model import Copy, StoredSegment
 
 LOOK = 1.0
 """Seconds between two looks at the list."""
+
+AGAIN = 60.0
+"""Seconds until a volume that could not delete is asked again."""
 
 COMING_BACK = 1_000_000
 """DataFileIDs: an upload may go on under a Master that was started anew until so many more were reserved."""
@@ -50,11 +54,9 @@ _DUE = Statement(
         .order_by(reclaim.c.due)
     )
 )
-_DONE = Statement(
-    delete(reclaim).where(
-        reclaim.c.segment == value("segment"), reclaim.c.mover == value("mover"), reclaim.c.volume == value("volume")
-    )
-)
+_here = (reclaim.c.segment == value("of_segment"), reclaim.c.mover == value("on_mover"), reclaim.c.volume == value("on_volume"))
+_DONE = Statement(delete(reclaim).where(*_here))
+_POSTPONE = Statement(update(reclaim).where(*_here).values(due=value("later")))
 _BACKLOG = Statement(select(func.count()).select_from(reclaim))
 _IS_DEAD = Statement(select(dead.c.segment).where(dead.c.segment == value("segment")))
 _MARK = Statement(insert_into(dead))
@@ -115,7 +117,16 @@ def backlog(session: Session) -> int:
 
 
 def take_off(session: Session, mover: str, deleted: Sequence[StoredSegment]) -> None:
-    session.run_many(_DONE, [{"segment": each.segment, "mover": mover, "volume": each.volume} for each in deleted])
+    session.run_many(_DONE, [_place(mover, each) for each in deleted])
+
+
+def postpone(session: Session, mover: str, left: Sequence[StoredSegment], later: float) -> None:
+    """What could not be deleted is due again at that time."""
+    session.run_many(_POSTPONE, [{**_place(mover, each), "later": later} for each in left])
+
+
+def _place(mover: str, stored: StoredSegment) -> dict[str, int | str]:
+    return {"of_segment": stored.segment, "on_mover": mover, "on_volume": stored.volume}
 
 
 class Reclaim:
@@ -123,21 +134,25 @@ class Reclaim:
 
     log = Logger()
 
-    def __init__(self, reader: Reader, writer: Writer, controls: Mapping[str, IMoverControl], clock: IReactorTime) -> None:
+    def __init__(self, reader: Reader, writer: Writer, movers: Movers, clock: IReactorTime) -> None:
         self._reader = reader
         self._writer = writer
-        self._controls = controls
+        self._movers = movers
         self._clock = clock
         self._discarded: list[tuple[int, tuple[Copy, ...]]] = []
+        self._stopping = False
         self._work = Rounds("deleting what nothing names", self._round, clock)
 
     def start(self) -> None:
         self._work.start(LOOK, now=False)
 
     async def stop(self) -> None:
-        """Returns when a round that is under way has ended."""
+        """What came to nothing by now is on the list; returns when nobody is being asked any more."""
+        self._stopping = True
         self._work.end()
-        if self._discarded or self._work.running:
+        if self._work.running:
+            await self._work.begin()
+        if self._discarded:
             await self._work.begin()
 
     def discard(self, segment: int, copies: Iterable[Copy]) -> None:
@@ -150,7 +165,7 @@ class Reclaim:
         while self._discarded:
             await self._take_on(self._discarded[:AT_A_TIME])
         # All at once: one that is slow to answer holds up no other's.
-        await gatherResults([ensureDeferred(self._delete(name, control)) for name, control in self._controls.items()])
+        await gatherResults([ensureDeferred(self._delete(name, control)) for name, control in self._movers.controls.items()])
 
     async def _take_on(self, discarded: Sequence[tuple[int, tuple[Copy, ...]]]) -> None:
         def operation(session: Session) -> None:
@@ -161,13 +176,36 @@ class Reclaim:
         del self._discarded[: len(discarded)]
 
     async def _delete(self, name: str, control: IMoverControl) -> None:
-        """All that is due on one mover. One that can't delete now is asked again the next time."""
+        """All that is due on one mover; no more than some of it where nothing could be deleted."""
+        question = partial(self._reader.rows, _DUE, mover=name, limit=AT_A_TIME)
+        going_on = self._movers.is_present(name)
         try:
-            while due := await self._reader.rows(_DUE, mover=name, now=self._clock.seconds(), limit=AT_A_TIME):
+            while going_on and not self._stopping and (due := await question(now=self._clock.seconds())):
                 found = [StoredSegment(segment, volume) for segment, volume in due]
-                await control.delete(found)
-                await self._writer.run(partial(take_off, mover=name, deleted=found))
+                going_on = await self._deleted(name, control, found) or await self._delete_by_volume(name, control, found)
         except Refusal as refusal:
-            self.log.warn("mover {name} can't delete now: {refusal}", name=name, refusal=refusal)
+            self.log.warn("what mover {name} has deleted was not noted: {refusal}", name=name, refusal=refusal)
         except Exception:
             self.log.failure("mover {name} failed to delete", name=name)
+
+    async def _delete_by_volume(self, name: str, control: IMoverControl, found: Sequence[StoredSegment]) -> bool:
+        """Whether any of them can delete now; one that can't is asked again later."""
+        any_deleted = False
+        for volume in sorted({each.volume for each in found}):
+            some = [each for each in found if each.volume == volume]
+            if await self._deleted(name, control, some):
+                any_deleted = True
+            else:
+                later = self._clock.seconds() + AGAIN
+                await self._writer.run(partial(postpone, mover=name, left=some, later=later))
+        return any_deleted
+
+    async def _deleted(self, name: str, control: IMoverControl, found: Sequence[StoredSegment]) -> bool:
+        """Whether a mover has deleted these."""
+        try:
+            await control.delete(found)
+        except Refusal as refusal:
+            self.log.warn("mover {name} can't delete now: {refusal}", name=name, refusal=refusal)
+            return False
+        await self._writer.run(partial(take_off, mover=name, deleted=found))
+        return True

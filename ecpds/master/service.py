@@ -119,7 +119,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         self.ids = Ids(writer)
         self._cache = self.resolved = ResolveCache()
         self._folders = KnownFolders(self.reader)
-        self._reclaim = Reclaim(self.reader, writer, self.movers.controls, clock)
+        self._reclaim = Reclaim(self.reader, writer, self.movers, clock)
         self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
         self.evacuation = Evacuation(self)
         self.lifetimes = Lifetimes(self)

@@ -56,7 +56,7 @@ class OnAnyEngine(MasterContract):
         self.clock.advance(1)
         self.assertEqual(self.sql("SELECT segment FROM reclaim"), [(allocation.id,)])
         self.mover.failure = None
-        self.clock.advance(1)
+        self.clock.pump([1.0] * int(reclaim.AGAIN))
         self.assertEqual((self.mover.deleted, self.sql("SELECT * FROM reclaim")), ([allocation.id], []))
 
     def test_a_mover_that_fails_to_delete_leaves_the_others_alone(self) -> None:
