@@ -43,6 +43,8 @@ def offline(work: Callable[[Config], str]) -> None:
         click.echo(work(configuration()))
     except (CatalogueError, ConfigError, Refusal) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 @click.command()

@@ -38,6 +38,10 @@ def natural(default: int) -> Any:
     return field(default=default, validator=Check("a whole number, 0 or more", lambda value: value >= 0))
 
 
+def at_least_one(default: int) -> Any:
+    return field(default=default, validator=Check("a whole number, 1 or more", lambda value: value >= 1))
+
+
 def some(default: tuple[str, ...]) -> Any:
     return field(default=default, validator=Check("a list with at least one string, none of them twice or empty", distinct))
 

@@ -20,6 +20,7 @@ from ecpds.checks import (
     distinct,
     interfaces,
     is_collector,
+    is_ip,
     is_ipv4,
     is_network,
     is_port_range,
@@ -80,7 +81,7 @@ class Cluster:
     masters: tuple[str, ...] = ()
     listen: int = port_number(7600)
     stream: int = port_number(7601)
-    interface: str = "127.0.0.1"
+    interface: str = field(default="127.0.0.1", validator=Check("an IP address", is_ip))
     advertise: str | None = None
     secret_file: str = "cluster.secret"
     plain_stream: bool = False
@@ -271,6 +272,9 @@ def _value(file: Path, section: str, key: str, value: Any, hints: dict[str, Any]
     if key not in hints:
         raise ConfigError(f"{file}: [{section}] {key} is not an option; allowed: {', '.join(hints)}")
     wanted = _kind(hints[key])
+    texts = value if isinstance(value, list) else [value]
+    if any(isinstance(text, str) and "\0" in text for text in texts):
+        raise _not_allowed(file, section, key, value, "allowed: text without NUL")
     if wanted is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if wanted is float and type(value) is int:

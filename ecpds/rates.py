@@ -52,9 +52,12 @@ def rates(options: Mapping[str, str], of: str) -> Rates:
 
 
 def rates_at(options: Mapping[str, str], address: str) -> tuple[str, Rates]:
-    """What a user's options say of who comes from an address: the network that they name it by, if any, and its rates."""
+    """What a user's options say of who comes from an address: the network that they name it by, if any, and its rates.
+
+    Files that the portal acquires for a user come from no address.
+    """
     listed = options.get(BY_NETWORK)
-    if listed is not None:
+    if listed is not None and address:
         here = ipaddress.ip_address(address.partition("%")[0])
         for network, found in by_network(listed):
             if here in network:

@@ -79,6 +79,13 @@ def fail(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def fail_to_write(error: OSError) -> NoReturn:
+    """Standard output takes no more. Who reads it may have seen enough: then click ends without a word."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    fail(f"The answer can't be written: {error.strerror}.")
+
+
 class KindType(click.ParamType):  # type: ignore[type-arg]
     """A kind of argument as click has it: text that is not of the kind is wrong usage."""
 
@@ -176,6 +183,8 @@ def ask(client: Client, verb: Verb, arguments: Mapping[str, Any], as_json: bool)
         show(client.ask("/".join(verb.words), arguments), verb, as_json)
     except (Failed, Refusal) as failure:
         fail(str(failure))
+    except OSError as error:
+        fail_to_write(error)
 
 
 def follow_list(client: Client, verb: Verb, arguments: Mapping[str, Any], as_json: bool) -> NoReturn:
@@ -196,6 +205,8 @@ def follow_list(client: Client, verb: Verb, arguments: Mapping[str, Any], as_jso
             found = list(client.ask(path, {**rest, "after": place}))
     except (Failed, Refusal) as failure:
         fail(str(failure))
+    except OSError as error:
+        fail_to_write(error)
 
 
 def show(objects: Iterator[dict[str, Any]], verb: Verb, as_json: bool) -> None:

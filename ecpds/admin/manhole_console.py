@@ -21,7 +21,7 @@ from ecpds.admin.manhole_editor import CTRL_C, CTRL_D, CTRL_L, ENTER, TAB, Keys,
 from ecpds.admin.manhole_interpreter import Interpreter
 from ecpds.admin.manhole_output import Output
 from ecpds.admin.manhole_runner import Runner
-from ecpds.admin.manhole_verbs import functions, secrets_of
+from ecpds.admin.manhole_verbs import Secrets, functions, secrets_of
 from ecpds.errors import Refusal
 from ecpds.interfaces import IThreads
 from ecpds.limits import Limits
@@ -34,6 +34,8 @@ END = "end"
 COLOURLESS = ("", "dumb")
 
 HIDDEN = "***"
+
+WRITTEN_OUT = ast.Constant | ast.JoinedStr
 
 
 class ITerminal(Protocol):
@@ -249,23 +251,33 @@ def columns(names: list[str], width: int) -> str:
     return "".join("".join(name.ljust(widest) for name in row).rstrip() + "\n" for row in rows)
 
 
-def without_secrets(source: str, secrets: Mapping[str, frozenset[str]]) -> str:
-    """The source as the log may have it: what is written out as a secret argument of a verb is hidden."""
+def without_secrets(source: str, secrets: Mapping[str, Secrets]) -> str:
+    """The source as the log may have it: what is written out as a secret argument of a verb, or in its place, is hidden."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _cut_at_secrets(source, secrets)
     hidden = False
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            for argument in node.keywords:
-                if argument.arg in secrets.get(node.func.id, ()) and isinstance(argument.value, ast.Constant | ast.JoinedStr):
-                    argument.value = ast.Constant(HIDDEN)
-                    hidden = True
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in secrets:
+            hidden |= _hide(node, secrets[node.func.id])
     return ast.unparse(tree) if hidden else source
 
 
-def _cut_at_secrets(source: str, secrets: Mapping[str, frozenset[str]]) -> str:
-    """Of what is not Python, and so never runs, the part before the first secret."""
-    ends = [source.find(name) for names in secrets.values() for name in names if name in source]
+def _hide(call: ast.Call, secrets: Secrets) -> bool:
+    """Hide the secrets of a verb's call; whether there were any."""
+    hidden = False
+    for argument in call.keywords:
+        if argument.arg in secrets.names and isinstance(argument.value, WRITTEN_OUT):
+            argument.value, hidden = ast.Constant(HIDDEN), True
+    for place, value in enumerate(call.args):
+        if place >= secrets.taken and isinstance(value, WRITTEN_OUT):
+            call.args[place], hidden = ast.Constant(HIDDEN), True
+    return hidden
+
+
+def _cut_at_secrets(source: str, secrets: Mapping[str, Secrets]) -> str:
+    """Of what is not Python, and so never runs, the part before the first secret: a verb's name may be followed by one."""
+    ends = [source.find(name) for each in secrets.values() for name in each.names if name in source]
+    ends += [source.find(name) + len(name) for name in secrets if name in source]
     return source[: min(ends)] + HIDDEN if ends else source

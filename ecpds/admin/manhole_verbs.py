@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any, Protocol
 
+from attrs import frozen
+
 from ecpds.admin.kinds import FILE, PAIRS, PASSWORD, WORDS
 from ecpds.admin.verb import Argument, Verb
 from ecpds.admin.verbs import VERBS
@@ -43,6 +45,15 @@ class Rows(list[dict[str, Any]]):
 
 class Record(dict[str, Any]):
     """One object."""
+
+
+@frozen
+class Secrets:
+    """The names of a function's arguments that are secrets, which are never positional. What is given by position behind
+    its first `taken` arguments it doesn't take; it may be such a secret."""
+
+    names: frozenset[str]
+    taken: int
 
 
 class Function(Protocol):
@@ -160,11 +171,11 @@ def functions(operator: Any, ask: Ask, rows: int, verbs: Sequence[Verb] = VERBS)
     return {function_name(verb.words): make_function(verb, operator, ask, rows) for verb in verbs}
 
 
-def secrets_of(verbs: Sequence[Verb] = VERBS) -> dict[str, frozenset[str]]:
-    """The names of functions that take secrets, and of those arguments."""
+def secrets_of(verbs: Sequence[Verb] = VERBS) -> dict[str, Secrets]:
+    """The functions that take secrets, by name."""
     found = {}
     for verb in verbs:
         names = frozenset(parameter_name(argument) for argument in verb.arguments if argument.kind is PASSWORD)
         if names:
-            found[function_name(verb.words)] = names
+            found[function_name(verb.words)] = Secrets(names, sum(argument.positional for argument in verb.arguments))
     return found

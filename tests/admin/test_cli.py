@@ -231,6 +231,14 @@ class ConfigTests(SynchronousTestCase):
             self.assertEqual(len(result.stderr.splitlines()), 1)
             self.assertIn(said, result.stderr)
 
+    def test_answers_that_can_not_be_written(self) -> None:
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(cli, "show", full)
+        result = CliRunner().invoke(cli.build(lambda config: Node()), ["status"])
+        self.assertEqual((result.exit_code, result.stderr), (1, "The answer can't be written: No space left on device.\n"))
+
 
 class FollowTests(CommandCase):
     """`events --follow`: the last few in the order in which they came, and then what comes."""

@@ -186,6 +186,14 @@ class Logged(InMemory):
         self.type('add_user("bob", password="hush"))\r')
         self.assertNotIn("hush", "".join(self.logged))
 
+    def test_a_secret_in_the_place_of_another_argument(self) -> None:
+        """It is refused, for a password is named; it was typed all the same."""
+        for typed in ('passwd_user("bob", "hush")', 'add_share("bob", "/x", "hush")', 'passwd_user("bob", "hush'):
+            self.type(f"{typed}\r")
+        self.assertNotIn("hush", "".join(self.logged))
+        self.assertIn("passwd_user('bob', '***')", "".join(self.logged))
+        self.assertIn("add_share('bob', '/x', '***')", "".join(self.logged))
+
     def test_nothing_else_can_hide(self) -> None:
         for source in ("eval(dict(password='evil()')['password'])", "print(password='x')", "x = 'password'"):
             self.assertEqual(without_secrets(source, secrets_of()), source)

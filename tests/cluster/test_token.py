@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.__main__ import main
 from ecpds.cluster.authority import fleet_secret
 from ecpds.cluster.token import Token, read_token, write_token
 from ecpds.config import Cluster, Config, ConfigError, Node
@@ -65,3 +67,16 @@ class Inviting(SynchronousTestCase):
         self.assertRaises(ConfigError, take_token, Config(), write_token(TOKEN))
         self.assertRaises(ConfigError, take_token, self.config(), write_token(Token(b"s" * 43, ("tcp:x:1",))))
         self.assertRaises(InvalidRequest, take_token, self.config(), "ecpds1.x.y")
+
+
+class Asked(SynchronousTestCase):
+    """By the command line, which says what went wrong in one sentence."""
+
+    def test_a_home_that_can_not_be_made(self) -> None:
+        file = Path(self.mktemp()).resolve()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (file.parent / "taken").touch()
+        file.write_text('[node]\nhome = "taken/home"\n[cluster]\nlisten = 7600\n')
+        result = CliRunner().invoke(main, ["-c", str(file), "cluster", "token"])
+        said = f"{file.parent}/taken/home: Not a directory\n"
+        self.assertEqual((result.exit_code, result.stdout, result.stderr), (1, "", said))

@@ -37,7 +37,11 @@ REFUSED = [
     ('[mover]\nvolumes = ["a", "a"]', "none of them twice"),
     ("[limits]\nstall = 0", "[limits] stall = 0.0 is not allowed; allowed: a number above 0"),
     ("[limits]\nstall = nan", "allowed: a number above 0"),
-    ("[limits]\nheaders = -1", "allowed: a whole number, 0 or more"),
+    ("[limits]\nkept_bytes = -1", "allowed: a whole number, 0 or more"),
+    ("[limits]\ndisk_threads = 0", "[limits] disk_threads = 0 is not allowed; allowed: a whole number, 1 or more"),
+    ('[node]\nhome = "a\\u0000b"', "[node] home = 'a\\x00b' is not allowed; allowed: text without NUL"),
+    ('[mover]\nvolumes = ["a\\u0000b"]', "allowed: text without NUL"),
+    ('[cluster]\ninterface = "nope"', "[cluster] interface = 'nope' is not allowed; allowed: an IP address"),
     ("[node", "is not TOML"),
 ]
 
@@ -76,6 +80,11 @@ class Loading(SynchronousTestCase):
             self.assertTrue(line.startswith(f"{file}: "), line)
             self.assertIn(expected, line)
             self.assertNotIn("\n", line)
+
+    def test_no_limit_without_which_nothing_is_served_may_be_0(self) -> None:
+        """A node without threads would take a connection, and answer never."""
+        for name in ("login_threads", "login_queue", "digest_threads", "window", "buffers", "acquire_files", "header_bytes"):
+            self.assertRaises(ConfigError, load, self.write(f"[limits]\n{name} = 0"))
 
     def test_a_missing_file(self) -> None:
         self.assertIn("can't be read", str(self.assertRaises(ConfigError, load, Path("/no/such/file"))))

@@ -18,6 +18,7 @@ class RateTests(SynchronousTestCase):
 
     def test_the_first_network_counts(self) -> None:
         options = {BY_NETWORK: "192.0.2.7=0/0,192.0.2.0/24=5/6", "portal.maxBytesPerSecForInput": "9"}
+        self.assertEqual(rates_at(options, ""), ("", rates(options, "portal")), "what is acquired comes from nowhere")
         found = [rates_at(options, address) for address in ("192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::1")]
         self.assertEqual(found, [("192.0.2.7/32", Rates()), ("192.0.2.0/24", Rates(5, 6)), ("", Rates(9)), ("", Rates(9))])
 
