@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from math import isfinite, log2
 from statistics import median
 
+from attrs import evolve
+
 from ecpds.datasources import StoredReport, TransferReport
 from ecpds.errors import InvalidRequest
 from ecpds.sources.urls import cut
@@ -27,6 +29,9 @@ FASTEST = 1.25e11
 
 TEXT = 4096
 """Characters of an error or of a mechanism's output that are kept."""
+
+NAME = 100
+"""Characters of a mechanism's name that are kept."""
 
 IN_FULL = 64
 """Signed reports of one network about one source that count in full, an hour."""
@@ -57,6 +62,20 @@ def check(report: TransferReport) -> None:
     for name, text in report.digests.items():
         if not (name.isalnum() and len(name) <= 16 and len(text) <= 256 and text.isascii() and text.isprintable()):
             raise InvalidRequest(f"digest {name[:100]!a}")
+
+
+def writable(report: TransferReport) -> TransferReport:
+    """The report with what is kept of its texts. Strangers wrote them: what no database takes and no page shows is escaped."""
+    return evolve(
+        report,
+        mechanism=_writable(report.mechanism, NAME),
+        error=_writable(report.error, TEXT),
+        output=_writable(report.output, TEXT),
+    )
+
+
+def _writable(text: str, most: int) -> str:
+    return text[:most].replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 class Reporters:

@@ -138,6 +138,15 @@ class AncestorsClient(DoorCase):
         kept = self.successResultOf(Deferred.fromCoroutine(self.repository.reports(self.origin, None, 9)))[0].report
         self.assertEqual((kept.success, kept.output), (False, "curl: (7)"))
 
+    def test_a_report_with_texts_that_can_not_be_written_spoils_no_page(self) -> None:
+        """Anybody may report: what no database takes, and what is no text, is escaped."""
+        for name in ("mechanism", "error", "output"):
+            said = {"url": FILE, "success": False, name: "a\ud800b\0" + "c" * 5000}
+            self.assertEqual(self.api("POST", "/reports", said, None).status, 201)
+        first = self.successResultOf(Deferred.fromCoroutine(self.repository.reports(self.origin, None, 9)))[0].report
+        self.assertTrue(first.output.startswith("a\\ud800b\\x00ccc"))
+        self.assertEqual(self.get(f"/data_sources/{self.origin}/transfer_reports", "ann").status, 200)
+
     def test_reports_that_can_not_be(self) -> None:
         for wrong in (
             {"file_checksum": "x"},

@@ -18,6 +18,18 @@ browser = pytest.importorskip("tests.real.browser")
 
 HOME = f"/data/{DESTINATION}/"
 
+TAKEN_MEANWHILE = """
+const real = send;
+window.send = async (method, path, ...more) => {
+  if (method === "PATCH") {
+    window.send = real;
+    await real("PUT", path.split("?")[0], "another's", headers());
+  }
+  return real(method, path, ...more);
+};
+"""
+"""Somebody puts a file of the same name, just before the page sends the first bytes."""
+
 
 @pytest.mark.long
 class Page(RealTestCase):
@@ -82,6 +94,36 @@ class Page(RealTestCase):
         self.browser.wait(
             lambda: self.node.json("file", "show", f"/{DESTINATION}/taken")["digests"]["sha256"] == digest, "the other bytes"
         )
+
+    def test_a_name_that_is_taken_while_an_upload_runs_is_asked_about(self) -> None:
+        """Of a long file, which the last piece publishes; the upload that is made then may replace."""
+        self.browser.log_in()
+        self.browser.one("#tools")
+        path = Path(self.folder) / "contested.dat"
+        path.write_bytes(bytes(range(256)) * 4 * 6144)
+        self.browser.driver.execute_script(TAKEN_MEANWHILE)
+        self.browser.drop([path])
+        self.browser.one("#uploads .failed button").click()
+        digest = sha256(path)
+        self.browser.wait(
+            lambda: self.node.json("file", "show", f"/{DESTINATION}/contested.dat")["digests"]["sha256"] == digest, "our bytes"
+        )
+
+    def test_what_is_refused_is_not_tried_again(self) -> None:
+        self.browser.log_in()
+        self.browser.one("#make").click()
+        self.answer("a folder")
+        self.arrived("a folder")
+        self.browser.drop(self.files("a folder"))
+        self.assertIn("directory", self.browser.one("#uploads .failed").text)
+
+    def test_a_session_that_has_ended_is_told(self) -> None:
+        self.browser.log_in()
+        self.browser.one("#tools")
+        self.browser.driver.delete_all_cookies()
+        self.browser.one("#make").click()
+        self.answer("never")
+        self.browser.wait(lambda: "session has ended" in self.browser.one("#said").text, "a word about the session")
 
     def test_new_folder_rename_delete_find_and_sort(self) -> None:
         self.browser.log_in()

@@ -23,8 +23,9 @@ function openSharing(path, folder) {
   form.elements.for.disabled = !folder;
   byId("made").hidden = true;
   byId("sharing-said").textContent = "";
+  byId("copy").textContent = "Copy";
   byId("sharing").showModal();
-  showLinks();
+  tell(showLinks);
 }
 
 function about(link) {
@@ -70,7 +71,10 @@ function takeSharing() {
     });
   });
   byId("sharing-no").addEventListener("click", () => byId("sharing").close());
-  byId("copy").addEventListener("click", () => navigator.clipboard.writeText(byId("link").value));
+  byId("copy").addEventListener("click", () => tell(async () => {
+    await navigator.clipboard.writeText(byId("link").value);
+    byId("copy").textContent = "Copied";
+  }));
   if (body.dataset.path !== "/") {
     byId("share").hidden = false;
     byId("share").addEventListener("click", () => openSharing(body.dataset.path, true));

@@ -52,6 +52,15 @@ function showTotal() {
   byId("sum").textContent = `${totals.stored} of ${totals.files} files, ${share} %`;
 }
 
+// What a browser may be told not to keep; then an upload goes on only as long as its page is open.
+function remember(act) {
+  try {
+    return act(localStorage);
+  } catch {
+    return null;
+  }
+}
+
 function progressed(upload, sent) {
   upload.sent = sent;
   upload.bar.value = sent;
@@ -65,7 +74,7 @@ function succeeded(upload) {
   upload.bar.value = upload.bar.max;
   upload.state.textContent = "stored";
   upload.item.remove();
-  if (upload.key) localStorage.removeItem(upload.key);
+  if (upload.key) remember((storage) => storage.removeItem(upload.key));
 }
 
 function failed(upload, error) {
@@ -78,7 +87,11 @@ function failed(upload, error) {
     totals.failed -= 1;
     again.remove();
     upload.item.classList.remove("failed");
-    upload.replace = upload.replace || error.status === 412;
+    if (error.status === 412) {
+      // The upload that was begun says in its URL that it replaces nothing.
+      upload.replace = true;
+      upload.url = null;
+    }
     queue.push(upload);
     next();
   });
@@ -93,7 +106,7 @@ async function store(upload) {
     try {
       return await (resumable ? resume(upload) : putWhole(upload));
     } catch (error) {
-      const passing = !error.status || [408, 409, 423, 502, 503, 504].includes(error.status);
+      const passing = !error.status || error.elsewhere || [408, 423, 502, 503, 504].includes(error.status);
       if (!passing || attempt >= TRIES) throw error;
       upload.state.textContent = "The connection broke; it goes on soon …";
       await new Promise((done) => setTimeout(done, Math.min(500 * 2 ** attempt, 15000)));
@@ -112,7 +125,7 @@ async function resume(upload) {
     const more = upload.replace ? {} : { "If-None-Match": "*" };
     const begun = await send("POST", pathOf(upload.parts), null, { ...TUS, ...more, "Upload-Length": String(upload.file.size) });
     upload.url = begun.getResponseHeader("Location");
-    localStorage.setItem(upload.key, upload.url);
+    remember((storage) => storage.setItem(upload.key, upload.url));
     offset = 0;
   }
   progressed(upload, offset);
@@ -125,7 +138,7 @@ async function resume(upload) {
 async function resumed(upload) {
   const { file } = upload;
   upload.key = `ecpds ${pathOf(upload.parts)} ${file.size} ${file.lastModified}`;
-  upload.url = upload.url || (upload.replace ? null : localStorage.getItem(upload.key));
+  upload.url = upload.url || (upload.replace ? null : remember((storage) => storage.getItem(upload.key)));
   if (!upload.url) return null;
   try {
     return Number((await send("HEAD", upload.url, null, TUS)).getResponseHeader("Upload-Offset"));
@@ -146,6 +159,8 @@ function send(method, path, content, more, told) {
       if (request.status >= 200 && request.status < 300) return done(request);
       const error = new Error(request.responseText.trim() || `The server answered ${request.status}.`);
       error.status = request.status;
+      // Other bytes are stored than those that were thought to be: the upload goes on behind them.
+      error.elsewhere = request.status === 409 && request.getResponseHeader("Upload-Offset") !== null;
       return no(error);
     });
     request.addEventListener("error", () => no(new Error("The connection was lost; nothing was stored.")));
