@@ -78,5 +78,5 @@ class Asked(SynchronousTestCase):
         (file.parent / "taken").touch()
         file.write_text('[node]\nhome = "taken/home"\n[cluster]\nlisten = 7600\n')
         result = CliRunner().invoke(main, ["-c", str(file), "cluster", "token"])
-        said = f"{file.parent}/taken/home: Not a directory\n"
+        said = f"{file.parent}/taken/home/cluster.secret.new: Not a directory\n"
         self.assertEqual((result.exit_code, result.stdout, result.stderr), (1, "", said))
