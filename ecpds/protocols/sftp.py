@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from random import Random
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -46,7 +46,7 @@ UNSETTLED = frozenset({Type.READ, Type.CLOSE, Type.FSTAT, Type.FSETSTAT, Type.RE
 
 @frozen
 class SftpMeans:
-    """What all sessions share. `scatter` is `Pages.scatter`, `now` the time since the epoch."""
+    """What all sessions share, and themselves. `scatter` is `Pages.scatter`, `now` the time since the epoch."""
 
     limits: Limits
     random: Random
@@ -54,6 +54,7 @@ class SftpMeans:
     scatter: Scatter
     pool: Pool
     threads: IThreads
+    sessions: set[object] = field(factory=set)
 
 
 def _left(failure: Failure) -> None:
@@ -71,7 +72,7 @@ class SftpSession:
         self._stream = stream
         self._means = means
         self._opened = Opened(stream, means.random, means.limits.sftp_handles)
-        self._at_once = AtOnce(files, self._opened, stream)
+        self._at_once = AtOnce(files, self._opened, stream, self._is_alone, self._publish_later)
         self._settling: Deferred[None] | None = None
         self._speaking = OneAtATime()
         self._begun = False
@@ -96,6 +97,7 @@ class SftpSession:
     async def run(self) -> int:
         """Serve until the client ends; the exit status."""
         reader = PacketReader(self._stream, self._use)
+        self._means.sessions.add(self)
         try:
             first = await reader.next()
             if first is None or first[0] != Type.INIT:
@@ -112,6 +114,7 @@ class SftpSession:
             self.log.info("{who} ended: {reason}", who=self._files.identity.login, reason=str(error))
             return 1
         finally:
+            self._means.sessions.discard(self)
             await self._settled()
             await self._opened.drop()
         return 0
@@ -127,7 +130,7 @@ class SftpSession:
             if answer is None:
                 break
             at = end
-            if not self._stream.write_now(answer):
+            if answer and not self._stream.write_now(answer):
                 Deferred.fromCoroutine(self._say(answer)).addErrback(_left)
         return at
 
@@ -140,6 +143,8 @@ class SftpSession:
 
     async def _say(self, answer: bytes) -> None:
         """One answer at a time, whoever gives it."""
+        if self._speaking.free and self._stream.write_now(answer):
+            return
         async with self._speaking:
             await self._stream.write(answer)
 
@@ -199,12 +204,18 @@ class SftpSession:
         if handle is None:
             raise InvalidRequest("no such handle")
         if isinstance(handle, Writing):
-            self._opened.closing.append(handle)
-            Deferred.fromCoroutine(self._publish(request, handle)).addErrback(_left)
+            self._publish_later(request, handle)
             return b""
         await handle.close()
         self._stream.afterwards(self._opened.note_busy)
         return packets.status(request, Code.OK)
+
+    def _is_alone(self) -> bool:
+        return len(self._means.sessions) == 1
+
+    def _publish_later(self, request: bytes, handle: Writing) -> None:
+        self._opened.closing.append(handle)
+        Deferred.fromCoroutine(self._publish(request, handle)).addErrback(_left)
 
     async def _publish(self, request: bytes, handle: Writing) -> None:
         """Whoever waits for this goes on whatever comes of it, also where the client can't be told any more."""

@@ -25,12 +25,21 @@ READ_SIZE, WRITE_SIZE, CLOSE_SIZE = 1 + READ_FIELDS.size, 1 + WRITE_FIELDS.size,
 
 
 class AtOnce:
-    """Those of one session."""
+    """Those of one session. `alone` says whether it is the only one, `publish_later` sees to a file that was closed."""
 
-    def __init__(self, files: IFileSystem, opened: Opened, stream: Stream) -> None:
+    def __init__(
+        self,
+        files: IFileSystem,
+        opened: Opened,
+        stream: Stream,
+        alone: Callable[[], bool],
+        publish_later: Callable[[bytes, Writing], None],
+    ) -> None:
         self._files = files
         self._opened = opened
         self._stream = stream
+        self._alone = alone
+        self._publish_later = publish_later
         # Plain numbers: looking them up in their class costs as much as a call.
         self._requests: dict[int, Callable[[memoryview], bytes | None]] = {
             int(Type.OPEN): self._open,
@@ -40,7 +49,7 @@ class AtOnce:
         }
 
     def answer(self, packet: memoryview) -> bytes | None:
-        """The answer to a whole packet, of a type and a number at least; None: nothing was done.
+        """The answer to a whole packet, of a type and a number at least; empty: it comes later; None: nothing was done.
 
         Raises `Malformed`, and what a commit does.
         """
@@ -93,12 +102,13 @@ class AtOnce:
         handle.put_away()
         self._opened.note_busy()
 
-    def _publish(self, request: bytes, name: bytes, handle: Writing) -> bytes | None:
+    def _publish(self, request: bytes, name: bytes, handle: Writing) -> bytes:
+        """A name that comes alone is committed at once; where others put too, all of a turn's together, and told then."""
         self._opened.pop(name)
         try:
-            if handle.close_now():
+            if self._alone() and handle.close_now():
                 return packets.status(request, Code.OK)
-            self._opened.put_back(name, handle)
-            return None
         finally:
             self._stream.afterwards(self._opened.note_busy)
+        self._publish_later(request, handle)
+        return b""

@@ -38,13 +38,10 @@ class Opened:
     def keep(self, handle: Handle) -> bytes:
         """The name that it has from now on."""
         name = self._random.randbytes(HANDLE_SIZE)
-        self.put_back(name, handle)
+        self._handles[name] = handle
         if not isinstance(handle, Listing):
             self._stream.busy(True)
         return name
-
-    def put_back(self, name: bytes, handle: Handle) -> None:
-        self._handles[name] = handle
 
     def get(self, name: bytes) -> Handle | None:
         return self._handles.get(name)

@@ -16,6 +16,7 @@ from ecpds.errors import ConnectionLost, Unavailable, refusals
 from ecpds.held import SMALL_FILE
 from ecpds.limits import Limits
 from ecpds.model import Origin
+from ecpds.portal_interfaces import IFileSystem
 from ecpds.protocols.sftp import SftpMeans, SftpSession
 from ecpds.protocols.sftp_files import REORDER
 from ecpds.protocols.sftp_packets import LARGEST_PACKET, Code, Open, Type, code_of, string
@@ -58,10 +59,11 @@ class SftpTestCase(SynchronousTestCase):
         self.ask(Type.INIT, struct.pack(">L", 3), number=False)
 
     def open_session(self) -> None:
-        files = self.successResultOf(Deferred.fromCoroutine(self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))))
+        login = self.portal.login("alice", "pw", Origin("sftp", "192.0.2.7"))
+        self.files: IFileSystem = self.successResultOf(Deferred.fromCoroutine(login))
         self.wires = MemoryStream()
-        means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20), AT_ONCE)
-        self.status = Deferred.fromCoroutine(SftpSession(files, self.wires, means).run())
+        self.means = SftpMeans(Limits(sftp_handles=4), Random(1), lambda: 1.7e9, never, BufferPool(1 << 20), AT_ONCE)
+        self.status = Deferred.fromCoroutine(SftpSession(self.files, self.wires, self.means).run())
 
     def ask(self, type: int, body: bytes = b"", number: bool = True) -> list[tuple[int, bytes]]:
         self.wires.arrive(framed(type, (struct.pack(">L", 7) if number else b"") + body))

@@ -80,15 +80,38 @@ class AtOnce(AtOnceCase):
         self.assertEqual(self.ask(Type.CLOSE, handle), [])
         self.tree.hold.callback(None)
         self.assertEqual([kind for kind, _ in packets_of(self.wires.sent)], [STATUS])
-        self.assertEqual((self.content("demo/a"), self.long), (b"hello", [Type.CLOSE]))
+        self.assertEqual((self.content("demo/a"), self.long), (b"hello", []))
 
-    def test_times_go_the_long_way(self) -> None:
+    def test_times_are_kept(self) -> None:
         times = struct.pack(">3L", 8, 5, 1_600_000_000)
         kind, handle = self.one(Type.OPEN, string(b"/demo/a"), struct.pack(">L", CREATE), times)
         self.assertEqual(kind, HANDLE)
         self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
-        self.assertEqual(self.long, [Type.CLOSE])
+        self.assertEqual(self.long, [])
         self.assertEqual(self.tree.files["demo", "a"].mtime, 1_600_000_000)
+
+    def test_what_comes_alone_is_committed_by_itself(self) -> None:
+        """And what comes beside another session's files with those: nobody is told before."""
+        for others, by_itself in (((), True), ((object(),), False)):
+            self.means.sessions.update(others)
+            handle = self.open("/demo/a", CREATE)
+            self.write(handle, 0, b"hello")
+            put: list[str] = []
+            for name in ("put_now", "write_whole"):
+                self.patch(type(self.files), name, self.noted(put, name))
+            self.assertEqual(self.code(Type.CLOSE, handle), Code.OK)
+            self.assertEqual((put[0], self.long), ("put_now" if by_itself else "write_whole", []))
+            self.assertFalse(self.wires.is_busy)
+            self.assertEqual(self.content("demo/a"), b"hello")
+
+    def noted(self, calls: list[str], name: str) -> Any:
+        way = getattr(type(self.files), name)
+
+        def note(*words: Any) -> Any:
+            calls.append(name)
+            return way(*words)
+
+        return note
 
     def test_an_answer_that_has_to_wait(self) -> None:
         """What comes behind it waits too."""
