@@ -52,9 +52,10 @@ _HAS_DIRECTORIES = Statement(
 _HAS_UPLOADS = Statement(select(exists().where(upload.c.destination == value("which"))))
 _SOME_FILES = Statement(
     limited(
-        select(directory.c.id, entry.c.name, entry.c.data_file)
+        select(directory.c.id, entry.c.name, entry.c.data_file, directory.c.path)
         .select_from(directory.join(entry, entry.c.directory == directory.c.id))
-        .where(directory.c.destination == value("which"))
+        .where(directory.c.destination == value("which"), directory.c.path >= value("first"))
+        .order_by(directory.c.path)
     )
 )
 
@@ -162,14 +163,18 @@ def change(session: Session, name: str, change: DestinationChange) -> Destinatio
     return new
 
 
-def empty_some(session: Session, id_: int, limit: int, due: float) -> int:
-    """Remove up to `limit` files of a destination, whose bytes may be deleted from `due` on, and say how many."""
+def empty_some(session: Session, id_: int, limit: int, due: float, first: str) -> str | None:
+    """Remove up to `limit` files of a destination, whose bytes may be deleted from `due` on: those that wait, and those in its
+    folders from `first` on. Returns the folder to go on from, None where there are no more.
+    """
     waiting = standby.empty_some(session, id_, limit, due)
-    found = session.rows(_SOME_FILES, which=id_, limit=limit - waiting)
-    for place, name, file in found:
+    found = session.rows(_SOME_FILES, which=id_, first=first, limit=limit - waiting)
+    for place, name, file, _ in found:
         files.unname(session, place, name)
         files.drop(session, [(file, due)])
-    return waiting + len(found)
+    if waiting + len(found) < limit:
+        return None
+    return str(found[-1][3]) if found else first
 
 
 def remove(session: Session, id_: int, force: bool) -> None:
@@ -177,7 +182,7 @@ def remove(session: Session, id_: int, force: bool) -> None:
 
     Directories of its own go only when forced.
     """
-    if session.rows(_SOME_FILES, which=id_, limit=1) or standby.has_any(session, id_):
+    if session.rows(_SOME_FILES, which=id_, first="", limit=1) or standby.has_any(session, id_):
         raise DirectoryNotEmpty("--force removes what is in it")
     if not force and session.rows(_HAS_DIRECTORIES, which=id_, root="")[0][0]:
         raise DirectoryNotEmpty("--force removes what is in it")

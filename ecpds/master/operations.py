@@ -75,22 +75,28 @@ class Operations:
     async def _remove_with_files(self, found: Destination) -> None:
         """Nothing more comes in from here on; what was on its way in meanwhile goes with the rest."""
         self._master.destination_removed(found)
+        first: str | None = ""
         try:
-            while not await self._master.writer.run(partial(self._remove_some, found)):
-                pass
+            while first is not None:
+                first = await self._master.writer.run(partial(self._remove_some, found, first))
         except BaseException:
             self._master.destination_changed(found)
             self._master.doubt.begin()
             raise
         self._master.destination_removed(found)
 
-    def _remove_some(self, found: Destination, session: Session) -> bool:
-        """Whether the destination is gone; the writer runs this, a few files at a time, so that others have their turn."""
+    def _remove_some(self, found: Destination, first: str, session: Session) -> str | None:
+        """From which folder on there is more to remove; None: the destination is gone.
+
+        The writer runs this, a few files at a time, so that others have their turn. What is emptied is not walked over again,
+        but once: for what came there meanwhile.
+        """
         due = self._master.clock.seconds() + self._master.limits.ticket_life
-        if destinations.empty_some(session, found.id, TOGETHER, due) == TOGETHER:
-            return False
+        more = destinations.empty_some(session, found.id, TOGETHER, due, first)
+        if more is not None or first:
+            return more or ""
         destinations.remove(session, found.id, True)
-        return True
+        return None
 
     # Users
 

@@ -11,9 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound
 from ecpds.events import Event
 from ecpds.limits import Limits
+from ecpds.master import operations
 from ecpds.master.days import DAY, question
+from ecpds.master.publishing import Publication
+from ecpds.master.sql import Session
 from ecpds.model import PERMISSIONS, Destination, RecordFilter
-from ecpds.people import NewUser
+from ecpds.people import NewUser, UserChange
 from tests.contracts.master import Uploading
 from tests.master.support import NOW, MasterCase
 
@@ -55,6 +58,66 @@ class DestinationTests(MasterCase):
         ):
             self.refused(InvalidRequest, self.operations.add_destination(Destination(0, "new", **bad)))
         self.refused(NotFound, self.operations.destination("new"))
+
+
+class RemovalTests(Uploading, MasterCase):
+    """A destination that goes with all that is in it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.populate()
+
+    def steps(self, folders: int) -> int:
+        """What it costs to remove that many folders with a file in each, in hundreds of steps of SQLite's machine."""
+        for number in range(folders):
+            self.now(self.master.make_directory(self.user, "demo", f"f{number}"))
+            self.now(self.put(f"f{number}/x"))
+        counted, run = [0], self.writer.run
+
+        def count() -> int:
+            counted[0] += 1
+            return 0
+
+        async def watched(operation: Any) -> Any:
+            def watching(session: Session) -> Any:
+                session.connection.set_progress_handler(count, 100)
+                try:
+                    return operation(session)
+                finally:
+                    session.connection.set_progress_handler(None, 0)
+
+            return await run(watching)
+
+        self.writer.run = watched  # type: ignore[method-assign]
+        self.now(self.operations.remove_destination("demo", True))
+        self.writer.run = run  # type: ignore[method-assign]
+        return counted[0]
+
+    def test_what_was_emptied_is_not_walked_over_again(self) -> None:
+        self.patch(operations, "TOGETHER", 2)
+        few = self.steps(50)
+        self.now(self.operations.add_destination(Destination(0, "demo")))
+        self.now(self.operations.change_user("joe", UserChange(destinations=("demo",))))
+        many = self.steps(400)
+        self.assertLess(many, 10 * few)
+
+    def test_what_came_meanwhile_goes_too(self) -> None:
+        """An upload that was under way gets its name in a folder that was emptied already, and one before all others."""
+        self.patch(operations, "TOGETHER", 2)
+        for number in range(7):
+            self.now(self.put(f"f{number}/x"))
+        late = [self.now(self.master.allocate(self.request(path))) for path in ("f0/late", "early", "g/late")]
+        run = self.writer.run
+
+        async def meanwhile(operation: Any) -> Any:
+            outcome = await run(operation)
+            if late and not isinstance(operation, Publication):
+                await self.master.stored(self.receipt(late.pop()))
+            return outcome
+
+        self.writer.run = meanwhile  # type: ignore[method-assign]
+        self.now(self.operations.remove_destination("demo", True))
+        self.assertEqual((late, self.sql("SELECT * FROM data_file"), self.orphans()), ([], [], []))
 
 
 class UserTests(Uploading, MasterCase):
