@@ -1,7 +1,8 @@
 """A pull: the copies of a file's segments, opened when the file is, and handed to the client's socket in order.
 
-Every segment is opened at once, so that the file stays as it is whatever happens to its name. When a copy fails the
-next one goes on at the same byte, unless the socket itself failed: then nobody knows how much of the last span crossed.
+Every segment is opened at once, but of a file in very many (`reaching`), so that the file stays as it is whatever happens to
+its name. When a copy fails the next one goes on at the same byte, unless the socket itself failed: then nobody knows how much
+of the last span crossed.
 """
 
 from __future__ import annotations
@@ -116,30 +117,39 @@ class SegmentReader:
 
     def __init__(self, segment: Segment, stores: Callable[[str], IStore], node: str, kept: KeptSegments) -> None:
         self.length = segment.length
-        self._segment = segment
         self._stores = stores
+        self._node = node
         self._kept = kept
-        self._left = list(segment.copies)
-        if len(self._left) > 1:
-            self._left.sort(key=lambda copy: copy.mover != node)
         self._handle: IReadHandle | None = None
         self.place = Copy("", 0)
+        self.choose(segment)
+
+    def choose(self, segment: Segment) -> None:
+        """From now on these are its copies."""
+        self.segment = segment
+        self._left = list(segment.copies)
+        if len(self._left) > 1:
+            self._left.sort(key=lambda copy: copy.mover != self._node)
+
+    @property
+    def is_open(self) -> bool:
+        return self._handle is not None
 
     async def open(self) -> None:
         """Open the next copy that can be. Raises `Unavailable` or `Corrupt` when none is left."""
-        self.close()
-        kept = self._kept.get(self._segment)
+        self.release()
+        kept = self._kept.get(self.segment)
         if kept is not None:
             self._handle, self.place = HeldSegment(kept.data), kept.place
             return
-        failure: Refusal | None = None if self._segment.copies else Corrupt()
+        failure: Refusal | None = None if self.segment.copies else Corrupt()
         while self._left:
             copy = self._left.pop(0)
             try:
-                self._handle = await self._stores(copy.mover).read(self._segment.id, copy, self.length)
+                self._handle = await self._stores(copy.mover).read(self.segment.id, copy, self.length)
                 self.place = copy
                 if (data := self._handle.held(0, self.length)) is not None:
-                    self._kept.keep(self._segment, copy, data)
+                    self._kept.keep(self.segment, copy, data)
                 return
             except (Unavailable, Corrupt) as refusal:
                 failure = refusal
@@ -166,34 +176,24 @@ class SegmentReader:
     def held(self, offset: int, length: int) -> memoryview | None:
         return self._handle.held(offset, length) if self._handle is not None else None
 
-    def close(self) -> None:
+    def release(self) -> None:
+        """Close the copy that is open."""
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
 
+    def close(self) -> None:
+        """Nothing more is read."""
+        self.release()
+
     def _note(self, copy: Copy, refusal: Refusal) -> None:
         self.log.error(
             "segment {segment} can't be read on {mover}, volume {volume}: {refusal}",
-            segment=self._segment.id,
+            segment=self.segment.id,
             mover=copy.mover,
             volume=copy.volume,
             refusal=refusal,
         )
-
-
-async def open_segments(
-    segments: Sequence[Segment], stores: Callable[[str], IStore], node: str, kept: KeptSegments
-) -> Sequence[SegmentReader]:
-    """Readers of all of them, or of none."""
-    readers = [SegmentReader(segment, stores, node, kept) for segment in segments]
-    try:
-        for reader in readers:
-            await reader.open()
-    except BaseException:
-        for reader in readers:
-            reader.close()
-        raise
-    return readers
 
 
 def spans(segments: Sequence[SegmentReader], offset: int, end: int) -> Iterator[tuple[SegmentReader, int, int]]:

@@ -33,6 +33,7 @@ from ecpds.model import (
     Allocation,
     Condition,
     Copy,
+    DataFile,
     Entry,
     Identity,
     Origin,
@@ -44,11 +45,12 @@ from ecpds.options import path_allowed
 from ecpds.people import NewShare, Share
 from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing, recorded
-from ecpds.portal.download import Download, SegmentReader, open_segments
+from ecpds.portal.download import Download, SegmentReader
 from ecpds.portal.figures import Figures
 from ecpds.portal.journal import Journal, TransferRecord
 from ecpds.portal.pace import DOWNLOAD, UPLOAD
 from ecpds.portal.paths import CanonicalPath, canonical
+from ecpds.portal.reaching import Again, Reach, open_segments
 from ecpds.portal.resumed import ResumedUpload
 from ecpds.portal.upload import Claim, Upload
 from ecpds.portal.waiting import Waiting
@@ -120,7 +122,7 @@ class FileSystem(Waiting, Returning, Figures):
         if name.destination in self.identity.metered:
             await self._master.may_download(self.identity.user_id, name.destination)
         await self._use_share()
-        segments = await self._open(entry.file.segments)
+        segments = await self._open(entry.file.segments, self._again(name, entry.file))
         place = segments[0].place if segments else Copy(self.origin.node, 0)
         record = TransferRecord(self.journal, "download", name, entry.file.id, entry.size, place)
         return Download(entry, segments, record, self._pace(DOWNLOAD, name.destination))
@@ -236,7 +238,8 @@ class FileSystem(Waiting, Returning, Figures):
             settled: Mapping[str, str] = await self._master.settled(where.destination, where.inside, entry.file.id)
             if name in settled:
                 return settled[name]
-        found = await self._digests(entry.file.segments, (name,), offset, end - offset)
+        again = self._again(where, entry.file)
+        found = await self._digests(entry.file.segments, (name,), offset, end - offset, again)
         if whole:
             await self._master.add_digests(where.destination, where.inside, entry.file.id, found)
         return found[name]
@@ -248,8 +251,10 @@ class FileSystem(Waiting, Returning, Figures):
         entry = await self._master.set_mtime(self.identity.user_id, name.destination, name.inside, mtime, waiting)
         return self._shown(name.destination, entry)
 
-    async def _digests(self, segments: Sequence[Segment], names: Sequence[str], offset: int, length: int) -> Mapping[str, str]:
-        readers = await self._open(segments)
+    async def _digests(
+        self, segments: Sequence[Segment], names: Sequence[str], offset: int, length: int, again: Again | None = None
+    ) -> Mapping[str, str]:
+        readers = await self._open(segments, again)
         try:
             return await self._backing.digesting.digests(readers, names, offset, length)
         finally:
@@ -373,5 +378,15 @@ class FileSystem(Waiting, Returning, Figures):
         handle: IWriteHandle = await store.write(allocation.id, place.volume, allocation.digests, size, place.ticket)
         return handle
 
-    async def _open(self, segments: Sequence[Segment]) -> Sequence[SegmentReader]:
-        return await open_segments(segments, self._backing.store, self.origin.node, self._backing.kept)
+    async def _open(self, segments: Sequence[Segment], again: Again | None) -> Sequence[SegmentReader]:
+        reach = Reach(again, self.journal.now, self._backing.limits.ticket_life) if again is not None else None
+        return await open_segments(segments, self._backing.store, self.origin.node, self._backing.kept, reach)
+
+    def _again(self, name: CanonicalPath, file: DataFile) -> Again:
+        """What says where the segments of a file are, as long as the name is that file's."""
+
+        async def again() -> Sequence[Segment]:
+            found = (await self._resolve(name, "get")).file
+            return found.segments if found is not None and found.id == file.id else ()
+
+        return again

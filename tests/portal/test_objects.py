@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -18,9 +19,10 @@ from ecpds.errors import (
     PreconditionFailed,
 )
 from ecpds.model import ANYTHING, Completion, Condition, Identity, Origin
+from ecpds.portal import reaching
 from ecpds.portal.objects import ObjectSpace
 from ecpds.portal_interfaces import IFileSystem, IObjects
-from tests.doubles import MemorySource
+from tests.doubles import MemorySink, MemorySource
 from tests.portal.house import NODE, House
 
 PATH = "/d/in/parts"
@@ -137,6 +139,25 @@ class InParts(SynchronousTestCase):
         self.assertEqual((entry.path, entry.size, entry.file.id), (PATH, 11, self.upload))
         self.assertEqual([segment.length for segment in entry.file.segments], [5, 6])
         self.assertEqual(dict(entry.file.metadata), {"content-type": "x"})
+
+    def test_one_of_very_many_parts_is_read_as_it_is_reached(self) -> None:
+        """Also when it has been replaced meanwhile, and its digest is the whole's."""
+        self.patch(reaching, "FEW_HERE", 3)
+        for number in range(1, 10):
+            self.put(number, bytes((number,)) * 20_000)
+        self.successResultOf(self.complete())
+        whole = b"".join(bytes((number,)) * 20_000 for number in range(1, 10))
+        download = self.house.now(self.objects.open_read(PATH))
+        self.assertEqual(self.house.now(self.objects.digest(PATH, "sha1")), hashlib.sha1(whole).hexdigest())
+        self.house.clock.advance(45.0)
+        self.upload = self.house.now(self.objects.create_upload(PATH, {}))
+        self.put(1, b"another")
+        self.successResultOf(self.complete())
+        for offset, length in ((0, None), (30_000, 100_000), (170_000, 1)):
+            sink = MemorySink()
+            self.house.now(download.send(sink, offset, length))
+            self.assertEqual(sink.value, whole[offset:][:length])
+        download.close()
 
     def test_a_completion_that_is_repeated_is_answered_again(self) -> None:
         self.put(1, b"only")
