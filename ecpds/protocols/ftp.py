@@ -261,7 +261,7 @@ class FtpProtocol(LineReceiver):
         if 0 < self._limits.unknown_commands <= self._unknown:
             self._interpreter.refused(replies.TOO_MANY_ERRORS.lines[0])
             self._close(replies.TOO_MANY_ERRORS)
-        elif 0 < self._limits.login_tries <= self._interpreter.session.failures:
+        elif self._limits.login_tries <= self._interpreter.session.failures:
             self._close(replies.TOO_MANY_TRIES)
         elif self.factory.draining:
             self._close(replies.GOING_DOWN)

@@ -16,7 +16,7 @@ HASHES = {"SHA-256": "sha256", "SHA-512": "sha512", "SHA-1": "sha1", "MD5": "md5
 """The names that HASH has for digests, and the catalogue's."""
 
 QUOTED = re.compile(r'"((?:[^"]|"")*)"(?:\s+(\d{1,18})\s+(\d{1,18}))?\s*', re.ASCII)
-BARE = re.compile(r"(.*?)(?: +(\d{1,18}) +(\d{1,18}))?", re.ASCII)
+SPANNED = re.compile(r"(.*[^ ]) +(\d{1,18}) +(\d{1,18})", re.ASCII)
 
 
 def choose(pi: Interpreter, value: str) -> Reply:
@@ -70,10 +70,13 @@ def _x(name: str) -> Handler:
 
 
 def _path_and_span(argument: str) -> tuple[str, int, int | None]:
-    found = QUOTED.fullmatch(argument) if argument.startswith('"') else BARE.fullmatch(argument)
+    if not argument.startswith('"'):
+        spanned = SPANNED.fullmatch(argument)
+        return (spanned[1], int(spanned[2]), int(spanned[3])) if spanned else (argument, 0, None)
+    found = QUOTED.fullmatch(argument)
     if found is None:
         raise EarlyReply(reply(501, "A path, and perhaps two numbers."))
-    path = found[1].replace('""', '"') if argument.startswith('"') else found[1]
+    path = found[1].replace('""', '"')
     return (path, 0, None) if found[2] is None else (path, int(found[2]), int(found[3]))
 
 

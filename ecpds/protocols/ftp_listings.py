@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -10,11 +9,10 @@ from attrs import frozen
 
 from ecpds.model import Entry, Page
 from ecpds.portal_interfaces import IFileSystem
+from ecpds.protocols.wildcards import WILDCARD, matching
 
 OPTIONS = re.compile(r"(?:-\S*(?:\s+|$))*")
 """What clients put before the path, such as `-la`; the listing is always the same."""
-
-WILDCARD = re.compile(r"[*?\[]")
 
 
 def without_options(argument: str) -> str:
@@ -70,12 +68,8 @@ async def any_listing(files: IFileSystem, path: str, said: str, size: int) -> Li
 
 
 async def _matching(files: IFileSystem, directory: str, pattern: str, prefix: str, size: int) -> Listing:
-    matches = re.compile(fnmatch.translate(pattern)).match
-
-    def wanted(entry: Entry) -> bool:
-        return entry.name == pattern or matches(entry.name) is not None
-
-    return Listing(files, directory, size, await files.list(directory, None, size), prefix, wanted)
+    named = matching(pattern)
+    return Listing(files, directory, size, await files.list(directory, None, size), prefix, lambda entry: named(entry.name))
 
 
 def _folder(said: str) -> str:

@@ -125,8 +125,11 @@ HTTP_WORDS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PR
 
 NOT_TEXT = re.compile(rb"[\r\n\0]")
 
-TELNET = re.compile(rb"(?:\xff[\xfb-\xfe].|\xff\xfa.*?\xff\xf0|[\xf0-\xff])*", re.DOTALL)
-"""Telnet's negotiation, and the IP and Synch that clients put before ABOR (RFC 959 section 4.1.3)."""
+TELNET = re.compile(rb"(?:\xff[\xfb-\xfe].|\xff\xfa.*?(?:\xff\xf0|\Z)|[\xf0-\xff])*", re.DOTALL)
+"""Telnet's negotiation, and the IP and Synch that clients put before ABOR (RFC 959 section 4.1.3).
+
+A subnegotiation without an end is the whole line: to look for its end behind each of its bytes would take seconds.
+"""
 
 
 @frozen

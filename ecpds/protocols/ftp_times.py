@@ -17,7 +17,7 @@ from ecpds.protocols.ftp_replies import Reply, reply
 from ecpds.wire.listings import time_value
 
 TIME = re.compile(r"(\d{14})(\.\d{1,9})?", re.ASCII)
-LONG_UTIME = re.compile(r"(.+?) +(\d{14}) +(\d{14}) +(\d{14})(?: +UTC)?", re.ASCII | re.IGNORECASE)
+LONG_UTIME = re.compile(r"(.*[^ ]) +(\d{14}) +(\d{14}) +(\d{14})(?: +UTC)?", re.ASCII | re.IGNORECASE)
 SHORT_UTIME = re.compile(r"(\d{14}|\d{12}) +(.+)", re.ASCII)
 
 

@@ -8,8 +8,6 @@ given when it is published.
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
@@ -25,6 +23,7 @@ from ecpds.protocols.held_upload import HeldUpload
 from ecpds.protocols.scp_lines import Announced, Options, parse_announcement, parse_options, parse_times
 from ecpds.protocols.sftp import SftpMeans
 from ecpds.protocols.sftp_answers import Scatter
+from ecpds.protocols.wildcards import WILDCARD, matching
 from ecpds.ssh.streams import Stream
 
 LONGEST_LINE = 4096
@@ -37,8 +36,6 @@ PIECE = 256 * 1024
 """Bytes of a file that are sent at a time."""
 
 OK, REFUSED, FATAL = b"\0", b"\1", b"\2"
-
-WILDCARD = re.compile(r"[*?\[]")
 
 
 class Reader:
@@ -291,9 +288,9 @@ class Sender:
     async def _matching(self, path: str) -> AsyncIterator[tuple[Entry, str]]:
         """What a path matches whose last segment has a wildcard."""
         folder, _, pattern = path.rpartition("/")
-        matches = re.compile(fnmatch.translate(pattern)).match
+        matches = matching(pattern)
         async for entry in self._inside(folder or "/"):
-            if entry.name == pattern or matches(entry.name):
+            if matches(entry.name):
                 yield entry, f"{folder}/{entry.name}"
 
     async def _inside(self, folder: str) -> AsyncIterator[Entry]:

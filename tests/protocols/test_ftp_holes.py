@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from typing import Any
 
 from twisted.internet import reactor
@@ -99,6 +100,23 @@ class Holes(FtpTestCase):
         said, listed, _ = self.client.download("NLST /demo/" + "*a" * 60 + "*b")
         self.assertEqual((codes(said), listed), (["150", "226"], b""))
 
+    def test_lines_made_to_take_long(self) -> None:
+        """Each of these took seconds of the reactor, for that grew with the square of the line; the first needs no login."""
+        client = self.new_house(limits={"command_line": 50_000, "unknown_commands": 0}).log_in()
+        client.passive()
+        spaces = b" " * 24_000
+        for line, code in (
+            (b"\xff\xfa" * 20_000, "500"),
+            (b"XMD5 " + spaces + b"x", "553"),
+            (b"SITE UTIME x" + spaces + b"x", "501"),
+            (b"NLST " + b"[" * 12_000, "553"),
+        ):
+            began = time.thread_time()
+            client.write(line + b"\r\n")
+            self.assertLess(time.thread_time() - began, 1.0, line[:10])
+            client.turn()
+            self.assertEqual(codes(client.heard()), [code], line[:10])
+
     def test_recursive_listing(self) -> None:
         """LIST -R lists one directory (pure-ftpd CVE-2019-20176 ran out of stack)."""
         self.house.tree.put("/demo/" + "d/" * 300 + "deep", b"x")
@@ -137,7 +155,7 @@ class Fuzzing(FtpTestCase):
     def test_the_control_channel_during_transfers(self) -> None:
         chance = random.Random(20261121)
         for _ in range(150):
-            house = self.new_house(limits={"unknown_commands": 0, "login_tries": 0, "command_line": 600})
+            house = self.new_house(limits={"unknown_commands": 0, "login_tries": 1000, "command_line": 600})
             house.tree.put("/demo/a", CONTENT)
             client = house.log_in(secure=chance.random() < 0.3)
             for _ in range(chance.randrange(1, 25)):
