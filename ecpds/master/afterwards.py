@@ -2,14 +2,14 @@
 
 Who tells whom: the commit of a file notes what is owed for it (`owed`), and tells us; we ask a mover that holds all of
 the file for the digests, and the writer keeps them. Beside those that were asked for, the mover computes the CRC that the
-bytes had when they came: when it is another one, another copy is asked. What could not be done, for a mover was away or the
-process ended, is found in the catalogue at the next look.
+bytes had when they came: when it is another one, the copy is compared as by the scrub, which marks it, and another is asked.
+What could not be done, for a mover was away or the process ended, is found in the catalogue at the next look.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -37,7 +37,10 @@ QUEUE = 10_000
 
 
 class Afterwards:
-    """Works off what is owed. `at_a_time`: files that are digested at a time on one mover."""
+    """Works off what is owed. `at_a_time`: files that are digested at a time on one mover.
+
+    `check` has all copies of a file compared, and those that are damaged marked: then nobody reads them any more.
+    """
 
     log = Logger()
 
@@ -49,12 +52,14 @@ class Afterwards:
         cache: ResolveCache,
         clock: IReactorTime,
         at_a_time: int,
+        check: Callable[[int], Awaitable[object]],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._controls = controls
         self._cache = cache
         self._at_a_time = max(1, at_a_time)
+        self._check = check
         self._queue: OrderedDict[int, None] = OrderedDict()
         self._under_way: set[int] = set()
         self._waiting: dict[int, list[Deferred[None]]] = {}
@@ -144,6 +149,8 @@ class Afterwards:
                 return await self._ask(mover, segments, file, names)
             except (Unavailable, Corrupt) as refusal:
                 failure = refusal
+                if isinstance(refusal, Corrupt):
+                    await self._check(file.id)
         if failure is not None:
             raise failure
         return {}

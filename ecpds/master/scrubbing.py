@@ -217,9 +217,14 @@ class Scrubbing:
         entry = await self._master.resolve(destination, path, waiting=True)
         if entry.file is None:
             raise IsADirectory
-        copies = await self._master.reader.ask_on_thread(partial(of_file, file=entry.file.id))
-        if not copies:
+        found = await self.check(entry.file.id)
+        if not found:
             raise NotFound
+        return found
+
+    async def check(self, file: int) -> Sequence[Checked]:
+        """As `verify`, of a data file; nothing where it is gone."""
+        copies = await self._master.reader.ask_on_thread(partial(of_file, file=file))
         return [await self._check(mover, each) for mover, each in copies]
 
     async def _check(self, mover: str, held: HeldCopy) -> Checked:

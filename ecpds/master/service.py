@@ -120,11 +120,19 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         self._cache = self.resolved = ResolveCache()
         self._folders = KnownFolders(self.reader)
         self._reclaim = Reclaim(self.reader, writer, self.movers, clock)
-        self.afterwards = Afterwards(self.reader, writer, self.movers.controls, self._cache, clock, limits.digest_threads // 2)
+        self.scrubbing = Scrubbing(self)
+        self.afterwards = Afterwards(
+            self.reader,
+            writer,
+            self.movers.controls,
+            self._cache,
+            clock,
+            limits.digest_threads // 2,
+            self.scrubbing.check,
+        )
         self.evacuation = Evacuation(self)
         self.lifetimes = Lifetimes(self)
         self.releases = Releases(self)
-        self.scrubbing = Scrubbing(self)
         self._destinations: dict[str, Destination] = {}
         self.doubt = Doubt(self.reader, clock, self.destinations_read)
         self.multiparts = Multiparts(self)
@@ -204,10 +212,12 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         quotas, caps = await self.check_quotas(request)
         await self.multiparts.check(request)
         await self._check_path(request, destination.id)
+        id_ = await self.ids.take()
         placements = await self.movers.place(
             destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
         )
-        allocation = Allocation(await self.ids.take(), placements, self.wanted_digests(request, destination))
+        # Nothing waits, or can fail, from here on: what is placed has an end.
+        allocation = Allocation(id_, placements, self.wanted_digests(request, destination))
         upload = Upload(request, destination.id, allocation)
         upload.quotas, upload.caps = quotas, caps
         self.uploads.begin(upload)

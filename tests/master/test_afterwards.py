@@ -52,6 +52,16 @@ class AfterwardsTests(AfterwardsContract, MasterCase):
         self.look()
         self.assertEqual(self.owed(), 0)
 
+    def test_bytes_that_are_not_what_came_are_known_as_damaged_and_not_read_again_each_minute(self) -> None:
+        self.mover.digests_of["crc64nvme"] = "f" * 16
+        self.mover.damage = {1: "its crc64nvme is another"}
+        file = self.now(self.put("a")).file
+        for _ in range(5):
+            self.look()
+        (found,) = self.now(self.operations.damaged((0, "", 0), 10))
+        self.assertEqual((file.id, found.segment, found.path), (1, 1, "/later/a"))
+        self.assertEqual((len(self.mover.digested), len(self.mover.checked), self.owed()), (1, 1, 0))
+
 
 class WholeCopiesTests(MasterCase):
     def test_the_movers_that_hold_every_segment(self) -> None:

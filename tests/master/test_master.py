@@ -79,6 +79,17 @@ class OnAnyEngine(MasterContract):
         self.mover.deleting.callback(None)
         self.assertEqual(self.sql("SELECT mover FROM reclaim"), [])
 
+    def test_an_allocation_that_failed_leaves_no_mover_busier(self) -> None:
+        async def none_left() -> int:
+            raise Unavailable("the catalogue's disk is full")
+
+        for name in ("mover-2", "mover-3"):
+            self.master.register_mover(MemoryMover(name))
+        self.patch(self.master.ids, "take", none_left)
+        for _ in range(10):
+            self.refused(Unavailable, self.master.allocate(self.request("a")))
+        self.assertEqual(sum(self.master.movers._placer._placed.values()), 0)
+
     def test_a_dead_segment_is_not_committed(self) -> None:
         allocation = self.now(self.master.allocate(self.request("a")))
         self.now(self.writer.run(lambda session: session.command(f"INSERT INTO dead VALUES ({allocation.id})")))

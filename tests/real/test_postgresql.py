@@ -26,10 +26,13 @@ from tests.contracts import filesystem
 from tests.master import (
     test_accounts,
     test_afterwards,
+    test_doubt,
     test_holdings,
     test_lifetimes,
     test_master,
     test_operations,
+    test_readmission,
+    test_reclaim,
     test_scrubbing,
     test_source_store,
     test_standby,
@@ -66,6 +69,22 @@ class PostgresqlAfterwardsTests(test_afterwards.AfterwardsTests, PostgresqlCase)
 
 class PostgresqlScrubbingTests(test_scrubbing.ScrubbingTests, PostgresqlCase):
     """Copies that are damaged."""
+
+
+class PostgresqlDoubtTests(test_doubt.Doubtful, PostgresqlCase):
+    """Changes of which nobody knows whether they were made."""
+
+
+class PostgresqlAtATimeTests(test_doubt.AtATime, PostgresqlCase):
+    """Two changes at a time."""
+
+
+class PostgresqlReadmissionTests(test_readmission.GivenUp, PostgresqlCase):
+    """Uploads of an earlier Master."""
+
+
+class PostgresqlReclaimTests(test_reclaim.Deleting, PostgresqlCase):
+    """What is to be deleted."""
 
 
 class PostgresqlLifetimesTests(test_lifetimes.LifetimesTests, PostgresqlCase):
