@@ -91,8 +91,17 @@ def _json(fields: Mapping[str, Any]) -> str:
     return text.decode() if text.isascii() else _encoded(dict(fields))
 
 
+EARLIEST, LATEST = -62135596800.0, 253402300799.0
+"""The first and the last second of the years 1 to 9999: what is before or behind them can't be written down."""
+
+
+def is_time(seconds: float) -> bool:
+    """Whether every door can tell that time; not of what is no number."""
+    return EARLIEST <= seconds <= LATEST
+
+
 def timestamp(seconds: float) -> str:
-    """A time as records and JSON show it: ISO 8601, UTC, milliseconds, `Z`."""
+    """A time as records and JSON show it: ISO 8601, UTC, milliseconds, `Z`. Raises `ValueError` for what `is_time` is not."""
     second = floor(seconds)
     micros = round((seconds - second) * 1e6)
     if micros == 1_000_000:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
 from types import ModuleType
 from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
 from ecpds.errors import InvalidRequest, NotPermitted
+from ecpds.events import is_time
 from ecpds.limits import Limits
 from ecpds.master import changes, standby
 from ecpds.master.accounts import Accounts
@@ -41,7 +41,7 @@ class Editing:
 
     async def set_mtime(self, user: int, destination: str, path: str, mtime: float, waiting: bool = False) -> Entry:
         await self.accounts.authorise(user, "mtime", destination, path)
-        if not isfinite(mtime):
+        if not is_time(mtime):
             raise InvalidRequest("that is no time")
         place = self.destination(destination).id
         change = self._ways(place, waiting).set_mtime

@@ -8,7 +8,6 @@ the commit all of this is in memory: a Master that dies forgets the upload; the 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from math import isfinite
 from random import Random
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ecpds.errors import InvalidRequest, NoSpace, NotADirectory, NotFound, Refusal, TooLarge, Unavailable
+from ecpds.events import is_time
 from ecpds.interfaces import IMoverControl, IThreads
 from ecpds.keys import Vault
 from ecpds.limits import Limits
@@ -232,7 +232,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
     def check_announced(self, request: AllocationRequest) -> None:
         """Raises `InvalidRequest`, `TooLarge`."""
         size = request.size or 0
-        if size < 0 or not isfinite(request.mtime or 0.0):
+        if size < 0 or not is_time(request.mtime or 0.0):
             raise InvalidRequest("that is no size, or no time")
         if self.limits.file_size and size > self.limits.file_size:
             raise TooLarge

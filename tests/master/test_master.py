@@ -7,10 +7,12 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
+from ecpds.events import EARLIEST, LATEST
 from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.limits import Limits
 from ecpds.master import reclaim, sqlite
@@ -21,6 +23,8 @@ from ecpds.master.sql import Session
 from ecpds.master.writer import InlineWriter, Writer
 from ecpds.model import ANYTHING, Copy, Destination
 from ecpds.operator_interfaces import IOperations
+from ecpds.wire.conditions import last_modified
+from ecpds.wire.listings import csv_line, json_line, mlsd_facts, text_line, unix_line
 from tests.contracts.master import MasterContract
 from tests.doubles.companion import InlineCompanion
 from tests.master.support import MasterCase, MemoryMover
@@ -41,6 +45,17 @@ class OnAnyEngine(MasterContract):
             for after, names in (("\0", ["a", "b", "c"]), ("a\0", ["b", "c"]), ("b\0z", ["c"]), ("\U0010ffff", [])):
                 page = self.now(self.master.list("demo", "", after, 10, waiting))
                 self.assertEqual([entry.name for entry in page.entries], names)
+
+    def test_a_file_has_a_time_that_every_door_can_tell(self) -> None:
+        """One that none can would break the listings of its folder."""
+        self.now(self.put("a"))
+        for wrong in (EARLIEST - 1, LATEST + 1, 1e12, float("nan"), float("inf")):
+            self.refused(InvalidRequest, self.master.set_mtime(self.user, "demo", "a", wrong))
+            self.refused(InvalidRequest, self.master.allocate(evolve(self.request("b"), mtime=wrong)))
+        for right in (EARLIEST, LATEST):
+            entry = self.now(self.master.set_mtime(self.user, "demo", "a", right))
+            self.assertTrue(entry.file is not None and json_line(entry) and text_line(entry) and csv_line(entry))
+            self.assertTrue(unix_line(entry, 0.0, "x") and mlsd_facts(entry) and last_modified(entry.file))
 
     def test_everything_to_reclaim_is_due_after_a_restart(self) -> None:
         old = self.now(self.put("a")).file.id
