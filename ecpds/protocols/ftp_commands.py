@@ -157,6 +157,7 @@ async def status(pi: Interpreter, argument: str) -> Reply:
     listing = await any_listing(pi.files, pi.session.resolve(said), said, pi.door.limits.listing_page)
     now, owner = pi.door.clock.seconds(), pi.session.login
     lines = [unix_line(entry, now, owner) for entry in listing.first.entries if listing.wanted(entry)]
+    await pi.door.turn()  # A page takes milliseconds, and a client may ask for many in a row.
     return reply(213, "Status:", *lines, "End." if listing.first.after is None else "There is more: use LIST.")
 
 

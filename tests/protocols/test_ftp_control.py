@@ -547,6 +547,13 @@ class Talking(FtpTestCase):
         self.assertEqual(client.say("STAT /demo")[-1], "213 There is more: use LIST.")
         self.assertEqual(codes(client.say("STAT /none")), ["550"])
 
+    def test_others_have_a_turn_after_each_page_of_a_status(self) -> None:
+        self.client.write(b"STAT /demo\r\n" * 3)
+        for _ in range(3):
+            self.assertEqual(codes(self.client.heard()), [])
+            self.client.turn(1)
+            self.assertEqual(codes(self.client.heard()), ["213"])
+
     def test_status_waits_for_its_turn_and_for_a_client_that_reads(self) -> None:
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a", "NOOP", "STAT")), ["150"])
