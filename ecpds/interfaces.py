@@ -251,6 +251,11 @@ class IPromptStore(IPromptReads):
 
         None where that has to be waited for, or will be refused; then nothing of it is left."""
 
+    async def write_and_tell(
+        segment: int, volume: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str] = EMPTY
+    ) -> Receipt | None:
+        """As `write_now`, and then the Master is told, as by `IWriteHandle.finish`, and with what that raises."""
+
 
 class IMoverControl(Interface):
     """What the Master asks of a mover."""

@@ -14,6 +14,7 @@ GROUND = {
     "config",
     "checks",
     "limits",
+    "loans",
     "errors",
     "model",
     "people",

@@ -32,6 +32,7 @@ from ecpds.cluster.codec import VERSION
 from ecpds.cluster.dial import Dialer
 from ecpds.cluster.fleet import Address, Member, MoverCalls, NodeState, ProberCalls, RemoteMoverControl
 from ecpds.cluster.joining import ONCE, WAITS, Gatekeeper, join_any
+from ecpds.cluster.loans import LoanCalls, LoanDesk
 from ecpds.cluster.master_end import MasterEnd
 from ecpds.cluster.node_end import EventForwarder, NodeEnd
 from ecpds.cluster.post import Hello
@@ -46,6 +47,7 @@ from ecpds.datasource_interfaces import IProber
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.interfaces import IChannel, IEventSink, IMoverControl, IStore, IThreads
 from ecpds.keys import HOST_KEY_FILES, keys_folder, ssh_host_keys, utc_now, write_secret
+from ecpds.loans import IOffice
 from ecpds.master_interfaces import IMaster
 from ecpds.ports import Ports
 from ecpds.transports.channel import Surroundings
@@ -199,6 +201,7 @@ class MasterSide:
         register: Callable[[RemoteMoverControl, Member], None],
         operate: Callable[[str, bytes], Awaitable[tuple[int, bytes]]],
         beside: Beside,
+        loans: IOffice,
     ) -> None:
         assert config.cluster is not None
         self._config = config
@@ -222,7 +225,8 @@ class MasterSide:
         def more(member: Member) -> Mapping[str, Handler]:
             looking = Looking(master, store, member.name, self.end.leave_for(member.name))
             desk = BoardDesk(self.board, member.name, name, beside)
-            return handlers(AdminCalls, Operating(operate)) | handlers(LookCalls, looking) | handlers(BoardCalls, desk)
+            found = handlers(AdminCalls, Operating(operate)) | handlers(LookCalls, looking) | handlers(BoardCalls, desk)
+            return found | handlers(LoanCalls, LoanDesk(loans, member.name))
 
         self.end.more = more
         self.board = Board(time.monotonic)
@@ -312,7 +316,7 @@ class MemberSide:
         masters, patience = master_addresses(cluster), self._config.limits.master_wait
         self.end = end = NodeEnd(masters, hello, table, self._state, self._reactor, self._random, patience)
         self.end.welcomed = self._welcomed
-        self.master.linked = lambda: end.connected
+        self.master.linked = self.master.loans.linked = lambda: end.connected
         self._link.end = self.end
 
     async def start(self) -> None:

@@ -3,7 +3,8 @@
 Both ends are alike. What is asked in one turn of the reactor goes out as one batch, in the order of asking, and is begun
 there in that order. Answers that are ready at once come back as the result of that batch; the others go in batches of
 their own. When the connection is lost, unanswered requests wait, and are sent again over the next one; a request that is
-known already is not done again, it is answered again, from a memory that the asker's own progress keeps small.
+known already is not done again, it is answered again, from a memory that the asker's own progress keeps small. What is ready
+by the next turn, as a commit of all that one turn asks for is, comes back as that result, too: a message each way, not two.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from attrs import define
+from attrs import Factory, define
 from msgspec import Raw
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -60,6 +61,16 @@ class Question:
     item: Ask
     waiter: Deferred[Raw]
     repeatable: bool
+
+
+@define
+class Reply:
+    """What comes back for a batch over the same connection: the answers that are ready before it is `gone`."""
+
+    sender: Sender | None
+    ready: list[Item] = Factory(list)
+    awaited: int = 0
+    gone: bool = False
 
 
 class Exchange:
@@ -134,18 +145,28 @@ class Exchange:
         self._sender = None
         self._outgoing.clear()
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes) -> bytes | Deferred[bytes]:
         """A batch came; what comes back for it. Raises `InvalidRequest` for what is no batch: end the connection then."""
         batch = decode_batch(data)
         self._forget(batch)
-        ready: list[Item] = []
+        reply = Reply(self._sender)
         for crossing in batch.items:
             for item in self._joining.take(crossing) if isinstance(crossing, Piece) else (crossing,):
                 if isinstance(item, Ask):
-                    self._begin(item, ready)
+                    self._begin(item, reply)
                 else:
                     self._hear(item)
-        return self._encoded(self._first_of(ready))
+        if not reply.awaited:
+            return self._sent_back(reply)
+        later: Deferred[bytes] = Deferred()
+        self._clock.callLater(0, lambda: later.callback(self._sent_back(reply)))
+        return later
+
+    def _sent_back(self, reply: Reply) -> bytes:
+        """The batch that is the result of another; what is answered from now on goes by itself."""
+        reply.gone = True
+        # Who has another connection has asked again there.
+        return self._encoded(self._first_of(reply.ready if reply.sender is self._sender else []))
 
     def _first_of(self, ready: list[Item]) -> list[Crossing]:
         """What can be answered as the result of a batch; the rest goes out by itself, and pieces of one item with no other
@@ -164,36 +185,36 @@ class Exchange:
 
     # Answering
 
-    def _begin(self, item: Ask, ready: list[Item]) -> None:
+    def _begin(self, item: Ask, reply: Reply) -> None:
         if item.id <= self._forgotten:
             return
         if item.id in self._answers:
             known = self._answers[item.id]
             if known is not None:
-                ready.append(known)
+                reply.ready.append(known)
             return
         if self._working >= OUTSTANDING:
-            ready.append(refused(item.id, Unavailable("too much was asked at once")))
+            reply.ready.append(refused(item.id, Unavailable("too much was asked at once")))
             return
         answers = self._answers
         answers[item.id] = None
         self._working += 1
-        at_once: list[Item] | None = ready
+        reply.awaited += 1
 
         def done(result: bytes | Failure) -> None:
             answer = self._answer(item, result)
             self._working -= 1
+            reply.awaited -= 1
             if answers is not self._answers:
                 return  # Who asked is not there any more, and another may use the same number.
             if item.id in answers:
                 answers[item.id] = answer
-            if at_once is not None:
-                at_once.append(answer)
+            if not reply.gone and reply.sender is self._sender:
+                reply.ready.append(answer)
             elif self._sender is not None:
                 self._put(answer)
 
         Deferred.fromCoroutine(self._handle(item)).addBoth(done)
-        at_once = None
 
     async def _handle(self, item: Ask) -> bytes:
         handler = self._handlers.get(item.call)

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IReactorTime,
+    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -86,10 +87,10 @@ class Post(Referenceable):
 
     def __init__(self, peer: Peer, broker: Broker) -> None:
         self.peer = peer
-        self.receive: Callable[[bytes], bytes] = lambda batch: b""
+        self.receive: Callable[[bytes], bytes | Deferred[bytes]] = lambda batch: b""
         self._broker = broker
 
-    def remote_exchange(self, data: Any) -> bytes:
+    def remote_exchange(self, data: Any) -> bytes | Deferred[bytes]:
         """What the other end calls."""
         if not isinstance(data, bytes):
             self.drop()
@@ -186,6 +187,10 @@ class Gate(Protocol):
         self._late: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
+        # What is asked and answered goes out at once: an answer behind another one would wait for its acknowledgement, 40 ms.
+        tcp = ITCPTransport(self.transport, None)
+        if tcp is not None:
+            tcp.setTcpNoDelay(True)
         self._late = self._clock.callLater(GREETING, self.transport.abortConnection)
 
     def handshakeCompleted(self) -> None:

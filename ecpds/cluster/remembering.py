@@ -7,7 +7,7 @@ with the answer to what a path is (`small_reads`).
 
 On the Master's own host nothing is believed longer than it is true, for the Master tells at once what has changed (`board`).
 So there both answers are remembered, and a small file that is got again costs no exchange. Elsewhere a path is asked for each
-time.
+time. What a small put has to ask is asked in one exchange (`loans`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from ecpds.cluster.board import Beside, BoardCalls, Page
 from ecpds.cluster.calls import Asker
+from ecpds.cluster.loans import Stock
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.small_reads import Keeper, LookCalls, small_segment
 from ecpds.errors import Refusal
@@ -50,6 +51,7 @@ class RememberingMaster(RemoteMaster):
         self.linked: Callable[[], bool] = lambda: True
         self._looking = LookCalls(link)
         self._boards = BoardCalls(link)
+        self.loans = Stock(link, now)
         self._now = now
         self._life = life
         self._page: Page | None = None
@@ -62,7 +64,7 @@ class RememberingMaster(RemoteMaster):
     def welcomed(self, now: Callable[[], float]) -> None:
         """A Master is there, perhaps another one than before. `now` is its page's clock."""
         self._page = None
-        for known in (self._logins, self._users, self._files):
+        for known in (self._logins, self._users, self._files, self.loans):
             known.clear()
         Deferred.fromCoroutine(self._find_page(now)).addErrback(self._no_page)
 
@@ -119,6 +121,10 @@ class RememberingMaster(RemoteMaster):
             if lasting and page is not None and page is self._page:
                 self._remember((destination, path, waiting), names, entry)
         return entry
+
+    async def stored(self, receipt: Receipt) -> None:
+        if not await self.loans.named(receipt):
+            await super().stored(receipt)
 
     def _remember(self, key: tuple[str, str, bool], names: int, entry: Entry) -> None:
         self._files[key] = names, entry

@@ -101,10 +101,19 @@ class AtHand:
 
     def put_by_turn(self, request: AllocationRequest, store: Store) -> Deferred[Entry] | None:
         found = self._stored(request, store)
-        if found is None:
-            return None
-        upload, publication = found
+        return None if found is None else self._by_turn(*found)
 
+    def name_by_turn(self, request: AllocationRequest, allocation: Allocation, receipt: Receipt) -> Deferred[Entry] | None:
+        """As `put_by_turn`, of a file that is stored at another node by what it was lent (`ecpds.loans`)."""
+        destination = self._destinations.get(request.destination)
+        if destination is None or not self.writer.at_once:
+            return None
+        if not self._may_be_put(request, destination) or not self._has_room(request, destination.id):
+            return None
+        upload = Upload(request, destination.id, allocation)
+        return self._by_turn(upload, self._publication(upload, destination, receipt))
+
+    def _by_turn(self, upload: Upload, publication: Publication) -> Deferred[Entry]:
         def failed(failure: Failure) -> Failure:
             self._was_not_named(failure.value, upload)
             return failure
@@ -135,7 +144,7 @@ class AtHand:
 
     def _has_room(self, request: AllocationRequest, destination: int) -> bool:
         """Whether nothing that is there is in the way. The commit asks again; what is not there now is told by others."""
-        if request.terms.condition is ANYTHING and self._folders.have_room(destination, request.path):
+        if request.terms.condition == ANYTHING and self._folders.have_room(destination, request.path):
             return True
         try:
             room = self.reader.ask_now(lambda session: tree.room(session, destination, request.path))

@@ -192,6 +192,10 @@ class Movers:
             found = self._placer.room(groups)
         return Room(found.total // copies, found.free // copies)
 
+    def began(self, places: Sequence[Placement]) -> None:
+        """Something is being stored there that was not placed; `ended` follows."""
+        self._placer.began(places)
+
     def ended(self, places: Sequence[Placement]) -> None:
         """What was to be stored there is, or came to nothing."""
         self._placer.ended(places)

@@ -158,6 +158,11 @@ class Placer:
         if not group.members:
             del self._groups[mover.group]
 
+    def began(self, places: Sequence[Placement]) -> None:
+        """What was placed otherwise is being stored there."""
+        for place in places:
+            self._count(place, 1)
+
     def ended(self, places: Sequence[Placement]) -> None:
         """What was placed there is stored, or came to nothing."""
         for place in places:

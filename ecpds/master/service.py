@@ -34,17 +34,18 @@ from ecpds.master.entrance import Entrance
 from ecpds.master.evacuation import Evacuation
 from ecpds.master.figures import Figures
 from ecpds.master.history import History
-from ecpds.master.holdings import Capped
+from ecpds.master.holdings import Cap, Capped
 from ecpds.master.ids import Ids
 from ecpds.master.keyed import KeyedMaster
 from ecpds.master.known_destinations import Doubt, KnownDestinations
 from ecpds.master.known_folders import KnownFolders
 from ecpds.master.lifetimes import Lifetimes
+from ecpds.master.loans import Loans
 from ecpds.master.movers import Facts, Movers
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.passwords import Passwords
 from ecpds.master.publishing import Publication, check_room
-from ecpds.master.quotas import Quotas
+from ecpds.master.quotas import Quota, Quotas
 from ecpds.master.reader import Reader
 from ecpds.master.readmission import Readmission
 from ecpds.master.reclaim import Reclaim
@@ -133,6 +134,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         self.evacuation = Evacuation(self)
         self.lifetimes = Lifetimes(self)
         self.releases = Releases(self)
+        self.loans = Loans(self)
         self._destinations: dict[str, Destination] = {}
         self.doubt = Doubt(self.reader, clock, self.destinations_read)
         self.multiparts = Multiparts(self)
@@ -206,12 +208,8 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         return await self.reader.ask_on_thread(question)
 
     async def allocate(self, request: AllocationRequest) -> Allocation:
-        await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
+        quotas, caps = await self.check(request)
         destination = self.destination(request.destination)
-        self.check_announced(request)
-        quotas, caps = await self.check_quotas(request)
-        await self.multiparts.check(request)
-        await self._check_path(request, destination.id)
         id_ = await self.ids.take()
         placements = await self.movers.place(
             destination.copies, request.size or 0, destination.group, request.origin.node, request.avoid
@@ -222,6 +220,15 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         upload.quotas, upload.caps = quotas, caps
         self.uploads.begin(upload)
         return allocation
+
+    async def check(self, request: AllocationRequest) -> tuple[tuple[Quota, ...], tuple[Cap, ...]]:
+        """Whether it may be put, and which quotas its bytes count for. Raises what `allocate` does."""
+        await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
+        self.check_announced(request)
+        counted = await self.check_quotas(request)
+        await self.multiparts.check(request)
+        await self._check_path(request, self.destination(request.destination).id)
+        return counted
 
     def wanted_digests(self, request: AllocationRequest, destination: Destination) -> tuple[str, ...]:
         """Those that are to be computed of what is asked for."""
@@ -288,10 +295,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         return await self.multiparts.kept(user, destination, path, upload)
 
     async def begin_partial(self, request: AllocationRequest) -> int:
-        await self.accounts.authorise(request.user_id, "put", request.destination, request.path)
-        self.check_announced(request)
-        await self.check_quotas(request)
-        await self._check_path(request, self.destination(request.destination).id)
+        await self.check(request)
         return await self.multiparts.begin_partial(request)
 
     async def add_digests(self, destination: str, path: str, file: int, digests: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from ecpds.model import EMPTY, Copy, Receipt
 from ecpds.mover.reading import open_to_read, read_now
 from ecpds.mover.strands import FolderSyncs
 from ecpds.mover.volumes import Volume
-from ecpds.mover.writing import Means, WriteHandle, written_now
+from ecpds.mover.writing import UNDECIDED, Means, WriteHandle, written_now
 from ecpds.transports.buffers import SIZES, BufferPool
 
 
@@ -110,6 +110,24 @@ class LocalStore:
             return written_now(self.name, place, segment, digests, data, expected)
         except Refusal:
             return None
+
+    async def write_and_tell(
+        self, segment: int, volume: int, digests: Sequence[str], data: memoryview, expected: Mapping[str, str] = EMPTY
+    ) -> Receipt | None:
+        receipt = self.write_now(segment, volume, digests, data, expected)
+        if receipt is None:
+            return None
+        self._writing.add(segment)
+        try:
+            await self._means.stored(receipt)
+        except UNDECIDED:
+            raise
+        except Refusal:
+            self.volumes[volume].remove(segment)
+            raise
+        finally:
+            self._writing.discard(segment)
+        return receipt
 
     async def read(self, segment: int, copy: Copy, length: int) -> IReadHandle:
         if copy.mover != self.name:

@@ -111,6 +111,7 @@ class Node:
             Paces(self.config.limits, self.reactor, time.monotonic),
             # In a fleet the Master is asked for leave to read elsewhere; what is at hand here needs none.
             at_hand=self.storage.master,
+            lender=None if self.storage.member is None else self.storage.member.master.loans,
             soon=self.soon,
         )
 

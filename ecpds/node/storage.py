@@ -134,6 +134,7 @@ class Storage:
                 lambda control, member: self.master.register_mover(control, lambda: member_facts(side, member)),
                 operate,
                 beside,
+                self.master.loans,
             )
             self.master.resolved.told, self.master.accounts.told = side.board.changed, side.board.people_changed
             self.stores = self.control.sources = side.streams.stores

@@ -11,6 +11,7 @@ from attrs import Factory, frozen
 from ecpds.errors import Refusal, Unavailable
 from ecpds.interfaces import IEventSink, IStore
 from ecpds.limits import Limits
+from ecpds.loans import ILender
 from ecpds.master_interfaces import IAtHand, IMaster
 from ecpds.portal.digesting import Digesting
 from ecpds.portal.journal import Journal, Soon, TransferRecord, at_once
@@ -26,8 +27,8 @@ T = TypeVar("T")
 class Backing:
     """What every user's view stands on. `stores` are by the mover's name, `now` is the time since the epoch.
 
-    `at_hand` is the Master, where it is one of this process that says at once what it remembers. `soon` calls a function when
-    who is served now has its answer.
+    `at_hand` is the Master, where it is one of this process that says at once what it remembers, `lender` has leave
+    ahead of another's. `soon` calls a function when who is served now has its answer.
     """
 
     master: IMaster
@@ -41,6 +42,7 @@ class Backing:
     running: set[TransferRecord] = Factory(set)
     kept: KeptSegments = Factory(lambda self: KeptSegments(self.limits.kept_bytes, self.limits.kept_file), takes_self=True)
     at_hand: IAtHand | None = Factory(lambda self: IAtHand(self.master, None), takes_self=True)
+    lender: ILender | None = None
     soon: Soon = at_once
 
     def store(self, mover: str) -> IStore:

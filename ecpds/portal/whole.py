@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
-from ecpds.interfaces import IByteSource, IPromptStore
+from ecpds.interfaces import IByteSource, IPromptStore, IWriteHandle
+from ecpds.loans import ILender, Loan
 from ecpds.master_interfaces import IAtHand
 from ecpds.model import Allocation, Entry, Identity, Origin, Receipt
 from ecpds.portal.backing import Backing
@@ -73,12 +74,41 @@ class _Put:
             self._data = bytes(self._data)
         return receipt
 
+    async def lent(self, lender: ILender, loan: Loan) -> Entry | None:
+        """Store it by leave that was lent, which names it. None: nothing came of it, and who refuses is asked as always."""
+        self._allocation = loan.allocation
+        try:
+            await self._stored(loan.allocation)
+        except Refusal as failure:
+            if loan.undecided is None:
+                return None
+            self.write_down(loan.undecided)
+            raise loan.undecided from failure
+        finally:
+            lender.ended(loan)
+        assert loan.entry is not None
+        return self.named(loan.entry)
+
+    async def _stored(self, allocation: Allocation) -> None:
+        """Store it on this node, and tell the Master."""
+        id_, volume, digests = allocation.id, allocation.placements[0].volume, allocation.digests
+        data, expected = memoryview(self._data), self.request.terms.expected
+        if await self._store.write_and_tell(id_, volume, digests, data, expected) is not None:
+            return
+        handle: IWriteHandle = await self._store.write(id_, volume, digests, len(data))
+        try:
+            await handle.receive(BytesSource(data))
+            await handle.finish(len(data), expected)
+        except BaseException:
+            await handle.abort()
+            raise
+
     def named(self, entry: Entry) -> Entry:
         """It is there; the entry as the user sees it."""
         self.write_down(soon=self._view._backing.soon)
         self._view._keep(entry, self._data)
         shown = self._view._names.shown(self._name.destination, self._name.inside)
-        return Entry(shown, entry.mtime, entry.file, entry.replaced)
+        return Entry(shown, entry.mtime, entry.file, entry.replaced, entry.waits)
 
     def not_named(self, failure: Failure) -> Failure:
         self.write_down(failure.value)
@@ -116,6 +146,9 @@ class Whole:
         named = self.put_by_turn(path, data, terms)
         if named is not None:
             return await detached(named)
+        found = await self._put_by_loan(path, data, terms)
+        if found is not None:
+            return found
         upload = await self.open_write(path, len(data), terms)
         try:
             await upload.receive(BytesSource(data))
@@ -125,6 +158,15 @@ class Whole:
             raise
         self._keep(entry, data)
         return entry
+
+    async def _put_by_loan(self, path: str, data: bytes | memoryview, terms: Terms) -> Entry | None:
+        """As `write_whole`, at a node that has leave ahead. None: nothing was done."""
+        lender = self._backing.lender
+        put = None if lender is None else self._put(path, data, terms)
+        if lender is None or put is None:
+            return None
+        loan: Loan | None = lender.lend(put.request)
+        return None if loan is None else await detached(put.lent(lender, loan))
 
     def put_now(self, path: str, data: bytes | memoryview, terms: Terms = NO_TERMS) -> Entry | None:
         """As `IFileSystem.put_now`."""
@@ -162,7 +204,10 @@ class Whole:
             return False
         at_hand, store, name = found
         request = AllocationRequest(self.identity.user_id, name.destination, name.inside, self.origin)
-        return store.prompt and at_hand.takes_now(request)
+        if store.prompt and at_hand.takes_now(request):
+            return True
+        lender = self._backing.lender
+        return lender is not None and lender.lends(request)
 
     def _at_hand(self, path: str) -> tuple[IAtHand, IPromptStore, CanonicalPath] | None:
         """Who may do it at once, the store of this node, and the real path; None where it must be asked for, or waited."""

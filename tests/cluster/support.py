@@ -14,7 +14,7 @@ from ecpds.cluster.exchange import Exchange
 class Wire:
     """One direction: what was sent waits for `carry`."""
 
-    def __init__(self, receive: Callable[[bytes], bytes]) -> None:
+    def __init__(self, receive: Callable[[bytes], bytes | Deferred[bytes]]) -> None:
         self._receive = receive
         self.waiting: list[tuple[bytes, Deferred[bytes]]] = []
         self.batches: list[bytes] = []
@@ -28,7 +28,11 @@ class Wire:
         batch, back = self.waiting.pop(0)
         self.batches.append(batch)
         result = self._receive(batch)
-        if not lose_answer:
+        if lose_answer:
+            return
+        if isinstance(result, Deferred):
+            result.addBoth(lambda late: None if back.called else back.callback(late))
+        else:
             back.callback(result)
 
 

@@ -63,6 +63,28 @@ class Exchanging(SynchronousTestCase):
         self.assertEqual((len(self.talk.out.batches), len(self.talk.back.batches)), (1, 0))
         self.assertEqual(self.begun, [encode(n) for n in range(100)])
 
+    def test_an_answer_of_the_next_turn_comes_back_with_its_batch(self) -> None:
+        """As that of a commit is, which is one for a turn."""
+        asked = self.ask("hold", 1)
+        self.talk.clock.advance(0)
+        self.talk.clock.callLater(0, lambda: self.held[encode(1)].callback(encode("in time")))
+        self.talk.out.carry()
+        self.talk.pump()
+        self.assertEqual(decode(self.successResultOf(asked), str), "in time")
+        self.assertEqual(len(self.talk.back.batches), 0)
+
+    def test_an_answer_that_is_ready_as_another_connection_is_there(self) -> None:
+        asked = self.ask("hold", 1)
+        self.talk.clock.advance(0)
+        self.talk.out.carry()
+        self.talk.cut()
+        self.talk.connect()
+        self.talk.clock.callLater(0, lambda: self.held[encode(1)].callback(encode("to this one")))
+        self.talk.clock.advance(0)
+        self.talk.pump()
+        self.assertEqual(decode(self.successResultOf(asked), str), "to this one")
+        self.assertEqual(self.begun, [encode(1)])
+
     def test_a_slow_answer_holds_no_other_up(self) -> None:
         slow, quick = self.ask("hold", "slow"), self.ask("echo", "quick")
         self.talk.pump()

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import boto3
 import paramiko
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.real.clients import Curl, authorization, https, path_of
 from tests.real.fleet import fleet
@@ -218,3 +219,63 @@ class Dying(DoorsCase):
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
+
+
+class SmallPuts(SynchronousTestCase):
+    """Small objects are put at a second node by leave that it has ahead, while that node or its Master is killed."""
+
+    def setUp(self) -> None:
+        doors: Options = {"node": {"roles": ["master", "mover", "s3"]}, "s3": {"port": 0, "plain_port": 0}}
+        options: Options = {**doors, "limits": {"near_file": 65536}, "mover": {"sync": False}}
+        own: dict[str, Options] = {A: {"node": {"roles": ["mover", "s3"]}}}
+        self.fleet = self.enterContext(fleet(A, options=options, own=own))
+        self.key = self.fleet.master.json("user", "s3key", LOGIN, "add")
+
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self.fleet.members[A].ports['s3_plain']}",
+            aws_access_key_id=self.key["access_key_id"],
+            aws_secret_access_key=self.key["secret_access_key"],
+            region_name="us-east-1",
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20),
+        )
+
+    def writes(self, writer: int, over: threading.Event, done: dict[str, bytes]) -> None:
+        """Put new objects until one fails behind the kill; note those that were acknowledged."""
+        client = self.client()
+        for number in range(100_000):
+            name, content = f"w{writer}/{number}", os.urandom(1024)
+            try:
+                client.put_object(Bucket=DESTINATION, Key=name, Body=content)
+            except (BotoCoreError, ClientError):
+                if over.is_set():
+                    return
+            else:
+                done[name] = content
+
+    def check(self, victim: str) -> None:
+        over, done = threading.Event(), [dict[str, bytes]() for _ in range(4)]
+        threads = [threading.Thread(target=self.writes, args=(n, over, done[n])) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        until(lambda: all(len(each) > 40 for each in done), "puts to be under way")
+        node = self.fleet.master if victim == "master" else self.fleet.members[A]
+        over.set()
+        node.kill()
+        for thread in threads:
+            thread.join()
+        node.start()
+        self.fleet.wait_for(A)
+        client = self.client()
+        acknowledged = {name: content for each in done for name, content in each.items()}
+        for name, content in acknowledged.items():
+            self.assertEqual(client.get_object(Bucket=DESTINATION, Key=name)["Body"].read(), content, name)
+        near = len(self.fleet.members[A].stored_files())
+        self.assertGreater(near, len(acknowledged) // 2, "they did not go the way that this is about")
+
+    def test_the_node_is_killed(self) -> None:
+        self.check(A)
+
+    def test_the_Master_is_killed(self) -> None:
+        self.check("master")
