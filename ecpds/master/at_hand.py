@@ -132,10 +132,7 @@ class AtHand:
         if id_ is None or place is None:
             return None
         allocation = Allocation(id_, (place,), self.wanted_digests(request, destination))
-        try:
-            receipt = store(allocation)
-        finally:
-            self.movers.ended((place,))
+        receipt = store(allocation)
         if receipt is None:
             return None
         self.ids.take_now()
@@ -161,9 +158,10 @@ class AtHand:
         if account is None:
             return False
         options = account.rights.options
-        if quotas_of(UPLOAD, account.login, options, request.destination, destination.options):
-            return False
-        if caps_of(request.user_id, options, destination):
+        if (options or destination.options) and (
+            quotas_of(UPLOAD, account.login, options, request.destination, destination.options)
+            or caps_of(request.user_id, options, destination)
+        ):
             return False
         try:
             self.check_announced(request)

@@ -66,9 +66,11 @@ class Ids:
         self._skipped.update(id_ for id_ in ids if id_ >= first)
 
     def _next(self) -> int:
-        block = self._blocks.popleft()
+        block = self._blocks[0]
         if len(block) > 1:
-            self._blocks.appendleft(block[1:])
+            self._blocks[0] = block[1:]
+        else:
+            self._blocks.popleft()
         if len(block) <= BLOCK // 2 and len(self._blocks) < 2 and not self._more.running:
             self._more.begin()
         return block[0]

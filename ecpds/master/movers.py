@@ -155,27 +155,21 @@ class Movers:
         """Whether `place_now` of a small file would say where it goes."""
         if len(self._known) == 1:
             return caller in self._known
-        place = self.place_now(1, group, caller)
-        if place is not None:
-            self.ended((place,))
-        return place is not None
+        return self.place_now(1, group, caller) is not None
 
     def place_now(self, size: int, group: str | None, caller: str) -> Placement | None:
         """Where one copy goes, if there is but one mover, or the file is small and the mover of its client's node can take it:
-        then it is nobody else's turn. None: this must be asked for."""
+        then it is nobody else's turn. None: this must be asked for. It does not count as under way: it is stored at once."""
         near = self._near(caller, size)
         if caller not in self._known or (near is None and len(self._known) != 1):
             return None
         if self._clock.seconds() >= self._stale_at:
             self._refresh()
         try:
-            (place,) = self._placer.place(Wanted(1, size, group=group, caller=caller, preferred=near))
+            (place,) = self._placer.find(Wanted(1, size, group=group, caller=caller, preferred=near))
         except (NoSpace, NotFound):
             return None
-        if place.mover == caller:
-            return place
-        self._placer.ended((place,))
-        return None
+        return place if place.mover == caller else None
 
     def _near(self, caller: str, size: int) -> str | None:
         """The mover that a file of a known size should go to."""

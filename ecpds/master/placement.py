@@ -170,6 +170,13 @@ class Placer:
                 self._count(place, -1)
 
     def place(self, wanted: Wanted) -> tuple[Placement, ...]:
+        """As `find`; the copies count as under way there until they have `ended`."""
+        chosen = self.find(wanted)
+        for each in chosen:
+            self._count(each, 1)
+        return chosen
+
+    def find(self, wanted: Wanted) -> tuple[Placement, ...]:
         """A volume for each copy, no two on one mover. Raises `NoSpace`; `NotFound` for a group that there is not."""
         name = self._group(wanted)
         group = self._groups.get(name)
@@ -184,8 +191,6 @@ class Placer:
         if len(chosen) < wanted.copies:
             raise NoSpace(f"of {wanted.copies} copies, {len(chosen)} can be stored" if chosen else "")
         group.turns += 1
-        for each in chosen:
-            self._count(each, 1)
         return tuple(chosen)
 
     def room(self, groups: Collection[str | None]) -> Room:

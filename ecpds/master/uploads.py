@@ -47,12 +47,11 @@ class Upload:
 
     def data_file(self, now: float) -> DataFile:
         """The file that the receipts speak of. Raises `Incomplete` or `DigestMismatch` when it isn't what was announced."""
-        receipts = list(self.receipts.values())
-        size = receipts[0].size
-        if any(receipt.size != size for receipt in receipts) or self.request.size not in (None, size):
+        first, *others = self.receipts.values()
+        size, digests = first.size, dict(first.digests)
+        if any(receipt.size != size for receipt in others) or self.request.size not in (None, size):
             raise Incomplete(f"{size} bytes arrived")
-        digests: dict[str, str] = {}
-        for receipt in receipts:
+        for receipt in others:
             for name, digest in receipt.digests.items():
                 if digests.setdefault(name, digest) != digest:
                     raise DigestMismatch(f"the copies' {name} differ")
@@ -61,7 +60,7 @@ class Upload:
                 raise DigestMismatch(name)
         mtime = now if self.request.mtime is None else self.request.mtime
         id_ = self.allocation.id
-        segment = Segment(id_, size, tuple(Copy(receipt.mover, receipt.volume) for receipt in receipts))
+        segment = Segment(id_, size, tuple([Copy(receipt.mover, receipt.volume) for receipt in self.receipts.values()]))
         return DataFile(id_, size, mtime, now, digests, dict(self.request.terms.metadata), (segment,))
 
 

@@ -19,6 +19,7 @@ SEGMENT_BYTES = 255
 PATH_BYTES = 1024
 """What a whole path may have at most, in UTF-8, from its leading slash: S3's limit for a key."""
 
+_NO_NAMES = frozenset(("", ".", ".."))
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -58,20 +59,22 @@ def canonical(text: str) -> CanonicalPath:
         raise InvalidName("a path begins with a slash")
     if _CONTROL.search(text):
         raise InvalidName("a control character")
-    if len(_utf8(text)) > PATH_BYTES:
+    size = len(_utf8(text))
+    if size > PATH_BYTES:
         raise InvalidName(f"a path has at most {PATH_BYTES} bytes")
     body = text[1:]
     directory = not body or body.endswith("/")
     segments = tuple(body.removesuffix("/").split("/")) if body else ()
-    for segment in segments:
-        _check(segment)
+    if size > SEGMENT_BYTES or not _NO_NAMES.isdisjoint(segments):
+        for segment in segments:
+            _check(segment)
     return CanonicalPath(segments, directory)
 
 
 def _check(segment: str) -> None:
     if not segment:
         raise InvalidName("an empty segment")
-    if segment in (".", ".."):
+    if segment in _NO_NAMES:
         raise InvalidName("a segment of dots")
     if len(_utf8(segment)) > SEGMENT_BYTES:
         raise InvalidName(f"a segment has at most {SEGMENT_BYTES} bytes")
