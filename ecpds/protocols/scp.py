@@ -191,11 +191,13 @@ class Receiver:
         return upload
 
     async def _receive(self, upload: IUpload, source: FileBytes) -> None:
+        answered = False
         try:
             await self._stream.write(OK)
             await upload.receive(source)
             # libssh2 ends the channel here, and says nothing; the size was announced, and so much came.
-            if await self._reader.byte() not in (OK, b""):
+            answer, answered = await self._reader.byte(), True
+            if answer not in (OK, b""):
                 raise ConnectionLost("the client could not read all of the file")
             await upload.commit()
         except ConnectionLost as failure:
@@ -203,8 +205,8 @@ class Receiver:
             raise
         except Refusal as failure:
             await upload.abort(failure)
-            if source.left:
-                await source.skip()
+            await source.skip()
+            if not answered:
                 await self._reader.byte()
             raise
         except BaseException as failure:

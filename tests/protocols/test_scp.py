@@ -132,6 +132,17 @@ class Receiving(ScpCase):
         self.say(b"C0644 1 a\nx\0")
         self.assertEqual((self.content("demo/a"), self.end()), (b"x", 1))
 
+    def test_what_is_refused_when_its_last_byte_is_here_goes_on_with_the_next(self) -> None:
+        """The client's answer behind the bytes belongs to that file, and is no part of the next line."""
+        self.run_scp("-t", "/demo")
+        self.assertEqual(self.say(b"") + self.say(b"C0644 20000 big\n"), b"\0\0")
+        self.tree.space = 0
+        self.assertEqual(self.say(bytes(20000)), b"")
+        self.assertEqual(self.say(b"\0")[:1], b"\1")
+        self.tree.space = None
+        self.assertEqual(self.say(b"C0644 1 a\n") + self.say(b"x\0"), b"\0\0")
+        self.assertEqual((self.content("demo/a"), self.content("demo/big"), self.end()), (b"x", None, 1))
+
     def test_hostile_names(self) -> None:
         for name in (b"..", b"../x", b"/etc/passwd", b"a/b"):
             self.run_scp("-t", "/demo")
