@@ -37,9 +37,10 @@ from ecpds.master.operations import Operations
 from ecpds.master.postgresql import PostgresqlEngine
 from ecpds.master.service import Master
 from ecpds.master.sqlite import SqliteEngine
-from ecpds.model import AllocationRequest, Destination, Origin, Receipt
+from ecpds.model import Destination, Origin, Receipt
 from ecpds.node.means import SWITCH_INTERVAL
 from ecpds.people import NewUser
+from ecpds.terms import AllocationRequest
 from ecpds.threads import PoolThreads
 from tests.master.support import MemoryMover
 from tests.real.postgresql import Server

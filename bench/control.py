@@ -39,8 +39,9 @@ from ecpds.cluster.tickets import TicketOffice, ticket_key
 from ecpds.config import Config, Node
 from ecpds.events import Event
 from ecpds.keys import utc_now
-from ecpds.model import Allocation, AllocationRequest, Copy, DataFile, Entry, Origin, Placement, Segment
+from ecpds.model import Allocation, Copy, DataFile, Entry, Origin, Placement, Segment
 from ecpds.node.means import SWITCH_INTERVAL
+from ecpds.terms import AllocationRequest
 from tests.real.harness import environment, not_without_us
 
 reactor: Any = global_reactor
