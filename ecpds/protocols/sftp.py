@@ -122,24 +122,21 @@ class SftpSession:
     def _use(self, piece: memoryview) -> int:
         """Answer the whole packets that `piece` begins with, as far as that needs no waiting; the bytes of those."""
         at, most = 0, len(piece)
-        while self._begun and self._speaking.free and most - at > 4:
+        while most - at > 4 and self._begun and self._speaking.free:
             end = at + 4 + int.from_bytes(piece[at : at + 4], "big")
             if not at + SHORTEST <= end <= most:
                 break
-            answer = self._answer_now(piece[at + 4 : end])
+            packet = piece[at + 4 : end]
+            try:
+                answer = self._at_once.answer(packet)
+            except Exception as error:
+                answer = self._told(bytes(packet[1:5]), error)
             if answer is None:
                 break
             at = end
             if answer and not self._stream.write_now(answer):
                 Deferred.fromCoroutine(self._say(answer)).addErrback(_left)
         return at
-
-    def _answer_now(self, packet: memoryview) -> bytes | None:
-        """The answer to a packet, where there is nothing to wait for."""
-        try:
-            return self._at_once.answer(packet)
-        except Exception as error:
-            return self._told(bytes(packet[1:5]), error)
 
     async def _say(self, answer: bytes) -> None:
         """One answer at a time, whoever gives it."""

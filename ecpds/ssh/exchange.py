@@ -103,11 +103,10 @@ class KeyExchange(SSHServerTransport):
 
     def _renew_keys(self) -> None:
         """Ask for new keys when the old ones have seen enough."""
-        if self.rules.phase is not Phase.OPEN or self.exchanging:
-            return
-        age = self._server.seconds() - self._ledger.since
-        worn = self._ledger.bytes > self._limits.ssh_rekey_bytes or self._ledger.packets > MOST_PACKETS
-        if worn or age > self._limits.ssh_rekey_time:
+        ledger, limits = self._ledger, self._limits
+        worn = ledger.bytes > limits.ssh_rekey_bytes or ledger.packets > MOST_PACKETS
+        old = worn or self._server.seconds() - ledger.since > limits.ssh_rekey_time
+        if old and self.rules.phase is Phase.OPEN and not self.exchanging:
             self.sendKexInit()
 
     def ssh_KEXINIT(self, packet: bytes) -> None:

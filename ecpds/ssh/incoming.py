@@ -58,14 +58,15 @@ class Incoming:
                 length = opening.length(sequence, head)
             check_length(length, most, opening)
             self._size = 4 + length + opening.tail
-        packet = self._bytes(self._size)
+        size = self._size
+        packet = self._bytes(size)
         if packet is None:
             return None
         body = opening.open(sequence, packet)
         if self._kept:
             self._kept = bytearray()
         else:
-            self._at += self._size
+            self._at += size
         self._size = 0
         if not SHORTEST_PADDING <= body[0] <= len(body) - 2:
             raise BadLength

@@ -279,7 +279,9 @@ class StreamChannel(Session):
 
     def write_now(self, data: bytes | memoryview) -> bool:
         size = len(data)
-        if size > self._free() - len(self._outbox):
+        if self.localClosed or self._gone or self.conn.transport.blocked:
+            return False
+        if size > min(self.remoteWindowLeft, self.remoteMaxPacket - len(self._outbox)):
             return False
         self._outbox += data
         self.remoteWindowLeft -= size
@@ -289,12 +291,6 @@ class StreamChannel(Session):
 
     def afterwards(self, work: Callable[[], None]) -> None:
         self.conn.transport.afterwards(work)
-
-    def _free(self) -> int:
-        """How much one packet may carry now, what waits in the outbox counted."""
-        if self.localClosed or self._gone or self.conn.transport.blocked:
-            return 0
-        return min(self.remoteWindowLeft + len(self._outbox), self.remoteMaxPacket)
 
     async def _write_slowly(self, view: memoryview) -> None:
         self._flush()

@@ -122,7 +122,7 @@ class SshConnection(KeyExchange):
     @property
     def blocked(self) -> bool:
         """Whether what is sent now would only wait: for the client to read, or for new keys."""
-        return self._congested or self.exchanging
+        return self._congested or self._keyExchangeState != self._KEY_EXCHANGE_NONE
 
     def renewed(self) -> None:
         """Nothing keeps us from sending, by now."""
@@ -244,7 +244,11 @@ class SshConnection(KeyExchange):
 
     def _read_packets(self) -> None:
         try:
-            while not self._ended and (body := self._next()) is not None:
+            while not self._ended:
+                most = self._limits.ssh_packet if self.rules.phase is _OPEN else min(BEFORE_LOGIN, self._limits.ssh_packet)
+                body = self.incoming.next(self.currentEncryptions.opening, self.incomingPacketSequence, most)
+                if body is None:
+                    return
                 self._ledger.packets += 1
                 self.incomingPacketSequence = (self.incomingPacketSequence + 1) % SEQUENCE
                 if body[1] in FLOW and self.rules.flows:
@@ -255,11 +259,6 @@ class SshConnection(KeyExchange):
             self.give_up(str(error), DISCONNECT_MAC_ERROR)
         except BadLength:
             self.give_up("bad packet length", DISCONNECT_PROTOCOL_ERROR)
-
-    def _next(self) -> bytes | None:
-        """The next body. Raises `BadPacket`, `BadLength`."""
-        most = self._limits.ssh_packet if self.rules.phase is _OPEN else min(BEFORE_LOGIN, self._limits.ssh_packet)
-        return self.incoming.next(self.currentEncryptions.opening, self.incomingPacketSequence, most)
 
     def _flow(self, body: bytes) -> None:
         """Data, and room for data, which there is most of: handed on where it lies."""
