@@ -7,7 +7,7 @@ is recognised by what the name points at. Parts that are left out, replaced or g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
@@ -42,8 +42,11 @@ PARTIAL = "partial"
 MOST_PARTS = 10_000
 """Parts that one upload may have."""
 
-EXPIRED_AT_A_TIME = 100
-"""Uploads that are given up in one transaction."""
+GIVEN_UP_AT_A_TIME = 100
+"""Uploads that are given up in one transaction at most."""
+
+PARTS_AT_A_TIME = 1000
+"""Parts after which no further upload is given up in a transaction: others wait for it."""
 
 _PART_COLUMNS = (
     upload_part.c.number,
@@ -73,6 +76,7 @@ _PARTIAL = Statement(
 )
 _IS_PARTIAL = Statement(select(upload.c.id).where(upload.c.id == value("upload"), upload.c.kind == PARTIAL))
 _EXTEND = Statement(update(upload).where(upload.c.id == value("upload")).values(expires=value("later")))
+_OF_DESTINATION = Statement(limited(select(upload.c.id).where(upload.c.destination == value("destination"))))
 _EXPIRED = Statement(limited(select(upload.c.id).where(upload.c.expires <= value("now")).order_by(upload.c.expires)))
 
 
@@ -277,10 +281,21 @@ def abort(session: Session, destination: int, path: str, id_: int, user: int = 0
 
 
 def expire(session: Session, now: float) -> int:
-    """Give up uploads whose time is over, and say how many."""
-    rows = session.rows(_EXPIRED, now=now, limit=EXPIRED_AT_A_TIME)
-    for row in rows:
-        give_up(session, row[0])
+    """Give up some of the uploads whose time is over, and say how many."""
+    return _give_up_some(session, session.rows(_EXPIRED, now=now, limit=GIVEN_UP_AT_A_TIME))
+
+
+def give_up_in(session: Session, destination: int) -> int:
+    """Give up some of the uploads to a destination, whatever kind they are, and say how many."""
+    return _give_up_some(session, session.rows(_OF_DESTINATION, destination=destination, limit=GIVEN_UP_AT_A_TIME))
+
+
+def _give_up_some(session: Session, rows: Sequence[Any]) -> int:
+    parts = 0
+    for count, row in enumerate(rows, 1):
+        parts += give_up(session, row[0])
+        if parts >= PARTS_AT_A_TIME:
+            return count
     return len(rows)
 
 
@@ -303,12 +318,13 @@ def _publish(session: Session, file: DataFile) -> None:
     _drop(session, left)
 
 
-def give_up(session: Session, id_: int) -> None:
-    """Remove an upload and its parts."""
+def give_up(session: Session, id_: int) -> int:
+    """Remove an upload and its parts, and say how many those were."""
     segments = [row[0] for row in session.rows(_ALL_PARTS, upload=id_)]
     session.run(_REMOVE_PARTS, upload=id_)
     _drop(session, segments)
     session.run(_REMOVE, upload=id_)
+    return len(segments)
 
 
 def _drop(session: Session, segments: Iterable[int]) -> None:

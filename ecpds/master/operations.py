@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from ecpds.errors import InvalidRequest
 from ecpds.events import Event
-from ecpds.master import access, codes, days, destinations, owed, policies, scrubbing, user_changes, users
+from ecpds.master import access, codes, days, destinations, multipart, owed, policies, scrubbing, user_changes, users
 from ecpds.master.movers import Duty
 from ecpds.master.schema import data_file, reclaim, user
 from ecpds.master.service import Master
@@ -95,6 +95,8 @@ class Operations:
         more = destinations.empty_some(session, found.id, TOGETHER, due, first)
         if more is not None or first:
             return more or ""
+        if multipart.give_up_in(session, found.id):
+            return ""
         destinations.remove(session, found.id, True)
         return None
 

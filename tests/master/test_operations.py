@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound
 from ecpds.events import Event
 from ecpds.limits import Limits
-from ecpds.master import operations
+from ecpds.master import multipart, operations
 from ecpds.master.days import DAY, question
 from ecpds.master.publishing import Publication
 from ecpds.master.sql import Session
@@ -100,6 +100,23 @@ class RemovalTests(Uploading, MasterCase):
         self.now(self.operations.change_user("joe", UserChange(destinations=("demo",))))
         many = self.steps(400)
         self.assertLess(many, 10 * few)
+
+    def test_uploads_that_are_kept_go_too(self) -> None:
+        """Those that broke off and those in parts, however many; they are what is in it."""
+        self.patch(operations, "TOGETHER", 2)
+        self.patch(multipart, "GIVEN_UP_AT_A_TIME", 2)
+        self.now(self.put("a"))
+        for number in range(4):
+            kept = self.now(self.master.begin_partial(self.request(f"f{number}")))
+            self.now(self.put(f"f{number}", part=(kept, 1)))
+        self.now(self.master.create_upload(self.request("g")))
+        late = self.now(self.master.allocate(self.request("f3", part=(kept, 2))))
+        self.now(self.operations.remove_destination("demo", True))
+        self.now(self.master.stored(self.receipt(late)))
+        self.refused(NotFound, self.master.finish(late.id))
+        self.assertEqual((self.sql("SELECT * FROM segment"), self.orphans()), ([], []))
+        self.clock.pump([1.0] * 3)
+        self.assertIn(late.id, self.mover.deleted)
 
     def test_what_came_meanwhile_goes_too(self) -> None:
         """An upload that was under way gets its name in a folder that was emptied already, and one before all others."""
