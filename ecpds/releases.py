@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ecpds.events import timestamp
+from ecpds.events import is_time, timestamp
 from ecpds.model import Entry
 from ecpds.options import in_seconds, pattern
 
@@ -32,7 +32,9 @@ def waits_until(options: Mapping[str, str], path: str, now: float) -> float | No
         return NEVER
     delay = options.get(DELAY)
     seconds = in_seconds(delay) if delay is not None else 0
-    return min(now + seconds, NEVER) if seconds else None
+    if not seconds:
+        return None
+    return now + seconds if is_time(now + seconds) else NEVER
 
 
 def is_temporary(options: Mapping[str, str], path: str) -> bool:

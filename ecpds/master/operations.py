@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from zope.interface import implementer
 
 from ecpds.errors import InvalidRequest
-from ecpds.events import Event
+from ecpds.events import Event, is_time
 from ecpds.master import access, codes, days, destinations, multipart, owed, policies, scrubbing, user_changes, users
 from ecpds.master.movers import Duty
 from ecpds.master.schema import data_file, reclaim, user
@@ -156,6 +156,8 @@ class Operations:
             self._master.destination(name)
         now = self._master.clock.seconds()
         expires = None if life is None else now + life
+        if expires is not None and not is_time(expires):
+            raise InvalidRequest("a key expires in the year 9999 at the latest")
         held, places = _words(permissions), _words(destinations)
         key = AccessKey(access.new_id(self._master.random), login, now, expires, held, places)
         secret = access.new_secret(self._master.random)

@@ -18,7 +18,8 @@ from ecpds.errors import AlreadyExists, NotFound, Refusal, refusals
 from ecpds.events import DEA_FIELDS, INH_FIELDS, Transfer, denial_event, timestamp, transfer_event
 from ecpds.interfaces import IThreads, ITimeouts, IWatch
 from ecpds.keys import door_certificate, server_context
-from ecpds.model import Condition
+from ecpds.model import Condition, Entry
+from ecpds.releases import DELAY, NEVER, state, waits_until
 from ecpds.threads import InlineThreads, PoolThreads
 from ecpds.timeouts import BUCKET, LOOK, Timeouts, Watch
 
@@ -63,6 +64,13 @@ class Records(SynchronousTestCase):
 
     def test_times_are_utc_with_milliseconds(self) -> None:
         self.assertEqual(timestamp(1.5), "1970-01-01T00:00:01.500Z")
+
+    def test_what_waits_longer_than_can_be_told_waits_for_somebody(self) -> None:
+        for delay in ("1s", "36500d", "7000000d", "9999999d", "999999999w"):
+            waits = waits_until({DELAY: delay}, "a", 1.8e9)
+            entry = Entry("/demo/a", 0.0, waits=waits)
+            self.assertEqual(state(entry)["release"] is None, waits == NEVER)
+            self.assertEqual(waits == NEVER, delay in ("7000000d", "9999999d", "999999999w"))
 
 
 class Conditions(SynchronousTestCase):

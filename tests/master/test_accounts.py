@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from ecpds.errors import LoginFailed, NotPermitted, Unavailable
+from ecpds.errors import InvalidRequest, LoginFailed, NotPermitted, Unavailable
+from ecpds.events import timestamp
 from ecpds.interfaces import IThreads
 from ecpds.master import passwords
 from ecpds.master.passwords import Passwords, matches, nobodys, phc
@@ -230,6 +231,12 @@ class LoginTests(Uploading, MasterCase):
         self.assertEqual(dict(self.login("joe").names), {})
         self.now(self.operations.change_destination("demo", DestinationChange(options={"incoming.rootdir": "/data"})))
         self.assertEqual(dict(self.login("joe").names), {"data": "demo"})
+
+    def test_no_key_expires_when_no_date_can_say(self) -> None:
+        key, _ = self.now(self.operations.add_access_key("joe", 36500 * 86400.0, None, None))
+        self.assertTrue(timestamp(key.expires))
+        for life in (1e12, float("nan")):
+            self.refused(InvalidRequest, self.operations.add_access_key("joe", life, None, None))
 
     def test_the_same_identity_for_an_access_key_until_something_changes(self) -> None:
         def login(key: str) -> Identity:
