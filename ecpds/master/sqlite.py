@@ -30,6 +30,10 @@ WAL_KEPT = 64 << 20
 WRITERS_CACHE = 64 << 20
 """Bytes of pages that the writer keeps: names come in any order, and each is a leaf of an index that may be large."""
 
+PAGE_IN_MEMORY = 2048
+"""Bytes of a page of a catalogue that is made in memory. There a commit costs what it copies, which is all of each page that it
+touches. On a disk pages are SQLite's own, of 4 KiB: as much as a disk writes at once."""
+
 LOOK = 0.01
 """Seconds between two looks whether the companion of a Master that was killed has ended."""
 
@@ -70,9 +74,9 @@ class SqliteEngine(Engine):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take()
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._in_memory = file_system_type(os.stat(self._path).st_dev) in MEMORY_FILE_SYSTEMS
             self._migrate(upgrade, making)
             self._check_mode()
-            self._in_memory = file_system_type(os.stat(self._path).st_dev) in MEMORY_FILE_SYSTEMS
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise CatalogueError(f"{self._path}: the catalogue can't be opened: {error}") from error
@@ -145,6 +149,8 @@ class SqliteEngine(Engine):
             return
         engine = create_engine(URL.create("sqlite", database=str(self._path)))
         event.listen(engine, "connect", _leave_transactions_to_us)
+        if self._in_memory:
+            event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA page_size={PAGE_IN_MEMORY}"))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         try:
             with engine.begin() as connection:

@@ -26,6 +26,7 @@ from ecpds.master import (
     reclaim,
     roster,
     scrubbing,
+    sqlite,
     standby,
     tree,
     usage,
@@ -153,6 +154,15 @@ class OpeningTests(EngineCase):
             self.assertEqual(self.pragma(made, "foreign_keys"), 1)
             self.assertEqual(self.pragma(made, "wal_autocheckpoint"), 0)
             made.close()
+
+    def test_pages_are_smaller_where_all_is_in_memory_and_stay_what_they_were(self) -> None:
+        for there, made, later in (("tmpfs", 2048, "ext4"), ("ext4", 4096, "tmpfs")):
+            self.path = Path(self.mktemp()) / "catalogue.sqlite"
+            for kind in (there, later):
+                self.patch(sqlite, "file_system_type", lambda device, kind=kind: kind)
+                catalogue = self.opened()
+                self.assertEqual(self.pragma(catalogue, "page_size"), made)
+                catalogue.close()
 
     def test_no_descriptor_is_left(self) -> None:
         self.opened().close()
