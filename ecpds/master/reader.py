@@ -97,6 +97,9 @@ class Reader:
                     continue
                 self._refuse(error)
                 raise
+            except BaseException:
+                self._give_back(session)
+                raise
             self._give_back(session)
             return answer
 
