@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -145,5 +146,6 @@ class Fetcher:
 def _tidy(folder: Path, before: float) -> None:
     if folder.is_dir():
         for each in folder.iterdir():
-            if each.stat().st_mtime < before:
-                shutil.rmtree(each, ignore_errors=True)
+            with suppress(FileNotFoundError):  # what another visit had there is in the portal by now
+                if each.stat().st_mtime < before:
+                    shutil.rmtree(each, ignore_errors=True)

@@ -36,7 +36,7 @@ class Means:
         strangers: bool = False,
     ) -> None:
         self.http = HttpClient(outgoing, timeouts, limits)
-        self.native = Native(Ground(self.http, outgoing, timeouts, limits, credentials, now, private, strangers))
+        self.native = Native(Ground(self.http, outgoing, threads, timeouts, limits, credentials, now, private, strangers))
         names = installed() if programs else ()
         self.external: dict[str, IExternal] = {
             name: External(reactor, timeouts, credentials, name, limits.stall) for name in names

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
 from ecpds.datasources import MECHANISMS, Candidate, Resolution, TransferReport, default_mechanism
@@ -128,12 +128,22 @@ class Run:
             if not succeeded:
                 raise result.value  # type: ignore[attr-defined]
 
+    async def _fetched(self, job: Job, task: Task) -> Outcome:
+        """What became of one file. A fault of ours that it meets is its own: the others are fetched all the same."""
+        try:
+            return await job.run()
+        except CancelledError:
+            raise
+        except Exception as fault:
+            self.log.failure("{url} failed", url=shown(task.url))
+            return Outcome(task.url, task.target, False, f"a fault of this program: {type(fault).__name__}")
+
     async def _one(self, task: Task) -> Outcome:
         if not task.candidates:
             outcome = Outcome(task.url, task.target, False, "nothing that is installed here can fetch it")
         else:
             explore = self._left >= WORTH_EXPLORING * len(task.candidates)
-            outcome = await Job(self._tools, task, self._sidecars, self._progress, explore).run()
+            outcome = await self._fetched(Job(self._tools, task, self._sidecars, self._progress, explore), task)
         self._progress.ended(task, outcome)
         for report in outcome.reports:
             self._repository.report(report)

@@ -10,6 +10,7 @@ from twisted.internet.defer import DeferredLock
 from ecpds.datasources import Candidate
 from ecpds.errors import InvalidRequest, LoginFailed
 from ecpds.http.client import Ask, HttpClient, Reply
+from ecpds.interfaces import IThreads
 from ecpds.sources.mechanisms.base import Credentials, Secret, parse_url
 from ecpds.sources.mechanisms.http import Http, Target
 
@@ -19,8 +20,8 @@ NEEDED = ("auth_url", "username_field", "password_field")
 class FormHttp(Http):
     """As HTTP; what a person is asked for are the form's own two fields."""
 
-    def __init__(self, client: HttpClient, credentials: Credentials, private: bool = False) -> None:
-        super().__init__(client, credentials, private)
+    def __init__(self, client: HttpClient, credentials: Credentials, threads: IThreads, private: bool = False) -> None:
+        super().__init__(client, credentials, threads, private)
         self._doors: dict[str, DeferredLock] = {}
         self._entered: set[str] = set()
 

@@ -28,6 +28,7 @@ from ecpds.errors import (
     Unavailable,
 )
 from ecpds.http.client import Ask, HttpClient, Reply
+from ecpds.interfaces import IThreads
 from ecpds.sources.mechanisms.base import (
     About,
     Credentials,
@@ -75,7 +76,7 @@ class Target:
     @property
     def path(self) -> str:
         text = f"{self.place.path}?{self.place.query}" if self.place.query else self.place.path
-        return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+        return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape")), text)
 
     @property
     def url(self) -> str:
@@ -101,13 +102,15 @@ class HttpOpened:
 
 @implementer(IMechanism, ILister)
 class Http:
-    """`private`: whether a redirect may lead to an address of this machine or a private network."""
+    """`private`: whether a redirect may lead to an address of this machine or a private network. Indexes of folders, which
+    may be long, are read on `threads`."""
 
     many = True
     schemes: Sequence[str] = ("http", "https")
 
-    def __init__(self, client: HttpClient, credentials: Credentials, private: bool = False) -> None:
+    def __init__(self, client: HttpClient, credentials: Credentials, threads: IThreads, private: bool = False) -> None:
         self._client = client
+        self._threads = threads
         self._credentials = credentials
         self._private = private
         self._secrets: dict[tuple[str, str, int], Secret] = {}
@@ -139,7 +142,8 @@ class Http:
             reply.abort()
             raise NotSupported(f"{shown(folder)} is no index of a folder")
         page = await reply.text(INDEX)
-        return links(page.decode("utf-8", "replace"), folder)[:most]
+        found: Sequence[Listed] = await self._threads.run(links, page.decode("utf-8", "replace"), folder)
+        return found[:most]
 
     # One request, redirects and logins
 
@@ -248,7 +252,10 @@ def _redirected(target: Target, location: str | None) -> Target:
     """Where a redirect leads. Raises `NotPermitted` where it may not."""
     if not location:
         raise InvalidRequest("the server redirects to nowhere")
-    url = urljoin(target.url, location)
+    try:
+        url = urljoin(target.url, location)
+    except ValueError as error:
+        raise InvalidRequest(f"the server redirects to what is no URL: {error}") from error
     scheme = url.partition(":")[0].lower()
     if scheme not in ("http", "https") or (target.secure and scheme == "http"):
         raise NotPermitted(f"the server redirects to {shown(url)}")

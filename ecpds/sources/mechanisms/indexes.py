@@ -40,8 +40,11 @@ def links(page: str, folder: str) -> list[Listed]:
     found: dict[str, Listed] = {}
     base = urlsplit(folder)
     for target, text in parser.found:
-        url = urljoin(folder, target)
-        parts = urlsplit(url)
+        try:
+            url = urljoin(folder, target)
+            parts = urlsplit(url)
+        except ValueError:
+            continue  # It leads nowhere, and so to no file in here.
         name = unquote(parts.path.removeprefix(base.path))
         if parts[:2] != base[:2] or not parts.path.startswith(base.path) or "/" in name or not name or parts.query:
             continue

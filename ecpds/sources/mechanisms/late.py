@@ -13,7 +13,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from ecpds.http.client import HttpClient
-from ecpds.interfaces import ITimeouts
+from ecpds.interfaces import IThreads, ITimeouts
 from ecpds.limits import Limits
 from ecpds.sources.mechanisms.base import Credentials, IMechanism
 
@@ -25,6 +25,7 @@ class Ground:
 
     http: HttpClient
     outgoing: Any
+    threads: IThreads
     timeouts: ITimeouts
     limits: Limits
     credentials: Credentials
@@ -37,13 +38,13 @@ class Ground:
 def _http(ground: Ground) -> IMechanism:
     from ecpds.sources.mechanisms.http import Http
 
-    return Http(ground.http, ground.credentials, ground.private)
+    return Http(ground.http, ground.credentials, ground.threads, ground.private)
 
 
 def _http_session(ground: Ground) -> IMechanism:
     from ecpds.sources.mechanisms.form import FormHttp
 
-    return FormHttp(ground.http, ground.credentials, ground.private)
+    return FormHttp(ground.http, ground.credentials, ground.threads, ground.private)
 
 
 def _ftp(ground: Ground) -> IMechanism:
@@ -70,13 +71,13 @@ def _sftp(ground: Ground) -> IMechanism:
 def _s3(ground: Ground) -> IMechanism:
     from ecpds.sources.mechanisms.s3 import S3, SharedKeys
 
-    return S3(ground.http, SharedKeys(), ground.now, ground.private)
+    return S3(ground.http, SharedKeys(), ground.now, ground.threads, ground.private)
 
 
 def _ecpds(ground: Ground) -> IMechanism:
     from ecpds.sources.mechanisms.ecpds import Ecpds
 
-    return Ecpds(ground.http, ground.credentials, ground.private)
+    return Ecpds(ground.http, ground.credentials, ground.threads, ground.private)
 
 
 MAKERS: Mapping[str, Callable[[Ground], IMechanism]] = MappingProxyType(

@@ -46,6 +46,7 @@ class Place:
 def parse_url(url: str, schemes: Sequence[str]) -> Place:
     """Take a URL apart. Raises `InvalidRequest` for one of another scheme, or without a host."""
     try:
+        url.encode("utf-8", "surrogateescape")
         parts: SplitResult = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:

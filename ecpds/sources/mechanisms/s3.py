@@ -21,6 +21,7 @@ from attrs import evolve, field, frozen
 from ecpds.datasources import Candidate
 from ecpds.errors import InvalidRequest
 from ecpds.http.client import Ask, HttpClient
+from ecpds.interfaces import IThreads
 from ecpds.sources.mechanisms.base import About, IOpened, Listed, NoCredentials, parse_url
 from ecpds.sources.mechanisms.http import Http, HttpOpened, Target
 from ecpds.wire.s3xml import Element, parse
@@ -84,9 +85,10 @@ class S3(Http):
         client: HttpClient,
         keys: Callable[[str | None], AccessKey | None],
         now: Callable[[], float],
+        threads: IThreads,
         private: bool = False,
     ) -> None:
-        super().__init__(client, NoCredentials(), private)
+        super().__init__(client, NoCredentials(), threads, private)
         self._keys = keys
         self._now = now
 
