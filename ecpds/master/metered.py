@@ -11,7 +11,7 @@ from ecpds.master.holdings import Cap, caps_of
 from ecpds.master.multiparts import Multiparts
 from ecpds.master.quotas import DOWNLOAD, UPLOAD, Quota, Quotas, quotas_of
 from ecpds.master.reader import Reader
-from ecpds.master.shared import detached
+from ecpds.master.shared import Turns, detached
 from ecpds.model import EMPTY, Completion, Condition, Destination, Entry, QuotaUse
 from ecpds.terms import AllocationRequest
 
@@ -20,6 +20,7 @@ class Metered:
     """The attributes are the Master's."""
 
     accounts: Accounts
+    completing: Turns
     multiparts: Multiparts
     quotas: Quotas
     reader: Reader
@@ -94,4 +95,9 @@ class Metered:
         quotas = await self.metered(UPLOAD, user, destination)
         if not quotas:
             return await self.multiparts.complete(user, destination, path, upload, completion, condition)
-        return await detached(self.spend_on_parts(quotas, user, destination, path, upload, completion, condition))
+
+        async def spend() -> Entry:
+            return await self.spend_on_parts(quotas, user, destination, path, upload, completion, condition)
+
+        # A client that asks again while it is being completed must not be counted twice, or have its parts given up.
+        return await detached(self.completing.run(upload, spend))

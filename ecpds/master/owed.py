@@ -76,6 +76,5 @@ def count(session: Session) -> int:
 
 def places(session: Session, file: int) -> list[Place]:
     """Where a file is: its names."""
-    """The names of a file."""
     rows = session.rows(_PLACES, file=file)
     return [(destination, f"{path}/{name}" if path else name) for destination, path, name in rows]

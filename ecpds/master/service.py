@@ -52,7 +52,7 @@ from ecpds.master.reclaim import Reclaim
 from ecpds.master.releasing import Releases
 from ecpds.master.roster import Roster
 from ecpds.master.scrubbing import Scrubbed, Scrubbing
-from ecpds.master.shared import detached
+from ecpds.master.shared import Turns, detached
 from ecpds.master.sharing import Sharing
 from ecpds.master.sql import Session
 from ecpds.master.standby import Placing
@@ -138,6 +138,7 @@ class Master(KnownDestinations, Entrance, KeyedMaster, Editing, AtHand, Figures,
         self._destinations: dict[str, Destination] = {}
         self.doubt = Doubt(self.reader, clock, self.destinations_read)
         self.multiparts = Multiparts(self)
+        self.completing = Turns()
         self.sharing = Sharing(self.accounts, self.passwords, self.reader, writer, clock, random)
         self.buckets = Buckets(self)
         self._readmission = Readmission(self)

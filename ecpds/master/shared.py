@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -92,3 +92,25 @@ class Rounds(Shared[None]):
         self.end()
         if self.running:
             await self.begin()
+
+
+class Turns:
+    """Work on one thing at a time: who comes while somebody works on the same has the next turn."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, DeferredLock] = {}
+
+    def __len__(self) -> int:
+        """On how many things somebody works."""
+        return len(self._locks)
+
+    async def run(self, thing: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+        """What the work returns or raises."""
+        lock = self._locks.setdefault(thing, DeferredLock())
+        await lock.acquire()
+        try:
+            return await work()
+        finally:
+            lock.release()
+            if not lock.locked and self._locks.get(thing) is lock:
+                del self._locks[thing]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,6 +15,7 @@ from ecpds.errors import Unavailable, UploadQuotaExceeded
 from ecpds.events import Transfer, transfer_event
 from ecpds.master import quotas as quotas_module
 from ecpds.master.quotas import Quota, Quotas
+from ecpds.master.sql import Session
 from ecpds.master.window import STEPS, Window
 from tests.contracts.quotas import QuotaContract
 from tests.master.support import MasterCase
@@ -86,6 +90,28 @@ class InProcess(QuotaContract, MasterCase):
         self.patch(self.master.quotas, "_earlier", None)
         self.now(self.put("b", 5))
         self.assertEqual(self.used(), [10])
+
+    def test_a_completion_that_is_asked_for_again_meanwhile_counts_once(self) -> None:
+        """Also where the quota has room for one only; and nobody takes the parts away."""
+        self.limit(maxUploadBytes="10")
+        upload = self.now(self.master.create_upload(self.request("big")))
+        self.part(upload, 1, 10)
+        run, held = self.writer.run, list[Deferred[None]]()
+
+        async def waits(operation: Callable[[Session], Any]) -> Any:
+            held.append(Deferred())
+            await held[-1]
+            return await run(operation)
+
+        first, second = self.complete(upload), self.complete(upload)
+        self.patch(self.writer, "run", waits)
+        outcomes = [ensureDeferred(each) for each in (first, second)]
+        while held:
+            held.pop(0).callback(None)
+        entries = [self.successResultOf(each) for each in outcomes]
+        self.assertEqual([each.file.id for each in entries], [upload, upload])
+        self.assertEqual(self.used(), [10])
+        self.assertEqual(len(self.master.completing), 0)
 
     def test_counts_that_nobody_asks_for_are_read_again(self) -> None:
         self.patch(quotas_module, "REMEMBERED", 1)
