@@ -15,6 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
+from ecpds.admission import Admission
 from ecpds.cluster.authority import (
     RENEWED,
     Credentials,
@@ -47,6 +48,7 @@ from ecpds.datasource_interfaces import IProber
 from ecpds.errors import InvalidRequest, Refusal, Unavailable
 from ecpds.interfaces import IChannel, IEventSink, IMoverControl, IStore, IThreads
 from ecpds.keys import HOST_KEY_FILES, keys_folder, ssh_host_keys, utc_now, write_secret
+from ecpds.limits import Limits
 from ecpds.loans import IOffice
 from ecpds.master_interfaces import IMaster
 from ecpds.ports import Ports
@@ -118,6 +120,11 @@ def certified_name(connection: SSL.Connection) -> str | None:
     return None if peer is None else peer.name
 
 
+def strangers_at(limits: Limits) -> Admission:
+    """How many may be at a port that have not shown a certificate of the fleet: as many as at any door."""
+    return Admission(limits.connections, limits.connections_per_address)
+
+
 class Streams:
     """Bytes to and from other movers: this node's own store for them, and theirs for it. `link` is what asks a mover."""
 
@@ -170,7 +177,8 @@ class Streams:
         def serve_channel(channel: IChannel) -> None:
             self.server.serve(channel)
 
-        self._listening = serve(self._around, address, port, serve_channel, context=self._context)
+        strangers = strangers_at(self._around.limits)
+        self._listening = serve(self._around, address, port, serve_channel, context=self._context, strangers=strangers)
         return self._listening.port
 
 
@@ -261,7 +269,7 @@ class MasterSide:
 
     def _bind(self, address: str, port: int) -> int:
         gatekeeper = Gatekeeper(self._secret, self._authority, fleet_identity(self._config), utc_now, self.end.may_join)
-        factory = self.end.factory(self._credentials, gatekeeper)
+        factory = self.end.factory(self._credentials, gatekeeper, strangers_at(self._config.limits))
         try:
             self._listening = self._reactor.listenTCP(port, factory, interface=address)
         except CannotListenError as error:

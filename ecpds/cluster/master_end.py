@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from ecpds.admission import Admission
 from ecpds.cluster.authority import MEMBER, Credentials, Peer, fleet_context
 from ecpds.cluster.calls import Handler, handlers
 from ecpds.cluster.codec import VERSION, decode, refused
@@ -81,9 +82,9 @@ class MasterEnd:
 
     # Listening
 
-    def factory(self, credentials: Credentials, gatekeeper: Gatekeeper) -> TLSMemoryBIOFactory:
-        """For the control port."""
-        entered = Factory.forProtocol(lambda: Gate(self._clock, self._entrance(gatekeeper)))
+    def factory(self, credentials: Credentials, gatekeeper: Gatekeeper, strangers: Admission) -> TLSMemoryBIOFactory:
+        """For the control port. `strangers` says how many may be there that have shown no certificate of the fleet."""
+        entered = Factory.forProtocol(lambda: Gate(self._clock, self._entrance(gatekeeper), strangers))
         return TLSMemoryBIOFactory(Creator(fleet_context(credentials, strangers=True)), False, entered)
 
     def _entrance(self, gatekeeper: Gatekeeper) -> Callable[[Peer | None], Any]:

@@ -8,6 +8,7 @@ can only ask to join.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from twisted.spread.jelly import SecurityOptions
 from twisted.spread.pb import Broker, Referenceable
 from zope.interface import implementer
 
+from ecpds.admission import Admission
 from ecpds.cluster.authority import Peer, connected_peer
 from ecpds.errors import ConnectionLost, InvalidRequest, Refusal
 
@@ -173,20 +175,30 @@ class Gate(Protocol):
     """A connection until its TLS is agreed on; then what `enter` makes of who is there, for good.
 
     `enter` returns the protocol for a peer, or for None: a stranger. What it refuses is cut, and who says nothing for
-    `GREETING`; from its first byte on that protocol has the time in hand. `on_lost` is called at the end.
+    `GREETING`; from its first byte on that protocol has the time in hand. `strangers` counts those that have shown no
+    certificate of the fleet. `on_lost` is called at the end.
     """
 
     transport: Any
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, enter: Callable[[Peer | None], Any]) -> None:
+    def __init__(self, clock: IReactorTime, enter: Callable[[Peer | None], Any], strangers: Admission | None = None) -> None:
         self._clock = clock
         self._enter = enter
+        self._strangers = strangers
+        self._leave: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None
         self._inner: Any = None
         self._late: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
+        if self._strangers is not None:
+            address = self.transport.getPeer().host
+            if not self._strangers.enter(address):
+                self.log.info("{address} was turned away: too many strangers", address=address)
+                self.transport.abortConnection()
+                return
+            self._leave = partial(self._strangers.leave, address)
         # What is asked and answered goes out at once: an answer behind another one would wait for its acknowledgement, 40 ms.
         tcp = ITCPTransport(self.transport, None)
         if tcp is not None:
@@ -197,11 +209,14 @@ class Gate(Protocol):
         if self._late is not None and self._late.active():
             self._late.reset(GREETING)
         try:
-            inner = self._enter(connected_peer(self.transport.getHandle()))
+            peer = connected_peer(self.transport.getHandle())
+            inner = self._enter(peer)
         except Refusal as refusal:
             self.log.warn("{peer} is cut: {reason}", peer=self.transport.getPeer(), reason=refusal.sentence)
             self.transport.abortConnection()
             return
+        if peer is not None:
+            self._no_stranger()
         self._inner = inner
         inner.makeConnection(self.transport)
         if IHandshakeListener.providedBy(inner):
@@ -215,10 +230,15 @@ class Gate(Protocol):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._no_longer_late()
+        self._no_stranger()
         if self._inner is not None:
             inner, self._inner = self._inner, None
             inner.connectionLost(reason)
         self.on_lost()
+
+    def _no_stranger(self) -> None:
+        leave, self._leave = self._leave, lambda: None
+        leave()
 
     def _no_longer_late(self) -> None:
         late, self._late = self._late, None

@@ -165,7 +165,10 @@ class Listeners:
 
 
 class Server:
-    """Listens for a door. `on_channel` gets each channel that was let in and is ready; `connections` are those still open."""
+    """Listens for a door. `on_channel` gets each channel that was let in and is ready; `connections` are those still open.
+
+    `admission` counts all of them, `strangers` those with which TLS is still to be agreed on.
+    """
 
     log = Logger()
 
@@ -178,6 +181,7 @@ class Server:
         admission: Admission | None,
         ragged_eof_ok: bool,
         balancers: Balancers = NOBODY,
+        strangers: Admission | None = None,
     ) -> None:
         name = sock.getsockname()
         self.port: int = name[1] if isinstance(name, tuple) else 0
@@ -187,6 +191,7 @@ class Server:
         self._context = context
         self._admission = admission
         self._ragged_eof_ok = ragged_eof_ok
+        self._strangers = strangers or Admission(0, 0)
         self._arrivals = Arrivals(around, balancers, around.limits.connections, self._accepted)
         self._acceptor = Acceptor(around.reactor, sock, self._arrivals.came)
         self._acceptor.start()
@@ -213,6 +218,10 @@ class Server:
             raise
 
     async def _greet(self, channel: Channel) -> None:
+        if not self._strangers.enter(channel.peer):
+            self.log.info("{peer} was turned away: too many strangers", peer=channel.peer)
+            channel.abort()
+            return
         try:
             await channel.handshake()
         except Refusal as refusal:
@@ -220,6 +229,8 @@ class Server:
             channel.abort()
         else:
             self._on_channel(channel)
+        finally:
+            self._strangers.leave(channel.peer)
 
     def _left(self, channel: Channel) -> None:
         self.connections.discard(channel)
@@ -242,6 +253,7 @@ def serve(
     ragged_eof_ok: bool = False,
     balancers: Balancers = NOBODY,
     shared: bool = False,
+    strangers: Admission | None = None,
 ) -> Server:
     """Listen on a literal address; port 0 is any that is free. Raises `OSError`.
 
@@ -249,7 +261,7 @@ def serve(
     `balancers` may name their clients (`arrivals`); `shared` is as `sockets.bind` has it.
     """
     sock = bind(address, port, BACKLOG, shared)
-    return Server(around, sock, on_channel, context, admission, ragged_eof_ok, balancers)
+    return Server(around, sock, on_channel, context, admission, ragged_eof_ok, balancers, strangers)
 
 
 def serve_path(around: Surroundings, path: Path, on_channel: Callable[[IChannel], None]) -> Server:

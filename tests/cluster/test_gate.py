@@ -1,4 +1,4 @@
-"""A link that says nothing behind its TLS is not waited for."""
+"""A link that says nothing behind its TLS is not waited for, and strangers are not let in without end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from ecpds.admission import Admission
+from ecpds.cluster import post
+from ecpds.cluster.authority import MEMBER, Peer
 from ecpds.cluster.post import GREETING, Gate
 
 
@@ -27,6 +30,36 @@ class Secured(StringTransport):
 
     def getHandle(self) -> Any:
         return Handle()
+
+
+class Crowds(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.strangers = Admission(10, 2)
+
+    def come(self) -> tuple[Gate, Secured]:
+        gate, transport = Gate(Clock(), lambda peer: Protocol(), self.strangers), Secured()
+        gate.makeConnection(transport)
+        return gate, transport
+
+    def test_strangers_are_as_many_as_may_be_until_they_go(self) -> None:
+        """With TLS agreed on, too: who has shown no certificate may only ask to join."""
+        (first, _), (_, second), (turned_away, third) = self.come(), self.come(), self.come()
+        self.assertEqual((second.cut, third.cut), (False, True))
+        turned_away.connectionLost()
+        first.handshakeCompleted()
+        self.assertTrue(self.come()[1].cut)
+        first.connectionLost()
+        first.connectionLost()
+        self.assertEqual(self.strangers.total, 1)
+        self.assertFalse(self.come()[1].cut)
+
+    def test_members_are_none(self) -> None:
+        peer = Peer("mover-1", MEMBER)
+        self.patch(post, "connected_peer", lambda handle: peer)
+        for _ in range(9):
+            gate, transport = self.come()
+            gate.handshakeCompleted()
+            self.assertEqual((transport.cut, self.strangers.total), (False, 0))
 
 
 class Silent(SynchronousTestCase):

@@ -22,6 +22,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from ecpds.admission import Admission
 from ecpds.cluster import joining
 from ecpds.cluster.authority import (
     MASTER,
@@ -159,7 +160,7 @@ class LinkCase(TestCase):
             "master", os.urandom(4).hex(), self.real, self.real, self.office, ("127.0.0.1", 1), reactor, self.joined
         )
         gatekeeper = Gatekeeper(SECRET, self.authority, {"door.crt": b"door"}, utc_now, self.master.may_join)
-        factory = self.master.factory(self.credentials, gatekeeper)
+        factory = self.master.factory(self.credentials, gatekeeper, Admission(0, 0))
         self.listening = reactor.listenTCP(self.port, factory, interface="127.0.0.1")
         self.port = self.listening.getHost().port
         self.master.start()
@@ -248,7 +249,8 @@ class Joining(LinkCase):
                 return super().admit(msgspec.structs.replace(application, proof=proof), binding)
 
         impostor = Impostor(b"y" * 43, self.authority, {}, utc_now, lambda peer: None)
-        listening = reactor.listenTCP(0, self.master.factory(self.credentials, impostor), interface="127.0.0.1")
+        factory = self.master.factory(self.credentials, impostor, Admission(0, 0))
+        listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
         try:
             refusal = await self.refusal(self.join("mover-1", port=listening.getHost().port), NotPermitted)
         finally:

@@ -369,6 +369,20 @@ class ServerTests(LoopbackCase):
         self.assertTrue(self.is_closed(silent))
         self.assertEqual((admission.total, len(self.channels_seen)), (1, 1))
 
+    def test_too_many_with_which_tls_is_not_agreed_on(self) -> None:
+        strangers = Admission(10, 2)
+        server = self.serve(context=server_context(), strangers=strangers)
+        for _ in range(3):
+            sock = self.connect(server.port)
+            good = make_channel(self.around, sock, "", SSL.Context(SSL.TLS_CLIENT_METHOD), server_side=False)
+            self.finish(good.handshake())
+        self.reactor.until(lambda: len(self.channels_seen) == 3)
+        silent = [self.connect(server.port) for _ in range(3)]
+        self.reactor.until(lambda: self.is_closed(silent[2]))
+        self.assertEqual((strangers.total, len(server.connections)), (2, 5))
+        silent[0].close()
+        self.reactor.until(lambda: strangers.total == 1)
+
     def test_a_door_that_fails_goes_on_listening(self) -> None:
         def fail(channel: IChannel) -> None:
             raise ZeroDivisionError
