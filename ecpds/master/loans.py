@@ -88,7 +88,4 @@ class Loans:
         """Where it would go, if that is the node that it comes from."""
         if destination.copies != 1:
             return None
-        place = self._master.movers.place_now(request.size or 0, destination.group, request.origin.node)
-        if place is not None:
-            self._master.movers.ended((place,))
-        return place
+        return self._master.movers.place_now(request.size or 0, destination.group, request.origin.node)

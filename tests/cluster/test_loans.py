@@ -216,6 +216,18 @@ class Puts(Case):
         self.assertEqual(self.stored(), before)
         self.is_at("a")
 
+    def test_what_is_under_way_counts_as_it_did(self) -> None:
+        """By that the Master knows which mover is the least active."""
+        under_way = self.house.now(self.files.open_write("/d/large", SMALL_FILE))
+        placed = self.house.master.movers._placer._placed
+        before = {key: count for key, count in placed.items() if count}
+        self.assertEqual(sum(before.values()), 1)
+        for number in range(STOCK):
+            self.put(f"many/{number}")
+        self.assertEqual({key: count for key, count in placed.items() if count}, before)
+        self.house.now(under_way.abort())
+        self.assertEqual(sum(placed.values()), 0)
+
     def test_what_is_not_small_or_has_no_bytes_is_asked_for_as_always(self) -> None:
         for size in (0, SMALL_FILE):
             self.link.asked.clear()
