@@ -34,7 +34,12 @@ PIECE = 64 * 1024
 AFTER = 64 * 1024
 """Bytes that may follow the file."""
 
-AS_HEADERS = re.compile(rf"{s3_headers.META}.+|x-amz-checksum-.+|x-amz-sdk-checksum-algorithm|{'|'.join(s3_headers.CONTENT)}")
+TOKEN = r"[!#$%&'*+.^_`|~0-9a-z-]+"
+"""What a header's name is made of, in lower case (RFC 9110 section 5.6.2)."""
+
+AS_HEADERS = re.compile(
+    rf"(?:{s3_headers.META}|x-amz-checksum-){TOKEN}|x-amz-sdk-checksum-algorithm|{'|'.join(s3_headers.CONTENT)}"
+)
 """Fields that say what the headers of a PUT would."""
 
 Login = Callable[[Signed], Awaitable[tuple[IFileSystem, bytes]]]
@@ -160,7 +165,8 @@ def as_put(form: Form, request: Request) -> Request:
             fields.append((s3_headers.TAGGING, checked(of_document(s3xml.parse(form.fields["tagging"].encode(), "Tagging")))))
         except ValueError as error:
             raise malformed_xml(str(error)) from None
-    headers = Headers((name, value) for name, value in fields if value.isprintable())
+    # A form's texts are in UTF-8, and so are a header's, whose bytes are kept and told as they came.
+    headers = Headers((name, value.encode().decode("latin-1")) for name, value in fields if value.isprintable())
     return evolve(request, method="PUT", headers=headers, length=None, body=form.file)
 
 

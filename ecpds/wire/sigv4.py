@@ -265,7 +265,8 @@ def canonical_request(method: str, path: str, query: Query, fields: Mapping[str,
 
 
 def _squeezed(value: str) -> str:
-    value = value.strip()
+    # Of white space only what HTTP calls so: other bytes are some of a character in UTF-8, as the last one of "à" is.
+    value = value.strip(" \t")
     return _SPACES.sub(" ", value) if "  " in value else value
 
 
