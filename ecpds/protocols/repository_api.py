@@ -27,6 +27,9 @@ from ecpds.wire.negotiation import preferred
 REPORTS = 100
 """Reports, or changes, of one answer at most."""
 
+VALUES, VALUES_EACH = 1000, 10
+"""Commas and brackets of a question, and of each URL in it: anybody may ask, and nothing else goes on while it is read."""
+
 _ONE_PART = {"matchers": "matcher", "transforms": "transform", "test_files": "test_file"}
 
 
@@ -102,7 +105,8 @@ class Api:
         return _answered(call, [self._repository.resolve(call.asked("url"), question)], False)
 
     async def resolve_many(self, call: Call) -> Response:
-        said = await read_json(call.request, self._limits.source_body)
+        values = VALUES + VALUES_EACH * self._limits.source_batch
+        said = await read_json(call.request, self._limits.source_body, values)
         urls, question = json_in.question_from(said, call.request.peer)
         if "urls" not in said:
             return _answered(call, [self._repository.resolve(urls[0], question)], False)

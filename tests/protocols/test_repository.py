@@ -255,6 +255,14 @@ class OwnApi(DoorCase):
         ):
             self.assertEqual(metalink.name_of(url), name)
 
+    def test_a_question_of_very_many_things_is_not_read(self) -> None:
+        """A URL may have commas and brackets of its own."""
+        urls = [f"http://example.com/{number},[a],{{b}}" for number in range(5)]
+        self.assertEqual(self.api("POST", "/resolve", {"urls": urls}, None).status, 200)
+        for text in ("[" + "[]," * 20_000 + "1]", "{" + '"":1,' * 10_000 + '"":{}}'):
+            found = self.ask("POST", API + "/resolve", text.encode(), Content_Type="application/json")
+            self.assertEqual(found.status, 413)
+
     def test_a_report_by_its_token(self) -> None:
         answer = json.loads(self.api("POST", "/resolve", {"url": FILE}, None).body)
         first = answer["candidates"][0]
