@@ -9,7 +9,7 @@ venv=$root/.venv
 
 venv_print() {
     # What the environment depends on, without the extras.
-    printf '%s\n' "$root" "$($1 -V 2>&1)" "$(sha256sum < "$root/setup.cfg")"
+    printf '%s\n' "$root" "$("$1" -V 2>&1)" "$(sha256sum < "$root/setup.cfg")"
 }
 
 venv_is_ready() {

@@ -54,6 +54,11 @@ class Ready(Checkout):
         self.assertTrue(self.is_ready("test"))
         self.assertTrue(self.is_ready())
 
+    def test_another_release_of_python_makes_it_stale(self) -> None:
+        self.make_mark()
+        (self.root / ".venv" / "bin" / "python").write_text(PYTHON.replace("3.11.0", "3.12.0"))
+        self.assertFalse(self.is_ready())
+
     def test_another_setup_cfg_makes_it_stale(self) -> None:
         self.make_mark()
         (self.root / "setup.cfg").write_text("[metadata]\nname = other\n")

@@ -133,11 +133,11 @@ class S3(Http):
         prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
         found: list[Listed] = []
         token = ""
-        while len(found) < most:
+        for _ in range(most):  # a page may be empty, and still not the last
             page = await self._page(candidate, place.host, prefix, token)
             found += [_listed(item, place.host, prefix) for item in page.all("Contents")]
             token = page.text("NextContinuationToken") or ""
-            if not token:
+            if not token or len(found) >= most:
                 break
         return [each for each in found if each.name][:most]
 

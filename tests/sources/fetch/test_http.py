@@ -17,6 +17,7 @@ from ecpds.sources.fetch.outcomes import Outcome
 from ecpds.sources.fetch.run import NoRepository, Run
 from ecpds.sources.mechanisms.base import NoCredentials
 from ecpds.sources.mechanisms.http import Http
+from ecpds.sources.mechanisms.s3 import S3
 from ecpds.threads import InlineThreads
 from tests.sources.fetch.support import FetchCase
 
@@ -50,6 +51,7 @@ class Web:
 
     async def send(self, ask: Ask) -> Page:
         self.asked.append(ask)
+        assert len(self.asked) < 100, "it is asked for ever"
         return Page(*self._page)
 
 
@@ -97,6 +99,13 @@ class Servers(SynchronousTestCase):
         web = Web(200, {"Content-Type": "text/html"}, b"")
         self.successResultOf(Deferred.fromCoroutine(self.http(web).list(Candidate(FOLDER, "http"), 10)))
         self.assertEqual(self.threads.given, ["links"])
+
+    def test_a_bucket_whose_list_never_ends(self) -> None:
+        page = b"<ListBucketResult><NextContinuationToken>on</NextContinuationToken></ListBucketResult>"
+        web = Web(200, {}, page)
+        s3 = S3(web, lambda _: None, lambda: 0.0, self.threads)  # type: ignore[arg-type]
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(s3.list(Candidate("s3://b/d/", "s3"), 10))), [])
+        self.assertEqual(len(web.asked), 10)
 
 
 class Faults(FetchCase):
