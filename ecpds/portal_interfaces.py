@@ -303,9 +303,12 @@ class IPortal(Interface):
     def read_again(files: IFileSystem, path: str) -> IDownload | None:
         """As `look_again`, for a small file that is then open, with all of its bytes `held`."""
 
-    def put_again(files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
+    def put_again(
+        files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS, alone: bool = False
+    ) -> Deferred[Entry] | None:
         """As `look_again`, and `IFileSystem.write_whole`: None where it isn't done at once, and then nothing has happened.
 
+        All that are put in a turn of the reactor get their names together. One that is `alone` need not wait for others.
         The Deferred is not to be cancelled, and fails with what that raises behind the last byte; there is a record of it.
         `data` is not looked at any more when this returns.
         """

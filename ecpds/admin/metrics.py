@@ -252,8 +252,10 @@ class CountedPortal:
             self._counted(files.origin.protocol, True)
         return found
 
-    def put_again(self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
-        named = self._portal.put_again(files, path, data, terms)
+    def put_again(
+        self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS, alone: bool = False
+    ) -> Deferred[Entry] | None:
+        named = self._portal.put_again(files, path, data, terms, alone)
         if named is not None:
             self._counted(files.origin.protocol, True)
         return named

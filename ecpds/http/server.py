@@ -64,6 +64,11 @@ class HttpServer:
             while self._emptied and not self._connections:
                 self._emptied.pop().callback(None)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no more than one connection is open."""
+        return len(self._connections) <= 1
+
     async def drain(self) -> None:
         """Let running requests come to their end and close; returns when no connection is left."""
         self.draining = True

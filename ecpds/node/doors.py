@@ -114,7 +114,10 @@ class Doors:
         ports = means.ports.numbers
         always = (STRICT,) if config.https.certificate else ()
         seconds, random = means.reactor.seconds, SystemRandom()
-        return DataDoor(self._portal, self._node, config.limits, seconds, means.threads, random, lambda: ports, always)
+        limits, threads = config.limits, means.threads
+        return DataDoor(
+            self._portal, self._node, limits, seconds, threads, random, lambda: ports, always, lambda: self.web.is_alone
+        )
 
     def _data_routes(self) -> Handler:
         config = self._means.config

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from ecpds.errors import Refusal
@@ -103,9 +103,15 @@ class Returning(Whole):
         record = TransferRecord(self.journal, "download", name, file.id, file.size, kept.place)
         return KeptDownload(entry, kept.data, record, pace, self._backing.soon)
 
-    def put_again(self, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
+    def put_again(self, path: str, data: memoryview, terms: Terms = NO_TERMS, alone: bool = False) -> Deferred[Entry] | None:
         """As `IPortal.put_again`."""
-        return self.put_by_turn(path, data, terms) if self._let_in_anew() is not None else None
+        if self._let_in_anew() is None:
+            return None
+        try:
+            entry = self.put_now(path, data, terms) if alone else None
+        except Exception:
+            return fail()
+        return self.put_by_turn(path, data, terms) if entry is None else succeed(entry)
 
     def _let_in_anew(self) -> IAtHand | None:
         """What is asked, where a login of the same user would be answered with the same identity."""

@@ -90,8 +90,10 @@ class Portal:
     def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
         return files.read_again(path) if isinstance(files, Returning) else None
 
-    def put_again(self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Deferred[Entry] | None:
-        return files.put_again(path, data, terms) if isinstance(files, Returning) else None
+    def put_again(
+        self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS, alone: bool = False
+    ) -> Deferred[Entry] | None:
+        return files.put_again(path, data, terms, alone) if isinstance(files, Returning) else None
 
     def refused(self, login: str, message: str, origin: Origin) -> None:
         login, message = printable(login), printable(message)

@@ -47,6 +47,7 @@ class DataDoor:
     """Answers requests below `/data`. `node` is this daemon's name, for the records; `random` must be unpredictable.
 
     `at_once` answers some of them without waiting; `always` are header fields that who serves this door adds under TLS.
+    `alone` says whether there is no other connection, whose puts one more could be committed with.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class DataDoor:
         random: Random | None = None,
         ports: Numbers = dict,
         always: Sequence[Header] = (),
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._portal = portal
         random = random or SystemRandom()
@@ -66,7 +68,7 @@ class DataDoor:
         self.pages = HtmlPages()
         sessions = Sessions(random, seconds, limits.session_idle, limits.session_life)
         self.gate = Gate(portal, node, sessions, self.pages)
-        self.at_once = AtOnceReader(portal, self.gate, always)
+        self.at_once = AtOnceReader(portal, self.gate, always, alone)
         self._listings = Listings(limits.listing_page, self.pages)
         self._reader = FileReader(limits.ranges, random)
         self._verbs: dict[str, Verb] = {

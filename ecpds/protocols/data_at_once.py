@@ -8,7 +8,7 @@ all but its date, is made once for each version and name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -40,13 +40,15 @@ class Known:
 
 
 class AtOnceReader:
-    """`always` are header fields that every reply over TLS has."""
+    """`always` are header fields that every reply over TLS has. `alone` says whether there is no other connection."""
 
-    def __init__(self, portal: IPortal, gate: Gate, always: Sequence[Header] = ()) -> None:
+    def __init__(
+        self, portal: IPortal, gate: Gate, always: Sequence[Header] = (), alone: Callable[[], bool] = lambda: False
+    ) -> None:
         self._portal = portal
         self._gate = gate
         self._always = tuple(always)
-        self._writer = AtOnceWriter(portal, always)
+        self._writer = AtOnceWriter(portal, always, alone)
         self._heads = ReadyHeads()
 
     def remember(self, request: Request, visitor: Visitor) -> None:

@@ -6,7 +6,7 @@ itself is not remembered: the portal logs the user in anew, and does all that it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -40,10 +40,11 @@ class Putting:
 
 
 class AtOnceWriter:
-    """`always` are header fields that every reply over TLS has."""
+    """`always` are header fields that every reply over TLS has. `alone` says whether there is no other connection."""
 
-    def __init__(self, portal: IPortal, always: Sequence[Header] = ()) -> None:
+    def __init__(self, portal: IPortal, always: Sequence[Header] = (), alone: Callable[[], bool] = lambda: False) -> None:
         self._portal = portal
+        self._alone = alone
         self._always = tuple(always)
 
     def remember(self, request: Request, visitor: Visitor) -> None:
@@ -66,7 +67,7 @@ class AtOnceWriter:
             inside = decode_path(path[len(PREFIX) :])
         except HttpError:
             return None
-        named = self._portal.put_again(known.visitor.files, inside, body, known.terms)
+        named = self._portal.put_again(known.visitor.files, inside, body, known.terms, self._alone())
         if named is None:
             return None
         told = (like, Place(PREFIX, inside), known.terms.condition)

@@ -111,7 +111,9 @@ class MemoryPortal:
     def read_again(self, files: IFileSystem, path: str) -> IDownload | None:
         """Nothing is remembered here."""
 
-    def put_again(self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS) -> Entry | None:
+    def put_again(
+        self, files: IFileSystem, path: str, data: memoryview, terms: Terms = NO_TERMS, alone: bool = False
+    ) -> Entry | None:
         """Nothing is remembered here."""
 
     def refused(self, login: str, message: str, origin: Origin) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -34,21 +36,27 @@ def repr_digest(data: bytes) -> str:
 
 
 class Web:
-    """A node behind its data door, and a connection to it; `at_once`: whether requests may be answered where they are read."""
+    """A node behind its data door, and a connection to it; `at_once`: whether requests may be answered where they are read.
 
-    def __init__(self, test: SynchronousTestCase, at_once: bool = True) -> None:
+    `alone` is asked whether a file that is put there has its commit for itself.
+    """
+
+    def __init__(self, test: SynchronousTestCase, at_once: bool = True, alone: Callable[[], bool] | None = None) -> None:
         self.node = Node(test, LIMITS, at_once=at_once)
         house = self.node.house
         house.now(house.operations.set_password("alice", "secret"))
         house.add_user("bob", ("demo",), password="secret", permissions=("get", "dir"))
         seconds = house.clock.seconds
         threads, random = house.master.reader._threads, house.master.random
-        self.door = DataDoor(house.portal, NODE, LIMITS, seconds, threads, random, always=(STRICT,))
+        self.door = DataDoor(house.portal, NODE, LIMITS, seconds, threads, random, always=(STRICT,), alone=alone or self.alone)
         routes = Routes()
         self.door.add_to(routes)
         answer = self.door.at_once.answer if at_once else None
         self.server = HttpServer(strict_transport(routes), LIMITS, Timeouts(house.clock), seconds, at_once=answer)
         self.channels: dict[str, MemoryChannel] = {}
+
+    def alone(self) -> bool:
+        return self.server.is_alone
 
     def ask(self, method: str, path: str, body: bytes, login: str, fields: str = "", secure: bool = True) -> list[Answer]:
         """The answers; a connection for each set of fields, so that the second such request is one that may come at once."""
@@ -123,7 +131,8 @@ class SameAnswerTests(SynchronousTestCase):
     def webs(self) -> tuple[Web, Web]:
         """Two that are used by all examples: where both begin the same they go on the same."""
         if not hasattr(self, "_webs"):
-            self._webs = Web(self), Web(self, at_once=False)
+            turns = cycle((True, False, False))
+            self._webs = Web(self, alone=lambda: next(turns)), Web(self, at_once=False)
         return self._webs
 
 
@@ -192,8 +201,30 @@ class AtOnceTests(SynchronousTestCase):
             found.append((answer.status, answer.body))
         self.assertEqual(found, [(201, b""), (200, b"hello"), (204, b""), (200, b"other")])
 
+    def test_who_is_alone_waits_for_no_others(self) -> None:
+        """And where another connection is open, or the catalogue is not free, for the end of the turn."""
+        writer, ways = self.web.node.house.master.writer, []
+        for name in ("run_now", "by_turn"):
+            way = getattr(writer, name)
+            self.patch(writer, name, lambda operation, name=name, way=way: (ways.append(name), way(operation))[1])
+        self.assertEqual(self.at_once("/demo/a", b"hello"), 201)
+        self.patch(type(writer), "is_free", False)
+        self.assertEqual(self.at_once("/demo/b", b"hello"), 201)
+        self.assertEqual(ways, ["run_now", "by_turn"])
+        self.patch(type(writer), "is_free", True)
+        self.assertEqual(self.status("/demo/a", b"hello", "X-Other: 1\r\n"), 204)
+        ways.clear()
+        self.assertEqual(self.at_once("/demo/c", b"hello"), 201)
+        self.assertEqual(ways, ["by_turn"])
+
+    def no_storage(self, operation: object) -> None:
+        raise Unavailable
+
     def test_a_catalogue_that_fails_at_the_end(self) -> None:
         self.patch(self.web.node.house.master.writer, "by_turn", lambda operation: fail(Unavailable()))
-        self.assertEqual(self.at_once("/demo/a", b"hello"), 503)
-        self.assertEqual(self.web.node.records()[-1][2]["Status"], "failed")
-        self.assertEqual(self.web.ask("GET", "/demo/a", b"", "alice")[0].status, 404)
+        self.patch(self.web.node.house.master.writer, "run_now", self.no_storage)
+        for others in (False, True):
+            self.patch(HttpServer, "is_alone", not others)
+            self.assertEqual(self.at_once("/demo/a", b"hello"), 503)
+            self.assertEqual(self.web.node.records()[-1][2]["Status"], "failed")
+            self.assertEqual(self.web.ask("GET", "/demo/a", b"", "alice")[0].status, 404)
