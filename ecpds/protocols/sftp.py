@@ -265,10 +265,7 @@ class SftpSession:
         try:
             handle, offset, size = self._opened.written(fields), packets.offset(fields), fields.number()
             fields.end()
-            if size > body.left:
-                raise Malformed("the data are not as long as the packet says")
-            body.only(size)
-            await handle.write(offset, body)
+            await handle.write(offset, size, body)
         finally:
             await body.skip()
         return packets.status(request, Code.OK)

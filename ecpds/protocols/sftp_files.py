@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotSupported, Refusal
+from ecpds.errors import AlreadyExists, ConnectionLost, Incomplete, InvalidRequest, NotSupported, Refusal, Unavailable
 from ecpds.interfaces import IByteSink, IByteSource, IThreads
 from ecpds.model import DataFile, Entry, Page
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
@@ -153,16 +153,19 @@ class Writing:
         self._position += len(data)
         return True
 
-    async def write(self, offset: int, body: PacketReader) -> None:
-        """Take all of `body`. After a failure everything is refused, the close too."""
+    async def write(self, offset: int, size: int, body: PacketReader) -> None:
+        """Take `size` bytes, what `body` has. After a failure, whatever it was, everything is refused, the close too."""
         if self._failure is not None:
             raise self._failure
         try:
+            if size > body.left:
+                raise InvalidRequest("the data are not as long as the packet says")
+            body.only(size)
             await self._write(offset, body)
         except ConnectionLost:
             raise
-        except Refusal as failure:
-            self._failure = failure
+        except Exception as failure:
+            self._failure = failure if isinstance(failure, Refusal) else Unavailable("an earlier write failed")
             raise
 
     async def copy(self, offset: int, source: IByteSource, size: int) -> None:
@@ -174,8 +177,8 @@ class Writing:
             if offset != self._position or self._ahead:
                 raise NotSupported(f"a copy begins behind what was written, at byte {self._position}")
             await self._take(upload, source, size)
-        except Refusal as failure:
-            self._failure = failure
+        except Exception as failure:
+            self._failure = failure if isinstance(failure, Refusal) else Unavailable("an earlier copy failed")
             raise
 
     async def _write(self, offset: int, body: PacketReader) -> None:

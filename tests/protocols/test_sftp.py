@@ -161,6 +161,28 @@ class Writes(SftpTestCase):
         self.assertEqual(self.code(Type.CLOSE, handle), Code.OP_UNSUPPORTED)
         self.assertIsNone(self.content("demo/a"))
 
+    def test_a_write_that_says_more_than_it_brings_publishes_nothing(self) -> None:
+        handle = self.open("/demo/a", CREATE)
+        self.write(handle, 0, b"ab")
+        more = struct.pack(">QL", 2, 9) + b"cd"
+        self.assertEqual(self.code(Type.WRITE, handle, more), Code.BAD_MESSAGE)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.BAD_MESSAGE)
+        self.assertIsNone(self.content("demo/a"))
+        self.assertEqual(self.tree.uploads, [])
+
+    def test_a_write_that_fails_by_our_fault_publishes_nothing(self) -> None:
+        handle = self.open("/demo/a", Open.WRITE | Open.CREAT)
+        self.write(handle, 0, b"ab")
+
+        async def broken(*_: object) -> int:
+            raise ZeroDivisionError
+
+        self.patch(type(self.tree.uploads[0]), "receive", broken)
+        self.assertEqual(self.write(handle, 2, b"cd"), Code.FAILURE)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.FAILURE)
+        self.assertIsNone(self.content("demo/a"))
+
     def test_without_trunc_a_shorter_file_is_no_replacement(self) -> None:
         self.tree.put("/demo/a", b"a long old file")
         handle = self.open("/demo/a", Open.WRITE | Open.CREAT)
