@@ -71,6 +71,9 @@ def page(
 
     With `waiting` files that wait are seen.
     """
+    if "\0" in prefix:
+        return KeyPage(())  # PostgreSQL takes no NUL, and no key has one
+    after = after.partition("\0")[0]  # and the keys behind it are those behind what is before it
     walk = (WaitingWalk if waiting else Walk)(session, destination, prefix, limit + 1)
     if not delimiter:
         keys = tuple(islice(walk.keys(after), limit + 1))

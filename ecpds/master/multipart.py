@@ -188,10 +188,19 @@ def find(session: Session, destination: int, path: str, id_: int, user: int = 0)
     return _upload(row)
 
 
+BEHIND_ALL = (1 << 63) - 1
+"""An id behind those of all uploads."""
+
+
 def uploads(
     session: Session, destination: int, prefix: str, after: str, after_id: int, limit: int
 ) -> tuple[MultipartUpload, ...]:
     """Up to `limit` uploads to paths that begin with `prefix`, in the order of paths and ids."""
+    if "\0" in prefix:
+        return ()  # PostgreSQL takes no NUL, and no path has one
+    after, nul, _ = after.partition("\0")
+    if nul:
+        after_id = BEHIND_ALL
     first = max(prefix, after)
     rows = session.rows(_UPLOADS, destination=destination, first=first, after=after, after_id=after_id, limit=limit)
     return tuple(_upload(row) for row in rows if row[1].startswith(prefix))

@@ -46,6 +46,27 @@ class OnAnyEngine(MasterContract):
                 page = self.now(self.master.list("demo", "", after, 10, waiting))
                 self.assertEqual([entry.name for entry in page.entries], names)
 
+    def test_keys_go_on_behind_any_text(self) -> None:
+        for name in ("a", "b/c"):
+            self.now(self.put(name))
+        behind = (("\0", ["a", "b/c"]), ("a\0", ["b/c"]), ("a\0z", ["b/c"]), ("b/c\0", []), ("b/\0", ["b/c"]), ("a", ["b/c"]))
+        for waiting in (False, True):
+            for after, names in behind:
+                page = self.now(self.master.keys("demo", "", after, "", 10, waiting))
+                self.assertEqual([entry.path for entry in page.entries], names, repr(after))
+            for prefix in ("\0", "a\0", "b/\0"):
+                page = self.now(self.master.keys("demo", prefix, "", "/", 10, waiting))
+                self.assertEqual((page.entries, page.prefixes), ((), ()))
+            self.now(self.master.keys("demo", "", "", "\0", 10, waiting))
+
+    def test_uploads_go_on_behind_any_text(self) -> None:
+        for name in ("a", "b"):
+            self.now(self.master.create_upload(self.request(name)))
+        for after, names in (("\0", ["a", "b"]), ("a\0", ["b"]), ("b\0z", [])):
+            found = self.now(self.master.multipart_uploads("demo", "", after, 0, 10))
+            self.assertEqual([upload.path for upload in found], names, repr(after))
+        self.assertEqual(list(self.now(self.master.multipart_uploads("demo", "a\0", "", 0, 10))), [])
+
     def test_a_file_has_a_time_that_every_door_can_tell(self) -> None:
         """One that none can would break the listings of its folder."""
         self.now(self.put("a"))
