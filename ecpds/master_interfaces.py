@@ -219,7 +219,10 @@ class IMaster(Interface):
     async def rename(
         user: int, destination: str, source: str, target: str, replace: bool = True, waiting: bool = False
     ) -> Entry:
-        """Returns what the new name points at. Without `replace` it must be free when the change is made."""
+        """Returns what the new name points at. Without `replace` it must be free when the change is made.
+
+        A file that is replaced is one that the user may replace or delete there. Raises `NotPermitted`.
+        """
 
     async def mark_dead(mover: str, found: Sequence[StoredSegment]) -> Collection[int]:
         """Which of the segments that a sweep found on a mover's volumes are nobody's; they are dead from now on.

@@ -13,6 +13,8 @@ from attrs import field, frozen
 from ecpds.rates import Rates
 
 PERMISSIONS = ("get", "put", "delete", "dir", "mkdir", "rmdir", "rename", "size", "mtime")
+REPLACING = ("put", "delete")
+"""Who holds one of these at a path may replace its file by a rename: it could do away with it anyhow."""
 MODES = ("standard", "open", "self-service")
 
 DIGESTS = ("sha256", "md5", "sha1", "sha512", "crc64nvme", "crc32", "crc32c")

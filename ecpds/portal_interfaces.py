@@ -207,7 +207,8 @@ class IFileSystem(Interface):
         """Raises `IsADirectory`, `PreconditionFailed`."""
 
     async def rename(source: str, target: str, replace: bool = True) -> None:
-        """A file or a directory to a name that does not exist yet, or, for a file and with `replace`, replacing a file.
+        """A file or a directory to a name that does not exist yet, or, for a file and with `replace`, replacing a file,
+        where the user may put or delete.
 
         Raises `AlreadyExists`, `CrossesDestinations`, and `InvalidName` where a directory would move below itself.
         """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import InvalidRequest, NotPermitted
+from ecpds.errors import AlreadyExists, InvalidRequest, NotPermitted
 from ecpds.events import is_time
 from ecpds.limits import Limits
 from ecpds.master import changes, standby
@@ -18,7 +19,7 @@ from ecpds.master.releasing import Releases
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session
 from ecpds.master.standby import Renaming
-from ecpds.model import ANYTHING, Condition, Destination, Entry
+from ecpds.model import ANYTHING, REPLACING, Condition, Destination, Entry
 from ecpds.releases import MAY_RELEASE
 
 T = TypeVar("T")
@@ -101,6 +102,23 @@ class Editing:
     ) -> Entry:
         for path in (source, target):
             await self.accounts.authorise(user, "rename", destination, path)
+        may_replace = source == target or await self._may_replace(user, destination, target)
+        try:
+            return await self._rename(destination, source, target, replace and may_replace, waiting)
+        except AlreadyExists:
+            if replace and not may_replace:
+                raise NotPermitted from None
+            raise
+
+    async def _may_replace(self, user: int, destination: str, path: str) -> bool:
+        """Whether the user might do away with a file at `path` without a rename."""
+        for permission in REPLACING:
+            with suppress(NotPermitted):
+                await self.accounts.authorise(user, permission, destination, path)
+                return True
+        return False
+
+    async def _rename(self, destination: str, source: str, target: str, replace: bool, waiting: bool) -> Entry:
         found, now = self.destination(destination), self.clock.seconds()
         place, due = found.id, now + self.limits.ticket_life
 

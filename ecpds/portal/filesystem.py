@@ -41,7 +41,6 @@ from ecpds.model import (
     Partial,
     Segment,
 )
-from ecpds.options import path_allowed
 from ecpds.people import NewShare, Share
 from ecpds.portal.again import Returning
 from ecpds.portal.backing import Backing, recorded
@@ -298,8 +297,14 @@ class FileSystem(Waiting, Returning, Figures):
             raise CrossesDestinations
         if (old.directory or new.directory) and not (await self._resolve(old)).is_directory:
             raise NotADirectory
-        waiting = self._sees_waiting(old)
-        await self._master.rename(self.identity.user_id, old.destination, old.inside, new.inside, replace, waiting)
+        waiting, may_replace = self._sees_waiting(old), old.inside == new.inside or self._may_replace(new)
+        user, allowed = self.identity.user_id, replace and may_replace
+        try:
+            await self._master.rename(user, old.destination, old.inside, new.inside, allowed, waiting)
+        except AlreadyExists:
+            if replace and not may_replace:
+                raise NotPermitted from None
+            raise
 
     @recorded("share")
     async def add_share(self, path: str, share: NewShare) -> tuple[Share, str]:
@@ -346,10 +351,7 @@ class FileSystem(Waiting, Returning, Figures):
 
     def _check(self, name: CanonicalPath, permission: str | None) -> None:
         """Whether the user holds a permission at a real path that it may see."""
-        if permission is None or not name.segments:
-            return
-        allowed = self.identity.may(permission, name.destination)
-        if not (allowed and path_allowed(self.identity.options, permission, name)):
+        if permission is not None and name.segments and not self._holds(permission, name):
             raise NotPermitted
 
     def _file(self, path: str, permission: str) -> CanonicalPath:

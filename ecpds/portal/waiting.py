@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from ecpds.errors import NotFound, NotPermitted
 from ecpds.master_interfaces import IMaster
-from ecpds.model import Entry, Identity, Page
+from ecpds.model import REPLACING, Entry, Identity, Page
 from ecpds.options import path_allowed
 from ecpds.portal.backing import recorded
 from ecpds.portal.journal import Journal
@@ -32,6 +32,13 @@ class Waiting:
     def _puts_into(self, destination: str) -> bool:
         identity = self.identity
         return bool(destination) and not (identity.share or identity.visits) and identity.may("put", destination)
+
+    def _holds(self, permission: str, name: CanonicalPath) -> bool:
+        return self.identity.may(permission, name.destination) and path_allowed(self.identity.options, permission, name)
+
+    def _may_replace(self, name: CanonicalPath) -> bool:
+        """Whether the user might do away with a file of that name without a rename."""
+        return any(self._holds(permission, name) for permission in REPLACING)
 
     async def _resolve(self, name: CanonicalPath, permission: str | None = None) -> Entry:
         """What is there; `permission` is what it is looked at for, and held by the user where it is."""

@@ -486,6 +486,24 @@ class Rights(FileSystemContract):
             self.files = self.make((permission,), ("demo",))
             self.run_now(work())
 
+    def test_to_replace_a_file_by_a_rename_needs_put_or_delete(self) -> None:
+        self.put("/demo/a", b"new")
+        self.put("/demo/b", b"old")
+        self.run_now(self.files.make_directory("/demo/d"))
+        self.files = self.make(tuple(other for other in PERMISSIONS if other not in ("put", "delete")), ("demo",))
+        self.refuse(NotPermitted, self.files.rename("/demo/a", "/demo/b"))
+        self.assertEqual((self.get("/demo/a"), self.get("/demo/b")), (b"new", b"old"))
+        self.run_now(self.files.rename("/demo/a", "/demo/a"))
+        self.refuse(AlreadyExists, self.files.rename("/demo/a", "/demo/b", replace=False))
+        self.run_now(self.files.rename("/demo/a", "/demo/free"))
+        for permission, source in (("put", "/demo/free"), ("delete", "/demo/b")):
+            target = "/demo/b" if permission == "put" else "/demo/free"
+            self.files = self.make(PERMISSIONS, ("demo",))
+            self.put(target, b"old")
+            self.files = self.make(("get", "rename", permission), ("demo",))
+            self.run_now(self.files.rename(source, target))
+            self.assertEqual(self.get(target), b"new")
+
     def test_a_missing_directory_needs_mkdir(self) -> None:
         self.files = self.make(("put",), ("demo",))
         self.refuse(NotPermitted, self.files.open_write("/demo/a/b"))

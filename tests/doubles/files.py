@@ -32,7 +32,22 @@ from ecpds.errors import (
 )
 from ecpds.events import Transfer, denial_event, transfer_event
 from ecpds.interfaces import IByteSink, IByteSource, IEventSink
-from ecpds.model import ANYTHING, DIGESTS, EMPTY, Condition, Copy, DataFile, Entry, Identity, Origin, Page, Room, Segment, Usage
+from ecpds.model import (
+    ANYTHING,
+    DIGESTS,
+    EMPTY,
+    REPLACING,
+    Condition,
+    Copy,
+    DataFile,
+    Entry,
+    Identity,
+    Origin,
+    Page,
+    Room,
+    Segment,
+    Usage,
+)
 from ecpds.people import NewShare, Share
 from ecpds.portal.paths import CanonicalPath, canonical
 from ecpds.portal_interfaces import IDownload, IFileSystem, IUpload
@@ -466,11 +481,17 @@ class MemoryFileSystem:
         entry = self.tree.entry(old.segments)
         if entry.file is not None and (old.directory or new.directory):
             raise NotADirectory
+        if replace and new.segments in self.tree.files and old.segments != new.segments:
+            self._check_replacing(new.destination)
         if not replace and (new.segments in self.tree.files or new.segments in self.tree.directories):
             raise AlreadyExists
         if old.segments != new.segments:
             self._check_rename(entry, old.segments, new.segments)
             self._move(old.segments, new.segments)
+
+    def _check_replacing(self, destination: str) -> None:
+        if not any(self.identity.may(permission, destination) for permission in REPLACING):
+            raise NotPermitted
 
     def _check_rename(self, entry: Entry, source: tuple[str, ...], target: tuple[str, ...]) -> None:
         if entry.is_directory and target[: len(source)] == source:

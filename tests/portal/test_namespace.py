@@ -206,6 +206,16 @@ class PatternTests(HouseCase):
         self.refuse(NotPermitted, files.rename("/data/b", "/data/in/b"))
         self.now(files.rename("/data/in/a", "/data/in/c"))
 
+    def test_what_a_rename_replaces_is_where_one_may_put_or_delete(self) -> None:
+        files = self.add()
+        for path in ("/data/a", "/data/mine/b", "/data/theirs/b"):
+            self.put(files, path)
+        mine = {f"portal.{right}PathPermRegex": "/demo/mine/.*" for right in ("put", "delete")}
+        self.change(options=mine)
+        self.refuse(NotPermitted, self.login().rename("/data/a", "/data/theirs/b"))
+        self.refuse(NotPermitted, files.rename("/data/a", "/data/theirs/b"))  # it logged in before: the Master knows
+        self.now(self.login().rename("/data/a", "/data/mine/b"))
+
 
 class SessionTests(HouseCase):
     """A session notices what its user has become."""
