@@ -207,6 +207,7 @@ class WriteHandle:
             self._refuse_over()
             await self._strand.put(self._file.close)
         self._pipeline.drop()
+        self._refuse_miscounted()
         if self._means.sync and not name_too:
             await self._sync_name()
         self._settled = True
@@ -252,6 +253,11 @@ class WriteHandle:
     def _refuse_settled(self) -> None:
         if self._settled:
             raise RuntimeError("nothing comes after the end of an upload")
+
+    def _refuse_miscounted(self) -> None:
+        """After a `receive` that was cancelled, more may have been written than anybody knows of."""
+        if self._file.written != self._total:
+            raise Incomplete(f"{self._file.written} bytes were written, {self._total} were counted")
 
     def _refuse_over(self) -> None:
         if self._over:

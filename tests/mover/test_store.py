@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from ecpds.errors import AlreadyExists, ConnectionLost, Corrupt, Incomplete, NoSpace, Unavailable
-from ecpds.interfaces import IStore, IThreads
+from ecpds.interfaces import IBasin, IFloodSource, IStore, IThreads
 from ecpds.limits import Limits
 from ecpds.model import Copy, Receipt
 from ecpds.mover import staging, strands, volumes
@@ -349,8 +350,8 @@ class InMemoryAndSyncedTests(LocalStoreTests):
         return super().make_local(stored, threads, digest_threads)
 
 
-class ThreadsInFlightTests(LocalCase):
-    """Ends at any moment, with work on the threads."""
+class HandsOnCase(LocalCase):
+    """An upload whose threads work when they are told to."""
 
     def setUp(self) -> None:
         self.threads = HandThreads()
@@ -369,6 +370,10 @@ class ThreadsInFlightTests(LocalCase):
         while self.threads.waiting or self.digest_threads.waiting:
             self.threads.steps()
             self.digest_threads.steps()
+
+
+class ThreadsInFlightTests(HandsOnCase):
+    """Ends at any moment, with work on the threads."""
 
     def test_the_window_holds_the_source(self) -> None:
         receiving = Deferred.fromCoroutine(self.handle.receive(self.channel))
@@ -435,6 +440,38 @@ class ThreadsInFlightTests(LocalCase):
         Deferred.fromCoroutine(self.handle.receive(self.channel)).addErrback(lambda _: None)
         for work in (self.handle.receive(self.channel), self.handle.finish()):
             self.failureResultOf(Deferred.fromCoroutine(work), RuntimeError)
+
+
+@implementer(IFloodSource)
+class EndlessSource:
+    """Fills whatever there is; whoever waits for the end of a flood waits for ever."""
+
+    async def read_into(self, view: memoryview) -> int:
+        return len(view)
+
+    async def flood(self, basin: IBasin, length: int) -> int:
+        if await basin.begin():
+            room = basin.room()
+            assert room is not None
+            basin.filled(len(room))
+            basin.end()
+            await Deferred()
+        return 0
+
+
+class CancelledFloodTests(HandsOnCase):
+    limits = Limits()
+
+    def test_bytes_that_nobody_counted_are_in_no_receipt(self) -> None:
+        receiving = Deferred.fromCoroutine(self.handle.receive(EndlessSource()))
+        self.all_steps()
+        receiving.cancel()
+        self.failureResultOf(receiving, CancelledError)
+        self.assertGreater(self.handle._file.written, self.handle._total)
+        finishing = Deferred.fromCoroutine(self.handle.finish())
+        self.all_steps()
+        self.failureResultOf(finishing, Incomplete)
+        self.assertEqual((self.receipts, self.files(), self.pool.lent), ([], [], 0))
 
 
 def open_files(root: Path) -> list[str]:
