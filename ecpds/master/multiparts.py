@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import InvalidRequest
+from ecpds.errors import InvalidRequest, TooLarge
 from ecpds.limits import Limits
 from ecpds.master import multipart, owed
 from ecpds.master.accounts import Accounts
@@ -124,6 +124,8 @@ class Multiparts:
         place, now = master.destination(destination).id, master.clock.seconds()
         if not 1 <= len(completion.parts) <= MOST_PARTS:
             raise InvalidRequest(f"{len(completion.parts)} parts; allowed: 1 to {MOST_PARTS}")
+        if 0 < master.limits.file_size < sum(part.size for part in completion.parts):
+            raise TooLarge
         due = now + master.limits.ticket_life
         names = owing(master.destination(destination), completion.digests)
         waits = master.releases.waits(destination, path, now)

@@ -211,6 +211,7 @@ class FileSystem(Waiting, Returning, Figures):
         kept: Partial = await self._master.kept(user, name.destination, name.inside, upload)
         if offset != kept.size:
             raise PreconditionFailed(f"{kept.size} bytes are kept")
+        self._check_size(kept.size)
         part = (kept.id, len(kept.parts) + 1)
         terms = Terms(condition, expected)
         request = AllocationRequest(user, name.destination, name.inside, self.origin, terms=terms, part=part)
@@ -219,7 +220,8 @@ class FileSystem(Waiting, Returning, Figures):
         record = TransferRecord(self.journal, "upload", name, allocation.id, None, allocation.placements[0])
         shown = self._names.shown(name.destination, name.inside)
         pace = self._pace(UPLOAD, name.destination, kept.id)
-        return ResumedUpload(claim, record, shown, kept, allocation.digests, self._digests, pace)
+        most = self._backing.limits.file_size
+        return ResumedUpload(claim, record, shown, kept, allocation.digests, self._digests, most, pace)
 
     @recorded("get")
     async def digest(self, path: str, name: str, offset: int = 0, length: int | None = None) -> str:

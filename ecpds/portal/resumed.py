@@ -6,11 +6,13 @@ and the Master makes a file of the segments, in order: no byte moves, and the na
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import evolve
 
-from ecpds.errors import DigestMismatch, PreconditionFailed
+from ecpds.errors import DigestMismatch, PreconditionFailed, TooLarge
+from ecpds.interfaces import IByteSource
 from ecpds.model import EMPTY, Completion, Entry, Partial, Segment
 from ecpds.portal.journal import TransferRecord
 from ecpds.portal.pace import Pace
@@ -20,7 +22,10 @@ Digests = Callable[[Sequence[Segment], Sequence[str], int, int], Awaitable[Mappi
 
 
 class ResumedUpload(Upload):
-    """What `claim` is for, behind what is `kept`; `wanted` are the digests of the whole, and `digest` computes them."""
+    """What `claim` is for, behind what is `kept`; `wanted` are the digests of the whole, and `digest` computes them.
+
+    The whole is to have no more than `most` bytes; 0: any number.
+    """
 
     def __init__(
         self,
@@ -30,14 +35,26 @@ class ResumedUpload(Upload):
         kept: Partial,
         wanted: Sequence[str],
         digest: Digests,
+        most: int = 0,
         pace: Pace | None = None,
     ) -> None:
         super().__init__(claim, record, path, pace)
+        self._most = most
         self._request = claim.request
         self._kept = kept
         self._wanted = wanted
         self._digest = digest
         self._piece = claim.request.terms.expected
+
+    async def receive(self, source: IByteSource, limit: int | None = None) -> int:
+        room = self._most - self._kept.size - self._received if self._most else sys.maxsize
+        wanted = sys.maxsize if limit is None else limit
+        if wanted <= room:
+            return await super().receive(source, limit)
+        count = await super().receive(source, room)
+        if count == room and await source.read_into(memoryview(bytearray(1))):
+            raise TooLarge(f"more than {self._most} bytes")
+        return count
 
     async def commit(self, expected: Mapping[str, str] = EMPTY) -> Entry:
         self._check_open()

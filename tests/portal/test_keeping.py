@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.errors import ConnectionLost
+from ecpds.errors import ConnectionLost, TooLarge
 from ecpds.limits import Limits
 from ecpds.mover.sweep import Sweep
+from ecpds.portal.filesystem import FileSystem
 from tests.doubles import MemorySource
 from tests.portal.house import House
 
@@ -56,6 +58,30 @@ class Kept(SynchronousTestCase):
         self.house.now(self.files.delete("/demo/a"))
         self.house.clock.pump([2.0, 2.0])
         self.assertEqual(self.stored(), [])
+
+    def test_all_pieces_together_are_no_larger_than_a_file_may_be(self) -> None:
+        self.house = House(self, limits=Limits(file_size=10))
+        self.house.add_destination("demo")
+        self.files = self.house.files_of(self.house.add_user("joe", ("demo",)))
+        self.break_off("/demo/a", b"1234")
+        for fits, last in ((0, None), (0, 7), (3, 4), (6, None), (6, 1)):
+            upload, source = self.house.now(self.files.resume_write("/demo/a", 4)), MemorySource(b"567890!")
+            self.assertEqual(self.house.now(upload.receive(source, fits)), fits)
+            refusal = self.failureResultOf(ensureDeferred(upload.receive(source, last)), TooLarge).value
+            self.assertLessEqual(sum(path.stat().st_size for path in self.stored()), 10)
+            self.house.now(upload.abort(refusal))
+            self.assertEqual([path.stat().st_size for path in self.stored()], [4])
+            self.assertEqual(self.house.now(self.files.kept("/demo/a")), 4)
+        upload = self.house.now(self.files.resume_write("/demo/a", 4))
+        self.house.now(upload.receive(MemorySource(b"567890")))
+        self.assertEqual(self.house.now(upload.commit()).size, 10)
+
+    def test_nothing_comes_behind_what_is_too_large_by_now(self) -> None:
+        self.break_off("/demo/a", b"1234")
+        backing = evolve(self.house.backing, limits=Limits(file_size=3))
+        files = FileSystem(backing, self.files.identity, self.files.origin)
+        self.failureResultOf(ensureDeferred(files.resume_write("/demo/a", 4)), TooLarge)
+        self.assertEqual(self.house.now(self.files.kept("/demo/a")), 4)
 
     def test_a_digest_is_computed_once(self) -> None:
         upload = self.house.now(self.files.open_write("/demo/a"))

@@ -17,7 +17,9 @@ from ecpds.errors import (
     NotFound,
     NotPermitted,
     PreconditionFailed,
+    TooLarge,
 )
+from ecpds.limits import Limits
 from ecpds.model import ANYTHING, Completion, Condition, Identity, Origin
 from ecpds.portal import reaching
 from ecpds.portal.objects import ObjectSpace
@@ -158,6 +160,15 @@ class InParts(SynchronousTestCase):
             self.house.now(download.send(sink, offset, length))
             self.assertEqual(sink.value, whole[offset:][:length])
         download.close()
+
+    def test_all_parts_together_are_no_larger_than_a_file_may_be(self) -> None:
+        self.house.master.limits = Limits(file_size=10)
+        for number, data in ((1, b"123456"), (2, b"78901")):
+            self.put(number, data)
+        self.failureResultOf(self.complete(), TooLarge)
+        self.assertEqual(len(self.parts()), 2, "the parts are still there")
+        self.put(2, b"7890")
+        self.assertEqual(self.successResultOf(self.complete()).size, 10)
 
     def test_a_completion_that_is_repeated_is_answered_again(self) -> None:
         self.put(1, b"only")
