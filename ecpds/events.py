@@ -100,6 +100,11 @@ def is_time(seconds: float) -> bool:
     return EARLIEST <= seconds <= LATEST
 
 
+def nearest_time(seconds: float) -> float:
+    """The time that can be told which is nearest to this one: catalogues may hold others, of before those were refused."""
+    return seconds if EARLIEST <= seconds <= LATEST else max(EARLIEST, min(seconds, LATEST))
+
+
 def timestamp(seconds: float) -> str:
     """A time as records and JSON show it: ISO 8601, UTC, milliseconds, `Z`. Raises `ValueError` for what `is_time` is not."""
     second = floor(seconds)

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import FromClause, Select, Table, and_, delete, insert, null, select, union_all, update
 
 from ecpds.errors import Unavailable
+from ecpds.events import nearest_time
 from ecpds.master import tree
 from ecpds.master.schema import copy, data_file, dead, directory, entry, reclaim, segment
 from ecpds.master.sql import Session, Statement, insert_into, limited, value
@@ -222,7 +223,7 @@ def unpacked(text: str) -> Mapping[str, str]:
 def from_row(row: Sequence[Any], segments: tuple[Segment, ...] = ()) -> DataFile:
     """A data file from its `COLUMNS`."""
     id_, size, mtime, created, digests, metadata = row
-    return DataFile(id_, size, mtime, created, unpacked(digests), unpacked(metadata), segments)
+    return DataFile(id_, size, nearest_time(mtime), created, unpacked(digests), unpacked(metadata), segments)
 
 
 def from_rows(rows: Sequence[Sequence[Any]]) -> DataFile | None:
@@ -248,4 +249,5 @@ def _listed(
     """A row of `_PAGE`."""
     if id_ is None:
         return Entry(base + name, made)
-    return Entry(base + name, mtime, DataFile(id_, size, mtime, created, unpacked(digests), unpacked(metadata)))
+    file = from_row((id_, size, mtime, created, digests, metadata))
+    return Entry(base + name, file.mtime, file)

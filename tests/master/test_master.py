@@ -15,7 +15,7 @@ from ecpds.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from ecpds.events import EARLIEST, LATEST
 from ecpds.interfaces import IEventSink, IMoverControl
 from ecpds.limits import Limits
-from ecpds.master import reclaim, sqlite
+from ecpds.master import files, reclaim, sqlite
 from ecpds.master.at_once import AtOnce
 from ecpds.master.companion_writer import CompanionWriter
 from ecpds.master.engine import Engine
@@ -77,6 +77,20 @@ class OnAnyEngine(MasterContract):
             entry = self.now(self.master.set_mtime(self.user, "demo", "a", right))
             self.assertTrue(entry.file is not None and json_line(entry) and text_line(entry) and csv_line(entry))
             self.assertTrue(unix_line(entry, 0.0, "x") and mlsd_facts(entry) and last_modified(entry.file))
+
+    def test_a_time_that_no_door_can_tell_is_shown_as_the_nearest(self) -> None:
+        """A catalogue of before such times were refused may have some."""
+        id_ = self.now(self.put("a")).file.id
+        for kept, shown in ((-1e12, EARLIEST), (1e12, LATEST), (float("inf"), LATEST), (17.5, 17.5)):
+            self.now(self.master.writer.run(partial(files.set_mtime, file=id_, mtime=kept)))
+            self.master.resolved.clear()
+            entries = [
+                self.now(self.master.resolve("demo", "a")),
+                *self.now(self.master.list("demo", "", None, 10)).entries,
+                *self.now(self.master.keys("demo", "", "", "", 10)).entries,
+            ]
+            for entry in entries:
+                self.assertEqual((entry.mtime, entry.file.mtime), (shown, shown))
 
     def test_everything_to_reclaim_is_due_after_a_restart(self) -> None:
         old = self.now(self.put("a")).file.id
