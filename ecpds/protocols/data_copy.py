@@ -20,7 +20,7 @@ from ecpds.portal_interfaces import IDownload, IFileSystem
 from ecpds.protocols.copying import FromDownload
 from ecpds.protocols.data_headers import SAFE
 from ecpds.protocols.data_place import Place
-from ecpds.protocols.data_write import stored
+from ecpds.protocols.data_write import pinned, refuse_conditions, stored
 from ecpds.terms import Terms
 from ecpds.wire.ranges import Span
 
@@ -42,18 +42,23 @@ class Copier:
         """Answer a COPY into any destination that the user may write to; of a folder where the path ends in a slash.
 
         The copy of a file is one of its own, with times, metadata and a lifetime of its own; the digest that is known of
-        the first is checked on the way.
+        the first is checked on the way. Conditions are about the file that is copied, as it is opened.
         """
         target = place.target(request)
         if place.path.endswith("/"):
+            refuse_conditions(request)
             return await self._folder(files, request, place, target)
         condition = ABSENT if request.headers.get("overwrite") == "F" else ANYTHING
-        return stored(request, target, await self._file(files, place.path, target.path, condition), condition)
+        return stored(request, target, await self._file(files, place.path, target.path, condition, request), condition)
 
-    async def _file(self, files: IFileSystem, source: str, target: str, condition: Condition) -> Entry:
+    async def _file(
+        self, files: IFileSystem, source: str, target: str, condition: Condition, request: Request | None = None
+    ) -> Entry:
         download = await files.open_read(source)
         failure: BaseException | None = None
         try:
+            if request is not None:
+                pinned(request, download.entry.file)
             return await self._bytes(files, download, target, condition)
         except BaseException as error:
             failure = error

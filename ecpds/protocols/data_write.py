@@ -16,6 +16,9 @@ from ecpds.terms import Terms
 from ecpds.wire.conditions import asked_condition, needs_current, pinned_condition
 from ecpds.wire.digests import announced
 
+CONDITIONS = ("if-match", "if-none-match", "if-unmodified-since")
+"""Fields that say when a change is not to be made (RFC 9110 section 13.1)."""
+
 
 async def write_file(files: IFileSystem, request: Request, place: Place) -> Response:
     """Answer a PUT, or a POST of one file: 201 where nothing was before, 204 where a file was replaced.
@@ -65,8 +68,10 @@ async def make_folder(files: IFileSystem, request: Request, place: Place) -> Res
 async def move(files: IFileSystem, request: Request, place: Place) -> Response:
     """Answer a MOVE (RFC 4918 section 9.9): another name in the same destination.
 
-    With `Overwrite: F` the name must be free; else a file of that name is replaced, a folder never.
+    With `Overwrite: F` the name must be free; else a file of that name is replaced, a folder never. Other
+    conditions would be about what is moved (RFC 9110 section 13.1), and are refused.
     """
+    refuse_conditions(request)
     target = place.target(request).path
     taken = await files.find(target.rstrip("/")) is not None
     try:
@@ -100,12 +105,30 @@ async def _condition(files: IFileSystem, request: Request, path: str) -> Conditi
     try:
         if not needs_current(fields):
             return asked_condition(fields)
-        pinned = pinned_condition(fields, await _present(files, path))
     except ValueError as error:
-        raise HttpError(400, f"A condition of the request is malformed: {error}.") from None
-    if pinned is None:
+        raise _malformed(error) from None
+    return pinned(request, await _present(files, path))
+
+
+def pinned(request: Request, seen: DataFile | None) -> Condition:
+    """That nothing changes from what was seen. Raises `HttpError` 412 where that is not what the request asks, and 400."""
+    try:
+        found = pinned_condition(request.headers, seen)
+    except ValueError as error:
+        raise _malformed(error) from None
+    if found is None:
         raise HttpError(412, PreconditionFailed().sentence, SAFE)
-    return pinned
+    return found
+
+
+def _malformed(error: ValueError) -> HttpError:
+    return HttpError(400, f"A condition of the request is malformed: {error}.")
+
+
+def refuse_conditions(request: Request) -> None:
+    """For what can't be held to them at the moment of the change. Raises `HttpError` 501."""
+    if any(name in request.headers for name in CONDITIONS):
+        raise HttpError(501, "A move, or the copy of a folder, can't be made under conditions.", SAFE)
 
 
 async def _present(files: IFileSystem, path: str) -> DataFile | None:

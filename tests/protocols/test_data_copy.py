@@ -18,6 +18,51 @@ CONTENT = {f"{folder}{number}": f"{folder}{number}".encode() for folder in ("", 
 DAV = "{DAV:}"
 
 
+def _hyphened(fields: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in fields.items()}
+
+
+class Conditions(DoorTestCase):
+    """Those of RFC 9110 section 13.1 are about what the request names: what is copied or moved, not what is replaced."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tag = self.tree.put("/demo/from", b"new").etag
+        self.other = self.tree.put("/demo/to", b"old").etag
+
+    def answer(self, method: str, source: str = "/data/demo/from", **fields: str) -> int:
+        return self.ask(method, source, {"Destination": "/data/demo/to", **_hyphened(fields)}).status
+
+    def unmet(self) -> list[dict[str, str]]:
+        return [
+            {"If_Match": self.other},
+            {"If_Match": f"W/{self.tag}"},
+            {"If_None_Match": "*"},
+            {"If_None_Match": f"{self.other}, {self.tag}"},
+            {"If_Unmodified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"},
+        ]
+
+    def contents(self) -> dict[str, bytes]:
+        return {name[-1]: self.tree.contents[file.id] for name, file in self.tree.files.items()}
+
+    def test_a_copy_is_made_of_what_meets_them(self) -> None:
+        for fields in self.unmet():
+            self.assertEqual(self.answer("COPY", **fields), 412, fields)
+        self.assertEqual(self.answer("COPY", If_Match="x"), 400)
+        self.assertEqual(self.contents(), {"from": b"new", "to": b"old"})
+        self.assertEqual(self.answer("COPY", If_Match=self.tag, If_None_Match=self.other), 204)
+        self.assertEqual(self.contents(), {"from": b"new", "to": b"new"})
+
+    def test_what_can_not_be_held_to_them_is_refused(self) -> None:
+        """A move, and the copy of a folder."""
+        for fields in [*self.unmet(), {"If_Match": self.tag}]:
+            self.assertEqual(self.answer("MOVE", **fields), 501, fields)
+            self.assertEqual(self.answer("COPY", "/data/demo/", **fields), 501, fields)
+        self.assertEqual(self.contents(), {"from": b"new", "to": b"old"})
+        self.assertEqual(self.answer("MOVE"), 204)
+        self.assertEqual(self.contents(), {"to": b"new"})
+
+
 class FolderCopies(DoorTestCase):
     """`/demo/from` has 20 files in four folders; a listing has three entries a page."""
 
