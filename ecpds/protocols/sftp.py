@@ -263,8 +263,13 @@ class SftpSession:
 
     async def _write(self, request: bytes, fields: Fields, body: PacketReader) -> bytes:
         try:
-            handle, offset, size = self._opened.written(fields), packets.offset(fields), fields.number()
-            fields.end()
+            handle = self._opened.written(fields)
+            try:
+                offset, size = packets.offset(fields), fields.number()
+                fields.end()
+            except Malformed as failure:
+                handle.fail(failure)
+                raise
             await handle.write(offset, size, body)
         finally:
             await body.skip()

@@ -95,14 +95,20 @@ class Extensions:
         """draft-ietf-secsh-filexfer-extensions-00, section 7: from a stored file to one that is written; a length of 0 is
         all that is left. The answer comes when the bytes are there, and nothing else is served meanwhile."""
         source, start, length = self._handle(fields), packets.offset(fields), packets.offset(fields)
-        target, place = self._handle(fields), packets.offset(fields)
-        fields.end()
-        if not (isinstance(source, Reading) and isinstance(target, Writing)):
-            raise NotSupported("a copy is from a file that is read to one that is written")
-        left = max(source.entry.size - start, 0)
-        if length > left:
-            raise InvalidRequest(f"{left} bytes are left, and {length} were to be copied")
-        await target.copy(place, source.source(start, length or left, self._threads), length or left)
+        target = self._handle(fields)
+        try:
+            place = packets.offset(fields)
+            fields.end()
+            if not (isinstance(source, Reading) and isinstance(target, Writing)):
+                raise NotSupported("a copy is from a file that is read to one that is written")
+            left = max(source.entry.size - start, 0)
+            if length > left:
+                raise InvalidRequest(f"{left} bytes are left, and {length} were to be copied")
+            await target.copy(place, source.source(start, length or left, self._threads), length or left)
+        except Exception as failure:
+            if isinstance(target, Writing):
+                target.fail(failure)
+            raise
         return packets.status(request, Code.OK)
 
     async def _check_handle(self, request: bytes, fields: Fields) -> bytes:

@@ -165,21 +165,21 @@ class Writing:
         except ConnectionLost:
             raise
         except Exception as failure:
-            self._failure = failure if isinstance(failure, Refusal) else Unavailable("an earlier write failed")
+            self.fail(failure)
             raise
 
+    def fail(self, failure: Exception) -> None:
+        """Bytes that should have been written were not: everything is refused from now on, the close too."""
+        self._failure = failure if isinstance(failure, Refusal) else Unavailable("an earlier write failed")
+
     async def copy(self, offset: int, source: IByteSource, size: int) -> None:
-        """Write `size` bytes of a stored file, in their order. What fails here fails the close too."""
+        """Write `size` bytes of a stored file, in their order. Whoever asks says `fail` where this does."""
         if self._failure is not None:
             raise self._failure
-        try:
-            upload = self._upload or await self._begin(offset)
-            if offset != self._position or self._ahead:
-                raise NotSupported(f"a copy begins behind what was written, at byte {self._position}")
-            await self._take(upload, source, size)
-        except Exception as failure:
-            self._failure = failure if isinstance(failure, Refusal) else Unavailable("an earlier copy failed")
-            raise
+        upload = self._upload or await self._begin(offset)
+        if offset != self._position or self._ahead:
+            raise NotSupported(f"a copy begins behind what was written, at byte {self._position}")
+        await self._take(upload, source, size)
 
     async def _write(self, offset: int, body: PacketReader) -> None:
         upload = self._upload

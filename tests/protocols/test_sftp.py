@@ -170,6 +170,15 @@ class Writes(SftpTestCase):
         self.assertIsNone(self.content("demo/a"))
         self.assertEqual(self.tree.uploads, [])
 
+    def test_a_write_that_can_not_be_read_publishes_nothing(self) -> None:
+        for rest in (b"", struct.pack(">Q", 2), struct.pack(">QH", 2, 0)):
+            handle = self.open("/demo/a", CREATE)
+            self.write(handle, 0, b"ab")
+            self.assertEqual(self.code(Type.WRITE, handle, rest), Code.BAD_MESSAGE)
+            self.assertNotEqual(self.code(Type.CLOSE, handle), Code.OK)
+            self.assertIsNone(self.content("demo/a"))
+            self.assertEqual(self.tree.uploads, [])
+
     def test_a_write_that_fails_by_our_fault_publishes_nothing(self) -> None:
         handle = self.open("/demo/a", Open.WRITE | Open.CREAT)
         self.write(handle, 0, b"ab")
@@ -419,6 +428,11 @@ class Copies(SftpTestCase):
         parts = (self.source, struct.pack(">2Q", start, length), target or self.target, struct.pack(">Q", place))
         return self.code(Type.EXTENDED, string(b"copy-data"), *parts)
 
+    def check_nothing_is_published(self, code: Code) -> None:
+        self.assertEqual(self.code(Type.CLOSE, self.target), code)
+        self.assertIsNone(self.content("demo/b"))
+        self.assertEqual(self.tree.uploads, [])
+
     def test_a_whole_file(self) -> None:
         self.assertEqual(self.copy(0, 0, 0), Code.OK)
         self.assertIsNone(self.content("demo/b"))
@@ -436,15 +450,38 @@ class Copies(SftpTestCase):
     def test_more_than_there_is(self) -> None:
         for start, length in ((0, 12), (11, 1), (1 << 63, 1)):
             self.assertEqual(self.copy(start, length, 0), Code.BAD_MESSAGE)
+        self.check_nothing_is_published(Code.BAD_MESSAGE)
 
     def test_out_of_order_nothing_is_published(self) -> None:
         self.assertEqual(self.copy(0, 5, 3), Code.OP_UNSUPPORTED)
-        self.assertEqual(self.code(Type.CLOSE, self.target), Code.OP_UNSUPPORTED)
-        self.assertIsNone(self.content("demo/b"))
+        self.check_nothing_is_published(Code.OP_UNSUPPORTED)
+
+    def test_what_fails_by_our_fault_publishes_nothing(self) -> None:
+        async def broken(*_: object) -> int:
+            raise ZeroDivisionError
+
+        self.write(self.target, 0, b"ab")
+        self.patch(type(self.tree.uploads[0]), "receive", broken)
+        self.assertEqual(self.copy(0, 0, 2), Code.FAILURE)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.check_nothing_is_published(Code.FAILURE)
 
     def test_handles_of_another_kind(self) -> None:
         self.assertEqual(self.copy(0, 0, 0, self.source), Code.OP_UNSUPPORTED)
         self.assertEqual(self.copy(0, 0, 0, string(b"none")), Code.BAD_MESSAGE)
+
+    def test_one_that_can_not_be_read_publishes_nothing(self) -> None:
+        self.write(self.target, 0, b"ab")
+        half = (self.source, struct.pack(">2Q", 0, 0), self.target)
+        self.assertEqual(self.code(Type.EXTENDED, string(b"copy-data"), *half), Code.BAD_MESSAGE)
+        self.assertNotEqual(self.code(Type.CLOSE, self.target), Code.OK)
+        self.assertIsNone(self.content("demo/b"))
+
+    def test_one_from_what_is_not_read_publishes_nothing(self) -> None:
+        self.source = self.open("/demo/c", CREATE)
+        self.assertEqual(self.copy(0, 0, 0), Code.OP_UNSUPPORTED)
+        self.assertEqual(self.code(Type.CLOSE, self.target), Code.OP_UNSUPPORTED)
+        self.assertIsNone(self.content("demo/b"))
 
 
 class Reads(SftpTestCase):
