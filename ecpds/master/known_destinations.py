@@ -83,6 +83,7 @@ class Doubt:
 
     def __init__(self, reader: Reader, clock: IReactorTime, told: Callable[[Sequence[Destination]], None]) -> None:
         self.changes = 0
+        self._stopped = False
         self._reader = reader
         self._told = told
         self._work = Rounds("reading the destinations again", self._read, clock)
@@ -90,10 +91,11 @@ class Doubt:
     def begin(self) -> None:
         """The storage has failed under a change."""
         self.changes += 1
-        self._work.end()
-        self._work.start(AGAIN)
+        if not self._stopped:
+            self._work.start(AGAIN)
 
     def stop(self) -> None:
+        self._stopped = True
         self._work.end()
 
     async def _read(self) -> None:

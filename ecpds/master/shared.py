@@ -79,8 +79,9 @@ class Rounds(Shared[None]):
         self._loop.clock = clock
 
     def start(self, every: float, now: bool = True) -> None:
-        """A round each so many seconds; the first one `now`, or after those."""
-        self._loop.start(every, now)
+        """A round each so many seconds, unless they are on already; the first one `now`, or after those."""
+        if not self._loop.running:
+            self._loop.start(every, now)
 
     def end(self) -> None:
         """No round begins by itself any more."""

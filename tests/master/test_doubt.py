@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import NotFound, NotPermitted, Unavailable
+from ecpds.master import destinations
 from ecpds.master.sql import Session
 from ecpds.model import Destination, DestinationChange, Origin
 from ecpds.options import BUCKET_ACL, BUCKET_TAGS, MAKES_BUCKETS
@@ -85,6 +86,33 @@ class Doubtful(Uploading, MasterCase):
         self.clock.advance(1)
         self.now(self.operations.destination("new"))
         self.assertEqual([each for each in self.clock.getDelayedCalls() if each.getTime() <= self.clock.seconds() + 0.99], [])
+
+    def test_of_several_failures_at_a_time_each_is_looked_after_once(self) -> None:
+        """A batch that fails refuses many changes in one turn, while the destinations are being read already."""
+        ask, held = self.master.reader.ask, list[Deferred[None]]()
+
+        async def waits(question: Callable[[Session], Any]) -> Any:
+            if question is destinations.every:
+                held.append(Deferred())
+                await held[-1]
+            return await ask(question)
+
+        self.patch(self.master.reader, "ask", waits)
+        idle = len(self.clock.getDelayedCalls())
+        self.master.doubt.begin()
+        self.master.doubt.begin()
+        held.pop().callback(None)
+        self.assertEqual((len(held), len(self.clock.getDelayedCalls())), (0, idle + 1))
+        self.clock.advance(1)
+        held.pop().callback(None)
+        self.assertEqual((len(held), len(self.clock.getDelayedCalls())), (0, idle))
+
+    def test_nothing_is_looked_after_when_the_master_has_ended(self) -> None:
+        self.master.doubt.stop()
+        idle = len(self.clock.getDelayedCalls())
+        self.patch(self.master.reader, "ask", lambda question: Deferred())
+        self.master.doubt.begin()
+        self.assertEqual((self.master.doubt._work.running, len(self.clock.getDelayedCalls())), (False, idle))
 
 
 class AtATime(Uploading, MasterCase):
