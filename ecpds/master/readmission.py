@@ -170,6 +170,7 @@ class Readmission:
         if left is not None:
             left.late.cancel()
         upload.committing = True
+        self._master.movers.began(upload.allocation.placements)
         self._master.uploads.begin(upload)
         ensureDeferred(self._go_on(upload, keep))
 

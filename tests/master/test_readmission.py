@@ -61,3 +61,14 @@ class GivenUp(Uploading, MasterCase):
         self.clock.advance(CLAIM)
         self.clock.advance(1)
         self.assertEqual((self.mover.deleted, other.deleted), ([allocation.id], [allocation.id]))
+
+    def test_what_is_under_way_counts_as_it_did(self) -> None:
+        """By that the Master knows which mover is the least active."""
+        request, allocation = self.request("a"), self.now(self.master.allocate(self.request("a")))
+        self.restart()
+        self.now(self.master.allocate(self.request("b")))
+        placed = self.master.movers._placer._placed
+        before = {key: count for key, count in placed.items() if count}
+        self.assertEqual(sum(before.values()), 1)
+        self.now(self.master.readmit(request, allocation, [self.receipt(allocation)]))
+        self.assertEqual({key: count for key, count in placed.items() if count}, before)
