@@ -2,7 +2,8 @@
 
 At the Master's end a desk for each node knows what that node was lent, and lets each id be used once. At the node's end a
 stock has a few for each kind of file (its destination and digests), and asks for more before it is out of them. A link that is
-lost while the Master is asked to name a file leaves that undecided: the bytes stay, and a sweep asks later whose they are.
+lost while the Master is asked to name a file leaves that undecided, and so does a Master that can't: the bytes stay, and who
+is told (`in_doubt`) asks whose they are.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -22,7 +23,7 @@ from ecpds.cluster.calls import Asker, Remote, call
 from ecpds.errors import ConnectionLost, NoSpace, NotPermitted, PreconditionFailed, Refusal, Stalled, Unavailable
 from ecpds.held import SMALL_FILE
 from ecpds.loans import ILender, IOffice, Loan
-from ecpds.model import Allocation, Entry, Receipt
+from ecpds.model import Allocation, Entry, Receipt, StoredSegment
 from ecpds.terms import AllocationRequest
 
 STOCK = 64
@@ -97,12 +98,16 @@ class Shelf:
 
 @implementer(ILender)
 class Stock:
-    """A node's end. `now` are seconds; `linked` says whether the Master can be reached."""
+    """A node's end. `now` are seconds; `linked` says whether the Master can be reached.
+
+    `in_doubt` is told of bytes that stay, and of which it is not known whether the Master has named them.
+    """
 
     log = Logger()
 
     def __init__(self, link: Asker, now: Callable[[], float]) -> None:
         self.linked: Callable[[], bool] = lambda: True
+        self.in_doubt: Callable[[StoredSegment], None] = lambda found: None
         self._calls = LoanCalls(link)
         self._now = now
         self._shelves: OrderedDict[Kind, Shelf] = OrderedDict()
@@ -133,6 +138,9 @@ class Stock:
 
     def ended(self, loan: Loan) -> None:
         self._given.pop(loan.allocation.id, None)
+        if loan.undecided is not None:
+            place = loan.allocation.placements[0]
+            self.in_doubt(StoredSegment(loan.allocation.id, place.volume, loan.request.size or 0))
 
     async def named(self, receipt: Receipt) -> bool:
         """Whether a file was stored by what was lent: then the Master has named it. Raises what it says instead.

@@ -60,6 +60,10 @@ class Sweep:
         self.log.info("swept: {swept}", swept=total)
         return total
 
+    async def judge(self, volume: int, found: Sequence[StoredSegment]) -> None:
+        """Unlink what of these, on one volume, is nobody's. Raises what the Master raises, and `OSError`."""
+        await self._judge(self._store.volume(volume), found, Swept())
+
     async def _walk(self, volume: Volume, total: Swept) -> Swept:
         run = self._store.threads.run
         folders, strangers = await run(volume.folders)

@@ -26,6 +26,7 @@ from ecpds.master.source_store import SourceStore
 from ecpds.mover.beside import VolumesBeside
 from ecpds.mover.checking import Checker
 from ecpds.mover.control import LocalControl
+from ecpds.mover.doubts import Doubts
 from ecpds.mover.scrub import Notes, Scrub
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
@@ -56,6 +57,7 @@ class Storage:
         self.store = self._make_store()
         self.control = LocalControl(self.store)
         self.scrub = self._make_scrub()
+        self._doubts = Doubts(Sweep(self.store, self.master), means.reactor)
         self.fleet: MasterSide | MemberSide | None = None
         self.stores: Mapping[str, IStore] = {means.config.node.name: self.store}
         self._join_in(operate)
@@ -118,6 +120,7 @@ class Storage:
         if self.member is not None:
             self.fleet = self.member
             self.member.serve(self.store, self.control, self.prober, beside)
+            self.member.master.loans.in_doubt = self._doubts.add
             self.stores = self.control.sources = self.member.streams.stores
             return
         if "mover" in config.node.roles:
@@ -187,10 +190,11 @@ class Storage:
 
     def _check_nothing_is_stored(self) -> None:
         """A new catalogue names nothing, so the sweep would take away all that stands on the volumes."""
-        if self._means.home.holds_files():
+        if self._means.home.may_hold_files():
             raise CatalogueError(
-                f"{self.engine.name}: there is no catalogue yet, but files are stored on this node's volumes, which a new one "
-                "would not know; allowed: the catalogue that names them ([catalogue] url), or volumes without files"
+                f"{self.engine.name}: there is no catalogue yet, but files are stored on this node's volumes, or one is away "
+                "that may hold some, which a new one would not know; allowed: the catalogue that names them ([catalogue] url), "
+                "or volumes that are all there, without files"
             )
 
     async def start(self) -> None:
@@ -222,6 +226,7 @@ class Storage:
     async def drain(self) -> None:
         """Let what other nodes read and write here come to its end."""
         self._sweeping = False
+        self._doubts.end()
         if self.fleet is not None:
             await self.fleet.streams.drain()
 

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Raw
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -19,7 +19,7 @@ from ecpds.cluster.remembering import RememberingMaster
 from ecpds.cluster.remote import RemoteMaster
 from ecpds.cluster.small_reads import LookCalls, Looking
 from ecpds.cluster.tickets import TicketOffice
-from ecpds.errors import ConnectionLost, NoSpace, NotPermitted, Refusal
+from ecpds.errors import ConnectionLost, NoSpace, NotFound, NotPermitted, Refusal, Unavailable
 from ecpds.held import SMALL_FILE
 from ecpds.limits import Limits
 from ecpds.loans import ILender, IOffice
@@ -27,6 +27,7 @@ from ecpds.master.movers import Duty
 from ecpds.model import Allocation, Condition, DestinationChange, Entry, Identity, Origin, Receipt
 from ecpds.mover import volumes
 from ecpds.mover.control import LocalControl
+from ecpds.mover.doubts import AGAIN, Doubts
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
 from ecpds.people import UserChange
@@ -91,6 +92,7 @@ class Case(SynchronousTestCase):
         self.control = LocalControl(self.store)
         self.house.master.register_mover(self.control)
         self.house.now(self.house.master.movers._look.run())
+        self.node.loans.in_doubt = Doubts(Sweep(self.store, self.node), self.house.clock).add
         self.sink = RecordingSink()
         self.files = self.login()
         self.put("first", b"")  # nothing is known of the folder before
@@ -247,20 +249,57 @@ class Ends(Case):
         self.link.breaking = "loans.name"
         self.assertEqual(self.put("a"), "ConnectionLost")
         self.assertEqual(self.records(), [("INH", "failed")])
+        self.assertEqual(self.link.asked.count("master.mark_dead"), 1)
         self.is_at("a")
         self.house.now(Sweep(self.store, self.house.master).run())
         self.is_at("a")
 
-    def test_a_catalogue_without_space_may_have_it(self) -> None:
-        async def full(*_: Any) -> Entry | None:
+    def test_bytes_that_no_name_was_given_do_not_stay(self) -> None:
+        for refusal in (Unavailable, NoSpace):
+
+            async def failing(*_: Any, refusal: type[Refusal] = refusal) -> Entry | None:
+                raise refusal
+
+            before = self.stored()
+            self.patch(self.house.master.loans, "name", failing)
+            self.assertEqual([self.put(f"a/{number}") for number in range(10)], [refusal.__name__] * 10)
+            self.assertEqual(self.stored(), before)
+
+    def test_who_can_not_tell_whose_they_are_is_asked_again(self) -> None:
+        async def failing(*_: Any) -> Any:
             raise NoSpace
 
-        before = self.stored()
-        self.patch(self.house.master.loans, "name", full)
-        self.assertEqual(self.put("a"), "NoSpace")
-        self.assertEqual(self.stored(), before + 1, "a sweep asks whose they are")
-        self.house.now(Sweep(self.store, self.house.master).run())
+        before, mark_dead = self.stored(), self.house.master.mark_dead
+        self.patch(self.house.master.loans, "name", failing)
+        self.patch(self.house.master, "mark_dead", failing)
+        self.assertEqual([self.put("a"), self.put("b")], ["NoSpace", "NoSpace"])
+        self.house.clock.advance(AGAIN)
+        self.assertEqual(self.stored(), before + 2)
+        self.patch(self.house.master, "mark_dead", mark_dead)
+        self.house.clock.advance(AGAIN)
         self.assertEqual(self.stored(), before)
+
+    def test_what_was_found_to_be_nobodys_is_not_named_later(self) -> None:
+        """The link is lost while the Master checks; it goes on there, and comes too late."""
+        check, gate, ended = self.house.master.check, Deferred[None](), list[Any]()
+
+        async def slow(request: AllocationRequest) -> Any:
+            await gate
+            return await check(request)
+
+        async def lost(request: AllocationRequest, receipt: Receipt) -> Entry | None:
+            ensureDeferred(self.desk.name(request, receipt)).addBoth(ended.append)
+            raise ConnectionLost
+
+        before = self.stored()
+        self.patch(self.house.master, "name_by_turn", lambda *_: None)
+        self.patch(self.house.master, "check", slow)
+        self.patch(self.node.loans._calls, "name", lost)
+        self.assertEqual(self.put("a"), "ConnectionLost")
+        self.assertEqual(self.stored(), before)
+        gate.callback(None)
+        ended[0].trap(Unavailable)
+        self.failureResultOf(ensureDeferred(self.house.master.resolve("d", "a")), NotFound)
 
     def test_bytes_are_not_swept_while_the_Master_is_asked(self) -> None:
         name = self.house.master.loans.name
