@@ -13,6 +13,7 @@ from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import STATUS
 from ecpds.http.routing import Routes
 from ecpds.limits import Limits
+from ecpds.model import Identity
 from ecpds.options import EDITS_SOURCES
 from ecpds.protocols.data_login import Gate
 from ecpds.protocols.repository_api import Api
@@ -71,24 +72,27 @@ class RepositoryDoor:
         raise HttpError(404, "There is nothing of that name here.", SAFE)
 
     async def _call(self, request: Request, route: Route, ids: dict[str, int]) -> Call:
-        """Only what an editor sends may be long, so it is read when that is known; a session's token is in its form."""
+        """Only what an editor sends may be long, so it is read when that is known.
+
+        A session's token is in its form: that is read by what the user might do at the login, and asked for anew then.
+        """
         session = None if "authorization" in request.headers else self._gate.session(request)
         known = session is not None or "authorization" in request.headers
         if not known and route.access != EDITORS:
             return Call(request, ids, form=await self._form(request, route, False))
-        form = await self._form(request, route, True) if session is not None else {}
+        form = await self._form(request, route, _edits(session.identity)) if session is not None else {}
         identity = (await self._gate.enter(request, form.get("token", [""])[-1])).files.identity
-        edits = identity.options.get(EDITS_SOURCES) == "true"
+        edits = _edits(identity)
         if route.access == EDITORS and not edits:
             raise NotPermitted(f"this is for users whose option {EDITS_SOURCES} is true")
         if session is None:
-            form = await self._form(request, route, True)
+            form = await self._form(request, route, edits)
         return Call(request, ids, identity.login, edits, session.token if session else None, form)
 
-    async def _form(self, request: Request, route: Route, known: bool) -> Fields:
+    async def _form(self, request: Request, route: Route, edits: bool) -> Fields:
         if route.body != "form":
             return {}
-        return await read_form(request, self._limits.source_body if known and route.path.endswith("/import") else FORM)
+        return await read_form(request, self._limits.source_body if edits and route.path.endswith("/import") else FORM)
 
     def _refused(
         self, request: Request, prefix: str, status: int, text: str, headers: tuple[tuple[str, str], ...] = SAFE
@@ -100,3 +104,7 @@ class RepositoryDoor:
         if "text/html" in accept:
             return self._pages.refusal(status, text, headers)
         return text_response(status, text, headers)
+
+
+def _edits(identity: Identity) -> bool:
+    return identity.options.get(EDITS_SOURCES) == "true"

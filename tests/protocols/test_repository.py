@@ -519,6 +519,10 @@ class Access(DoorCase):
         for login, status in ((None, 401), ("bob", 403)):
             self.assertEqual(self.ask("POST", here, b"x" * 90_000, login, Content_Type=kind).status, status)
             self.assertEqual(self.source.read, 0)
+        for login, status, size in (("bob", 413, 0), ("ann", 403, 90_000)):
+            cookie = self.data.gate._sessions.begin(self.portal.users[login][1]).partition(";")[0]
+            self.assertEqual(self.ask("POST", here, b"x" * 90_000, Cookie=cookie, Content_Type=kind).status, status)
+            self.assertEqual(self.source.read, size, login)
 
     def test_forms_that_are_none(self) -> None:
         head = b'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\n'
