@@ -25,6 +25,10 @@ ACCEPTED = (
     "Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 
+SIMPLE = ("", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
+"""Kinds of what a browser sends for any page without asking first
+(https://fetch.spec.whatwg.org/#cors-safelisted-request-header), with a password that it knows."""
+
 PREFLIGHT_LIFE = 600
 """Seconds that a browser may remember what it was told."""
 
@@ -60,10 +64,20 @@ def let_read(request: Request, mount: str, identity: Identity, response: Respons
     ]
 
 
-def may_read(request: Request, mount: str, identity: Identity) -> bool:
-    """Whether the page that sent a request is of another site which may read what is answered."""
+def may_post(request: Request, mount: str, identity: Identity) -> bool:
+    """Whether a POST is of another site's page that may read what is answered, and its browser had to ask first.
+
+    Asked, we never let a browser add the credentials that it knows itself, so they are the page's own.
+    """
     origin = request.headers.get("origin")
-    return origin is not None and not _allowed(request, mount, identity).isdisjoint(("*", origin))
+    if origin is None or not request.path.startswith(f"{mount}/") or _is_simple(request.headers):
+        return False
+    return not _allowed(request, mount, identity).isdisjoint(("*", origin))
+
+
+def _is_simple(fields: Headers) -> bool:
+    kind = (fields.get("content-type") or "").partition(";")[0].strip().lower()
+    return kind in SIMPLE and "tus-resumable" not in fields
 
 
 def _allowed(request: Request, mount: str, identity: Identity) -> set[str]:

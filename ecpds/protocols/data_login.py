@@ -25,7 +25,7 @@ from ecpds.http.message import HttpError, Request, Response
 from ecpds.keys import signing_key, ssh_key
 from ecpds.model import Origin
 from ecpds.portal_interfaces import IFileSystem, IPortal
-from ecpds.protocols.data_cors import may_read
+from ecpds.protocols.data_cors import may_post
 from ecpds.protocols.data_headers import PREFIX, SAFE
 from ecpds.protocols.data_html import PLAIN, HtmlPages, Looks
 from ecpds.protocols.data_sessions import Session, Sessions, same_token
@@ -80,10 +80,9 @@ class Gate:
         field = request.headers.get("authorization")
         if field is not None:
             files = await self._with_credentials(field, self.origin(request), request.certificate)
-            if request.method == "POST" and not may_read(request, PREFIX, files.identity):
-                # A browser that knows a password sends it with other sites' forms, too. What they send by scripts, with a
-                # password of their own, is for the sites that may read the answers.
-                refuse_other_sites(request)
+            if request.method == "POST" and not may_post(request, PREFIX, files.identity):
+                # A browser that knows a password sends it with other sites' forms, too.
+                self._refuse_other_sites(request, files.identity.login)
             return Visitor(files)
         session = self.session(request)
         if session is not None:
@@ -107,7 +106,7 @@ class Gate:
     async def _by_certificate(self, request: Request, certificate: Certificate) -> IFileSystem:
         """A browser shows its certificate whatever page asks, so what changes anything may not come from other sites' pages."""
         if request.method not in HARMLESS:
-            refuse_other_sites(request)
+            self._refuse_other_sites(request)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         key = ssh_key(certificate)
         if len(names) != 1 or key is None:
@@ -116,6 +115,13 @@ class Gate:
             return await self._portal.login_with_key(str(names[0].value), key, self.origin(request))
         except LoginFailed:
             raise self._stranger(request) from None
+
+    def _refuse_other_sites(self, request: Request, login: str = "") -> None:
+        try:
+            refuse_other_sites(request)
+        except HttpError as error:
+            self._portal.refused(login, f"{request.method} {request.path}: {error.text}", self.origin(request))
+            raise
 
     def session(self, request: Request) -> Session | None:
         """The session of a request, which only HTTPS has."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from twisted.internet.defer import Deferred
 
 from ecpds.errors import CodeNeeded
-from ecpds.http.message import Request, Response
+from ecpds.http.message import HttpError, Request, Response
 from ecpds.options import ALLOW_ORIGIN
 from ecpds.protocols.data_sessions import COOKIE
 from tests.doubles import make_identity
@@ -212,11 +212,42 @@ class AmbientTests(GateTestCase):
         for secure, origin in ((True, "https://portal"), (False, "http://portal"), (False, "https://portal")):
             self.assertEqual(self.form(secure, Origin=origin), 201)
 
-    def test_so_do_those_of_sites_that_may_read_the_answer(self) -> None:
+    def test_sites_that_may_read_send_what_their_browser_asked_about(self) -> None:
+        """What needs no preflight comes from whatever page, with the browser's own password, and stores nothing."""
         password, identity = self.portal.users["alice"]
+        to, octets = "/data/demo/new", "application/octet-stream"
+        for options, sites in (
+            ({ALLOW_ORIGIN: "*"}, {}),
+            ({ALLOW_ORIGIN: "https://friend"}, {}),
+            ({}, {"demo": "*"}),
+        ):
+            self.portal.users["alice"] = (password, evolve(identity, options=options, sites=sites))
+            for kind in ("multipart/form-data; boundary=x", "text/plain", " Text/Plain;x", ""):
+                target = "/data/demo/" if "multipart" in kind else to
+                for origin in ("https://friend", "null"):
+                    refused = self.form(target=target, Content_Type=kind, Origin=origin, Sec_Fetch_Site="cross-site")
+                    self.assertEqual(refused, 403, (options, sites, kind, origin))
+            self.assertEqual(self.tree.files, {})
+            self.assertEqual(self.form(target=to, Content_Type=octets, Origin="https://friend"), 201)
+            pieces = {"Content_Type": "", "Tus_Resumable": "1.0.0", "Upload_Length": "3", "Origin": "https://friend"}
+            self.assertEqual(self.form(target="/data/demo/pieces", **pieces), 201)
+            self.tree.files.clear()
         self.portal.users["alice"] = (password, evolve(identity, options={ALLOW_ORIGIN: "https://friend"}))
-        self.assertEqual(self.form(Origin="https://friend", Sec_Fetch_Site="cross-site"), 201)
-        self.assertEqual(self.form(Origin="https://evil", Sec_Fetch_Site="cross-site"), 403)
+        self.assertEqual(self.form(target=to, Content_Type=octets, Origin="https://evil"), 403)
+
+    def test_they_have_no_say_where_they_may_not_read(self) -> None:
+        """The same gate lets into the repository and to the links, which might be called like destinations."""
+        password, identity = self.portal.users["alice"]
+        alice = evolve(identity, options={ALLOW_ORIGIN: "*"}, sites={"repository": "*", "shares": "*"})
+        self.portal.users["alice"] = (password, alice)
+        fields = {"Content-Type": "application/json", "Host": "portal", "Origin": "https://friend"}
+        for target in ("/repository/data_sources/1/delete", "/shares/1"):
+            request = self.request("POST", target, fields)
+            self.failureResultOf(Deferred.fromCoroutine(self.door.gate.enter(request)), HttpError)
+
+    def test_a_refusal_is_on_record(self) -> None:
+        self.assertEqual(self.form(Origin="https://evil"), 403)
+        self.assertEqual(self.denials(), ["POST /data/demo/: The request was sent by another site."])
 
 
 class BearerTests(GateTestCase):
