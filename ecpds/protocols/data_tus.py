@@ -141,7 +141,7 @@ class Resumable:
 
     async def _add(self, files: IFileSystem, request: Request, place: Place, terms: Terms, stored: int) -> list[Header]:
         left = terms.length - stored
-        if left < 0 or (request.length or 0) > left or 0 < self._most < terms.length:
+        if left < 0 or (request.length or 0) > left:
             raise _too_long()
         expected = checksum(request.headers.get("upload-checksum"))
         with self._alone(files, terms):
