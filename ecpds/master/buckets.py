@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from sqlalchemy import select
 from twisted.internet.interfaces import IReactorTime
 
 from ecpds.errors import NotFound, NotPermitted
 from ecpds.grants import WRITE_ACL
 from ecpds.master import destinations, multipart
 from ecpds.master.accounts import Accounts
-from ecpds.master.schema import upload, user_destination
-from ecpds.master.sql import Session, Statement, insert_into, value
+from ecpds.master.schema import user_destination
+from ecpds.master.shared import detached
+from ecpds.master.sql import Session, Statement, insert_into
 from ecpds.model import Destination, DestinationChange, Identity
 from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OWNER, BUCKET_SETTINGS, MAKES_BUCKETS, S3_ETAG
 from ecpds.terms import AllocationRequest
@@ -26,7 +26,6 @@ TOLD = BUCKET_SETTINGS | {BUCKET_OWNER}
 OF_ACL = frozenset((BUCKET_ACL, BUCKET_GRANTS))
 
 _GIVE = Statement(insert_into(user_destination))
-_UPLOADS = Statement(select(upload.c.id).where(upload.c.destination == value("destination"), upload.c.kind == multipart.KIND))
 
 
 class IsMaster(Protocol):
@@ -49,6 +48,16 @@ def needless_md5_left_out(request: AllocationRequest, destination: Destination) 
     if request.origin.protocol == "s3" and destination.options.get(S3_ETAG) == "opaque":
         return tuple(name for name in request.terms.digests if name != "md5")
     return request.terms.digests
+
+
+def _is_removed(session: Session, id_: int) -> bool:
+    """Whether a destination is gone; else some of the uploads to it are."""
+    destinations.check_empty(session, id_, False)
+    multipart.check_none_kept(session, id_)
+    if multipart.give_up_in(session, id_):
+        return False
+    destinations.remove(session, id_, False)
+    return True
 
 
 class Buckets:
@@ -74,17 +83,24 @@ class Buckets:
         await self._master.change(change, self._made)
 
     async def remove(self, identity: Identity, name: str) -> None:
-        """Remove a destination that holds nothing. Raises `NotPermitted`, `NotFound`, `DirectoryNotEmpty`."""
+        """Remove a destination that holds nothing. Uploads in parts are given up, some at a time: others wait for each time.
+
+        Raises `NotPermitted`, `NotFound`, `DirectoryNotEmpty`, and `Unavailable` while uploads that broke off are kept.
+        """
         await self._check(identity)
         await self._master.accounts.authorise(identity.user_id, "delete", name, "")
         found = self._master.destination(name)
 
-        def change(session: Session) -> None:
-            for (id_,) in session.rows(_UPLOADS, destination=found.id):
-                multipart.give_up(session, id_)
-            destinations.remove(session, found.id, False)
+        def told(is_gone: bool) -> None:
+            if is_gone:
+                self._master.destination_removed(found)
 
-        await self._master.change(change, lambda _: self._master.destination_removed(found))
+        async def remove() -> None:
+            is_gone = False
+            while not is_gone:
+                is_gone = await self._master.change(lambda session: _is_removed(session, found.id), told)
+
+        await detached(remove())
 
     async def settings(self, identity: Identity, name: str) -> Mapping[str, str]:
         """What is set of a destination. Raises `NotFound` for one that the user can't see.

@@ -177,15 +177,20 @@ def empty_some(session: Session, id_: int, limit: int, due: float, first: str) -
     return str(found[-1][3]) if found else first
 
 
+def check_empty(session: Session, id_: int, force: bool) -> None:
+    """Raises `DirectoryNotEmpty` where a destination has files, or directories of its own that are not to go."""
+    if session.rows(_SOME_FILES, which=id_, first="", limit=1) or standby.has_any(session, id_):
+        raise DirectoryNotEmpty("--force removes what is in it")
+    if not force and session.rows(_HAS_DIRECTORIES, which=id_, root="")[0][0]:
+        raise DirectoryNotEmpty("--force removes what is in it")
+
+
 def remove(session: Session, id_: int, force: bool) -> None:
     """Remove a destination that has no files. Raises `DirectoryNotEmpty`, and `Unavailable` while uploads are kept.
 
     Directories of its own go only when forced.
     """
-    if session.rows(_SOME_FILES, which=id_, first="", limit=1) or standby.has_any(session, id_):
-        raise DirectoryNotEmpty("--force removes what is in it")
-    if not force and session.rows(_HAS_DIRECTORIES, which=id_, root="")[0][0]:
-        raise DirectoryNotEmpty("--force removes what is in it")
+    check_empty(session, id_, force)
     if session.rows(_HAS_UPLOADS, which=id_)[0][0]:
         raise Unavailable("interrupted uploads to it are still kept")
     session.run(_REMOVE_DIRECTORIES, which=id_)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
-from ecpds.errors import InvalidRequest, NotFound, PreconditionFailed
+from ecpds.errors import InvalidRequest, NotFound, PreconditionFailed, Unavailable
 from ecpds.master import files, standby
 from ecpds.master.publishing import check_room
 from ecpds.master.schema import copy, data_file, reclaim, segment, upload, upload_part
@@ -76,6 +76,7 @@ _PARTIAL = Statement(
 )
 _IS_PARTIAL = Statement(select(upload.c.id).where(upload.c.id == value("upload"), upload.c.kind == PARTIAL))
 _EXTEND = Statement(update(upload).where(upload.c.id == value("upload")).values(expires=value("later")))
+_KEPT = Statement(limited(select(upload.c.id).where(upload.c.destination == value("destination"), upload.c.kind == PARTIAL)))
 _OF_DESTINATION = Statement(limited(select(upload.c.id).where(upload.c.destination == value("destination"))))
 _EXPIRED = Statement(limited(select(upload.c.id).where(upload.c.expires <= value("now")).order_by(upload.c.expires)))
 
@@ -297,6 +298,12 @@ def expire(session: Session, now: float) -> int:
 def give_up_in(session: Session, destination: int) -> int:
     """Give up some of the uploads to a destination, whatever kind they are, and say how many."""
     return _give_up_some(session, session.rows(_OF_DESTINATION, destination=destination, limit=GIVEN_UP_AT_A_TIME))
+
+
+def check_none_kept(session: Session, destination: int) -> None:
+    """Raises `Unavailable` where an upload to a destination broke off whose user may come back for it."""
+    if session.rows(_KEPT, destination=destination, limit=1):
+        raise Unavailable("interrupted uploads to it are still kept")
 
 
 def _give_up_some(session: Session, rows: Sequence[Any]) -> int:

@@ -8,16 +8,17 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound
+from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound, Unavailable
 from ecpds.events import Event
 from ecpds.limits import Limits
 from ecpds.master import multipart, operations
 from ecpds.master.days import DAY, question
 from ecpds.master.publishing import Publication
 from ecpds.master.sql import Session
-from ecpds.model import PERMISSIONS, Destination, RecordFilter
+from ecpds.model import PERMISSIONS, Destination, Identity, RecordFilter
+from ecpds.options import MAKES_BUCKETS
 from ecpds.people import NewUser, UserChange
-from tests.contracts.master import Uploading
+from tests.contracts.master import ORIGIN, Uploading
 from tests.master.support import NOW, MasterCase
 
 
@@ -117,6 +118,37 @@ class RemovalTests(Uploading, MasterCase):
         self.assertEqual((self.sql("SELECT * FROM segment"), self.orphans()), ([], []))
         self.clock.pump([1.0] * 3)
         self.assertIn(late.id, self.mover.deleted)
+
+    def test_a_bucket_gives_up_uploads_some_at_a_time(self) -> None:
+        """Each transaction makes others wait. One that is refused gives up none."""
+        self.patch(multipart, "PARTS_AT_A_TIME", 4)
+        identity = self.maker()
+        for _ in range(5):
+            made = self.now(self.master.create_upload(self.request("a")))
+            for part in (1, 2, 3):
+                self.now(self.put("a", part=(made, part)))
+        kept = self.now(self.master.begin_partial(self.request("b")))
+        before = self.sql("SELECT * FROM segment")
+        self.refused(Unavailable, self.master.remove_bucket(identity, "demo"))
+        self.assertEqual((len(before), self.sql("SELECT * FROM segment")), (15, before))
+        self.now(self.master.abort_upload(self.user, "demo", "b", kept))
+        left, run = list[int](), self.writer.run
+
+        async def watched(operation: Any) -> Any:
+            outcome = await run(operation)
+            left.append(len(self.sql("SELECT * FROM segment")))
+            return outcome
+
+        self.writer.run = watched  # type: ignore[method-assign]
+        self.now(self.master.remove_bucket(identity, "demo"))
+        self.assertEqual(left[:4], [9, 3, 0, 0])
+        self.refused(NotFound, self.operations.destination("demo"))
+
+    def maker(self) -> Identity:
+        """Somebody who may make destinations, and has one."""
+        self.now(self.operations.change_user("joe", UserChange(options={MAKES_BUCKETS: "true"})))
+        identity: Identity = self.now(self.master.login("joe", "secret", ORIGIN))
+        return identity
 
     def test_what_came_meanwhile_goes_too(self) -> None:
         """An upload that was under way gets its name in a folder that was emptied already, and one before all others."""
