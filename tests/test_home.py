@@ -155,6 +155,20 @@ class Homes(SynchronousTestCase):
         mounted.clear()
         self.assertIn("'mover-a'", self.refused(self.named("mover-b")))
 
+    def test_whether_files_may_be_stored(self) -> None:
+        """A new catalogue names none, and the sweep would take them away when their disk is there again."""
+        home, _ = self.start()
+        self.assertFalse(home.may_hold_files())
+        home.leave()
+        shutil.rmtree(self.folder / "volumes" / "1")
+        home, _ = self.start()
+        self.assertTrue(home.may_hold_files())
+        home.leave()
+        self.store_something()
+        home, _ = self.start()
+        self.assertEqual((dict(home.absent), home.may_hold_files()), ({}, True))
+        home.leave()
+
     # What it remembers
 
     def test_a_record_that_is_none(self) -> None:

@@ -66,9 +66,9 @@ class Home:
             write_file(self._record, msgspec.json.encode(known) + b"\n", 0o600)
             self._known = known
 
-    def holds_files(self) -> bool:
-        """Whether anything is stored on the volumes that are there."""
-        return any(map(_holds_files, map(self._config.path, self._config.mover.volumes)))
+    def may_hold_files(self) -> bool:
+        """Whether anything is stored on the volumes, as far as can be told: what a disk holds that is away is not known."""
+        return bool(self.absent) or any(map(_holds_files, map(self._config.path, self._config.mover.volumes)))
 
     def leave(self) -> None:
         """Another process may have it."""
@@ -86,9 +86,9 @@ class Home:
         return KnownVolume(path, os.path.ismount(self._config.path(path)))
 
     def _check_name(self) -> None:
-        """Where nothing is stored yet any name is as good; what a disk holds that is away is not known."""
+        """Where nothing is stored yet any name is as good."""
         name = self._config.node.name
-        if self._known.name == name or not (self.absent or self.holds_files()):
+        if self._known.name == name or not self.may_hold_files():
             return
         raise ConfigError(
             f"[node] name: {name!r}, but the files on this node's volumes are known as those of {self._known.name!r}; allowed: "

@@ -190,10 +190,11 @@ class Storage:
 
     def _check_nothing_is_stored(self) -> None:
         """A new catalogue names nothing, so the sweep would take away all that stands on the volumes."""
-        if self._means.home.holds_files():
+        if self._means.home.may_hold_files():
             raise CatalogueError(
-                f"{self.engine.name}: there is no catalogue yet, but files are stored on this node's volumes, which a new one "
-                "would not know; allowed: the catalogue that names them ([catalogue] url), or volumes without files"
+                f"{self.engine.name}: there is no catalogue yet, but files are stored on this node's volumes, or one is away "
+                "that may hold some, which a new one would not know; allowed: the catalogue that names them ([catalogue] url), "
+                "or volumes that are all there, without files"
             )
 
     async def start(self) -> None:

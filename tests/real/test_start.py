@@ -198,6 +198,10 @@ class Refused(SynchronousTestCase):
             said = held.try_ecpds("catalogue", "copy", "sqlite:///other.sqlite").stderr
             self.assertIn(f"{catalogue}: there is no catalogue", said)
             self.assertEqual(run_to_its_end(held).returncode, 1, "none was made by trying")
+            volumes = held.home / "volumes"
+            volumes.rename(held.home / "unmounted")
+            self.assertIn("there is no catalogue", run_to_its_end(held).stderr, "what is there when the disk is")
+            (held.home / "unmounted").rename(volumes)
             self.assertEqual(held.stored_files(), stored)
             away.rename(catalogue)
             held.start()
