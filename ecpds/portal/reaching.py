@@ -2,8 +2,9 @@
 
 A file in few is opened whole, so that it stays as it is whatever happens to its name. With 10,000 that would cost as many open
 files, or as many connections to another mover, for each range that somebody asks for. So of these few segments are open at a
-time; when the file has lost its name, the others' bytes are kept for as long as a ticket lives, and who comes to them later is
-told that they are gone. Tickets older than half their life are asked for anew, as long as the name is still this file's.
+time; when the file has lost its name, the others' bytes are kept for as long as a ticket lives, and who comes too late is
+told that they are gone. A ticket has at least half of its life left when it is handed out, and they are asked for anew after a
+quarter of it, as long as the name is still this file's: where segments are opened all the time, each has a quarter left.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ FEW_HERE = 1000
 OPEN = 4
 """Segments of any other that are open at a time."""
 
+RENEWED = 1 / 4
+"""The part of a ticket's life after which new ones are asked for."""
+
+RETRIED = 1 / 20
+"""The part of it after which they are asked for once more, where none came."""
+
 Again = Callable[[], Awaitable[Sequence[Segment]]]
 """The segments of the same file, with new tickets; none where its name is another's now. Raises `Refusal`."""
 
@@ -37,7 +44,7 @@ class Reach:
         self._again = again
         self._now = now
         self._life = life
-        self._until = now() + life / 2
+        self._until = now() + life * RENEWED
         self._fresh: dict[int, Segment] = {}
         self._open: deque[ReachedSegment] = deque()
 
@@ -51,11 +58,14 @@ class Reach:
         self._open.append(reader)
 
     async def _renew(self) -> None:
-        self._until = self._now() + self._life / 2
         try:
             self._fresh = {segment.id: segment for segment in await self._again()} or self._fresh
+            part = RENEWED
         except Refusal:
-            return  # The name is gone, or the Master away: what was said before is good for a while, or a refusal tells.
+            part = (
+                RETRIED  # The name is gone, or the Master away: what was said before is good for a while, or a refusal tells.
+            )
+        self._until = self._now() + self._life * part
 
 
 class ReachedSegment(SegmentReader):

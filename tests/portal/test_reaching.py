@@ -74,14 +74,19 @@ class Reaching(SynchronousTestCase):
         self.clock = Clock()
         self.store = Counting(self.clock)
         self.asked = 0
+        self.asking: Deferred[None] | None = None
         self.failure: Refusal | None = None
+        self.given = 0.0
+        """How old a ticket is when it is handed out."""
 
     def segments(self, count: int) -> tuple[Segment, ...]:
-        ticket = str(self.clock.seconds()).encode()
+        ticket = str(self.clock.seconds() - self.given).encode()
         return tuple(Segment(number, 10, (Copy("mover", 0, ticket),)) for number in range(count))
 
     async def again(self) -> Sequence[Segment]:
         self.asked += 1
+        if self.asking is not None:
+            await self.asking
         if self.failure is not None:
             raise self.failure
         return self.segments(self.count)
@@ -126,7 +131,39 @@ class Reaching(SynchronousTestCase):
         for number in range(20):
             self.clock.advance(LIFE / 4)
             self.now(self.read(readers[number]))
-        self.assertEqual(self.asked, 10)
+        self.assertEqual(self.asked, 19)
+
+    def test_read_steadily_and_replaced_at_any_time_it_is_read_for_a_quarter_more(self) -> None:
+        """Tickets are kept for who asks again, so that one may have half of its life behind it."""
+        self.given = LIFE / 2
+        for replaced in range(int(LIFE)):
+            self.failure = None
+            readers = self.readers(2 * FEW)
+            for second in range(replaced + int(LIFE / 4)):
+                if second == replaced:
+                    self.failure = NotFound()
+                self.now(self.read(readers[second]))
+                self.clock.advance(1)
+
+    def test_a_master_that_is_away_is_asked_again_before_the_tickets_end(self) -> None:
+        self.given = LIFE / 2
+        readers, self.failure = self.readers(2 * FEW), Unavailable("the Master is away")
+        for number in range(1, 2 * FEW):
+            self.clock.advance(LIFE / 20)
+            self.now(self.read(readers[number]))
+            if self.asked:
+                self.failure = None
+
+    def test_a_master_that_is_away_is_not_waited_for_at_each_segment(self) -> None:
+        readers = self.readers(2 * FEW)
+        self.clock.advance(LIFE / 4)
+        self.asking = Deferred()
+        reading = ensureDeferred(self.read(readers[1]))
+        self.clock.advance(LIFE / 6)
+        self.asking.errback(Unavailable("the Master is away"))
+        self.successResultOf(reading)
+        self.now(self.read(readers[2]))
+        self.assertEqual(self.asked, 1)
 
     def test_what_has_lost_its_name_is_read_as_long_as_its_tickets_are_good(self) -> None:
         readers, self.failure = self.readers(2 * FEW), NotFound()
