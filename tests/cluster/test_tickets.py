@@ -46,6 +46,29 @@ class Kept(SynchronousTestCase):
             self.read(segment)
             self.assertLessEqual(len(self.office._kept), 10)
 
+    def test_of_too_many_only_the_oldest_are_forgotten(self) -> None:
+        self.patch(tickets, "KEPT", 10)
+        found = [self.read(segment) for segment in range(13)]
+        self.assertEqual([self.read(segment) for segment in range(3, 13)], found[3:])
+
+    def test_one_that_is_made_anew_is_no_longer_the_oldest(self) -> None:
+        self.patch(tickets, "KEPT", 10)
+        self.read(0)
+        self.clock.advance(LIFE / 4)
+        self.read(1)
+        self.clock.advance(LIFE / 4)
+        anew = self.read(0)
+        for segment in range(2, 11):
+            self.read(segment)
+        self.assertEqual(self.read(0), anew)
+
+    def test_what_is_not_given_again_takes_no_memory(self) -> None:
+        for segment in range(100):
+            self.read(segment)
+        self.clock.advance(LIFE / 2)
+        self.read(100)
+        self.assertEqual(len(self.office._kept), 1)
+
     def test_one_to_write_is_good_once(self) -> None:
         asked = (1, "mover", 0, "node", ("sha256",), None)
         self.assertNotEqual(self.office.to_write(*asked), self.office.to_write(*asked))
