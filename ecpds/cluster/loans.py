@@ -1,9 +1,9 @@
 """Leave given ahead, over the control link (`ecpds.loans` says who tells whom): small files are put in one exchange.
 
 At the Master's end a desk for each node knows what that node was lent, and lets each id be used once. At the node's end a
-stock has a few for each kind of file (its destination and digests), and asks for more before it is out of them. A link that is
-lost while the Master is asked to name a file leaves that undecided, and so does a Master that can't: the bytes stay, and who
-is told (`in_doubt`) asks whose they are.
+stock has a few for each kind of file (its destination, protocol and digests), and asks for more before it is out of them. A
+link that is lost while the Master is asked to name a file leaves that undecided, and so does a Master that can't: the bytes
+stay, and who is told (`in_doubt`) asks whose they are.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -83,8 +83,9 @@ class LoanDesk:
             raise NotPermitted(f"node {self._node} asks for another")
 
 
-Kind = tuple[str, tuple[str, ...], tuple[str, ...]]
-"""A destination, the digests that are asked for, and those that are announced."""
+Kind = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""A destination, a protocol, the digests that are asked for, and those that are announced: by these the Master says which are
+computed."""
 
 
 @define
@@ -186,4 +187,4 @@ class Stock:
 
 
 def _kind(request: AllocationRequest) -> Kind:
-    return request.destination, request.terms.digests, tuple(sorted(request.terms.expected))
+    return request.destination, request.origin.protocol, request.terms.digests, tuple(sorted(request.terms.expected))

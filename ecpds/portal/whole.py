@@ -84,6 +84,9 @@ class _Put:
                 return None
             self.write_down(loan.undecided)
             raise loan.undecided from failure
+        except Exception as fault:
+            self.write_down(fault)
+            raise
         finally:
             lender.ended(loan)
         assert loan.entry is not None

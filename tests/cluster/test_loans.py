@@ -30,6 +30,7 @@ from ecpds.mover.control import LocalControl
 from ecpds.mover.doubts import AGAIN, Doubts
 from ecpds.mover.store import LocalStore
 from ecpds.mover.sweep import Sweep
+from ecpds.options import S3_ETAG
 from ecpds.people import UserChange
 from ecpds.portal.filesystem import FileSystem
 from ecpds.terms import AllocationRequest, Terms
@@ -229,6 +230,33 @@ class Puts(Case):
         self.assertEqual({key: count for key, count in placed.items() if count}, before)
         self.house.now(under_way.abort())
         self.assertEqual(sum(placed.values()), 0)
+
+    def test_leave_of_one_protocol_is_not_another_s(self) -> None:
+        """Where ETags are opaque, S3 wants no MD5 kept that HTTPS keeps, though both ask for it."""
+        options = {S3_ETAG: "opaque"}
+        self.house.now(self.house.operations.change_destination("d", DestinationChange(options=options)))
+        self.files, terms = self.login(), Terms(digests=("md5",))
+        s3, https = self.files, FileSystem(self.files._backing, self.files.identity, evolve(ORIGIN, protocol="https"))
+        for self.files in (s3, https):
+            self.assertIsInstance(self.put("first", DATA, terms), Entry)
+        self.link.asked.clear()
+        for name, self.files in (("a", s3), ("b", https), ("c", s3)):
+            self.assertIsInstance(self.put(name, DATA, terms), Entry)
+        self.assertEqual(self.link.asked, ["loans.name"] * 3)
+        self.assertEqual([("md5" in self.is_at(name).file.digests) for name in "abc"], [False, True, False])  # type: ignore[union-attr]
+
+    def test_a_fault_has_a_record(self) -> None:
+        """A disk that fails is no refusal."""
+
+        async def failing(*_: Any) -> Receipt | None:
+            raise OSError(5, "Input/output error")
+
+        self.patch(self.store, "write_and_tell", failing)
+        outcome: list[Any] = []
+        ensureDeferred(self.files.write_whole("/d/a", DATA)).addErrback(outcome.append)
+        outcome[0].trap(OSError)
+        self.assertEqual(self.records(), [("INH", "failed")])
+        self.assertEqual(self.node.loans._given, {})
 
     def test_what_is_not_small_or_has_no_bytes_is_asked_for_as_always(self) -> None:
         for size in (0, SMALL_FILE):
