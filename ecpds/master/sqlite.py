@@ -71,6 +71,8 @@ class SqliteEngine(Engine):
 
     def open(self, upgrade: bool = False, making: Callable[[], None] = as_wanted) -> None:
         try:
+            if not self._path.exists():
+                making()
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take()
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -86,6 +86,14 @@ class OpeningTests(EngineCase):
         expected = {table.name for table in metadata.sorted_tables if not table.dialect_options["sqlite"]["with_rowid"]}
         self.assertEqual(without_rowid, expected)
 
+    def test_where_one_must_be_there_nothing_is_made(self) -> None:
+        made = SqliteEngine(self.path)
+        self.assertRaises(CatalogueError, made.open, making=made.must_be_there)
+        self.assertFalse(self.path.parent.exists())
+        self.path.parent.mkdir()
+        self.assertRaises(CatalogueError, made.open, upgrade=True, making=made.must_be_there)
+        self.assertEqual(list(self.path.parent.iterdir()), [])
+
     def test_it_is_opened_again(self) -> None:
         for _ in range(2):
             self.opened().close()
