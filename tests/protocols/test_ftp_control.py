@@ -572,6 +572,12 @@ class Talking(FtpTestCase):
         self.assertEqual(codes(self.client.say(*["STAT"] * (3 * BURST))), ["211"] * BURST)
         self.assertEqual(codes(self.client.say("ABOR")), ["426", *["211"] * 2 * BURST, "226"])
 
+    def test_questions_for_the_status_that_come_one_by_one_are_all_answered(self) -> None:
+        self.client.passive()
+        self.client.say("STOR /demo/a")
+        for _ in range(3 * BURST):
+            self.assertEqual(codes(self.client.say("STAT")), ["211"])
+
     def test_noop_and_quit_wait_for_the_transfer(self) -> None:
         channel = self.client.passive()
         self.assertEqual(codes(self.client.say("STOR /demo/a", "NOOP", "QUIT")), ["150"])

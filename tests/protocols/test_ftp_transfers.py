@@ -289,6 +289,14 @@ class Storing(FtpTestCase):
             self.client.turn()
             self.client.heard()
 
+    def test_allo_for_an_upload_that_is_refused_is_not_for_the_next_one(self) -> None:
+        self.assertEqual(codes(self.client.say("ALLO 9", "STOR /demo/a")), ["200", "425"])
+        channel = self.begin()
+        channel.feed(b"hel")
+        channel.feed_end()
+        self.client.turn()
+        self.assertEqual(codes(self.client.heard()), ["226"])
+
     def test_what_lies_unread_on_the_control_connection_is_heard_first(self) -> None:
         for end in (lambda sock: sock.send(b"ABOR\r\n"), lambda sock: sock.close()):
             channel, there = self.begin_over_a_socket()

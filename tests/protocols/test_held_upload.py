@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from hypothesis import given
@@ -10,11 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ecpds.errors import ConnectionLost, Incomplete, NoSpace, NotPermitted
+from ecpds.errors import ConnectionLost, DigestMismatch, Incomplete, NoSpace, NotPermitted
 from ecpds.held import SMALL_FILE
 from ecpds.model import Origin
 from ecpds.portal_interfaces import IFileSystem, IUpload
 from ecpds.protocols.held_upload import HeldUpload
+from ecpds.terms import Terms
 from tests.doubles import MemoryChannel, MemoryPortal, make_identity
 
 ORIGIN = Origin("ftp", "192.0.2.7", "node-1")
@@ -82,6 +84,19 @@ class HeldUploads(SynchronousTestCase):
         self.assertRaises(NotPermitted, self.upload.commit_now)
         self.finish(self.upload.abort(NotPermitted()))
         self.assertEqual((len(self.portal.sink.of("DEA")), self.transfers(), self.tree.uploads), (1, [], []))
+
+    def test_digests_of_the_beginning_and_of_the_end_are_both_held_to(self) -> None:
+        wrong, right = hashlib.md5(b"abd").hexdigest(), hashlib.md5(b"abc").hexdigest()
+        sha256 = hashlib.sha256(b"abc").hexdigest()
+        for md5 in (wrong, right):
+            self.upload = HeldUpload(self.files, "/demo/a", terms=Terms(expected={"md5": md5}))
+            self.receive(b"abc")
+            done = Deferred.fromCoroutine(self.upload.commit({"sha256": sha256}))
+            if md5 == wrong:
+                self.failureResultOf(done, DigestMismatch)
+                self.assertEqual(dict(self.tree.files), {})
+            else:
+                self.assertEqual(self.successResultOf(done).size, 3)
 
     def test_what_is_larger_is_begun_as_always(self) -> None:
         data = bytes(range(256)) * 65

@@ -143,8 +143,11 @@ class AncestorsClient(DoorCase):
         for name in ("mechanism", "error", "output"):
             said = {"url": FILE, "success": False, name: "a\ud800b\0" + "c" * 5000}
             self.assertEqual(self.api("POST", "/reports", said, None).status, 201)
-        first = self.successResultOf(Deferred.fromCoroutine(self.repository.reports(self.origin, None, 9)))[0].report
-        self.assertTrue(first.output.startswith("a\\ud800b\\x00ccc"))
+        found = [
+            each.report for each in self.successResultOf(Deferred.fromCoroutine(self.repository.reports(self.origin, None, 9)))
+        ]
+        for text in (found[2].mechanism, found[1].error, found[0].output):
+            self.assertTrue(text.startswith("a\\ud800b\\x00ccc"), text)
         self.assertEqual(self.get(f"/data_sources/{self.origin}/transfer_reports", "ann").status, 200)
 
     def test_reports_that_can_not_be(self) -> None:

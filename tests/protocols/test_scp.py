@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ecpds.errors import InvalidName, InvalidRequest, NotSupported, Refusal
+from ecpds.errors import InvalidName, InvalidRequest, NoSpace, NotSupported, Refusal
 from ecpds.held import SMALL_FILE
 from ecpds.limits import Limits
 from ecpds.model import Origin
@@ -142,6 +142,18 @@ class Receiving(ScpCase):
         self.tree.space = None
         self.assertEqual(self.say(b"C0644 1 a\n") + self.say(b"x\0"), b"\0\0")
         self.assertEqual((self.content("demo/a"), self.content("demo/big"), self.end()), (b"x", None, 1))
+
+    def test_what_is_refused_behind_the_client_s_answer_goes_on_with_the_next(self) -> None:
+        """That byte came, and there is no other: the next one begins a line."""
+        self.run_scp("-t", "/demo")
+        self.assertEqual(self.say(b"") + self.say(b"C0644 3 a\n"), b"\0\0")
+        self.tree.hold = Deferred()
+        self.assertEqual(self.say(b"abc\0"), b"")
+        hold, self.tree.hold = self.tree.hold, None
+        hold.errback(NoSpace())
+        self.assertEqual(self.say(b"")[:1], b"\1")
+        self.assertEqual(self.say(b"C0644 1 b\n") + self.say(b"x\0"), b"\0\0")
+        self.assertEqual((self.content("demo/a"), self.content("demo/b"), self.end()), (None, b"x", 1))
 
     def test_hostile_names(self) -> None:
         for name in (b"..", b"../x", b"/etc/passwd", b"a/b"):

@@ -226,6 +226,7 @@ class Writes(SftpTestCase):
                 self.failureResultOf(self.status, ConnectionLost)
             else:
                 self.assertEqual(self.successResultOf(self.status), 0)
+            self.assertEqual(self.means.sessions, set(), "who comes next would never be alone")
 
     def test_a_connection_that_ends_during_a_commit_ends_the_session(self) -> None:
         """Nobody can be told of the commit; the other files are given up all the same, and the session is left."""
