@@ -1,8 +1,9 @@
-"""The requests of small files, answered where they lie in what came: with nothing to wait for, and no coroutine.
+"""The requests of small files, handled where they lie in what came, and nearly all answered there too, with no coroutine.
 
 A small file that is read is in memory when it is opened, and one that is written stays there until it is closed. So what a
 client asks for it, OPEN, READs or WRITEs, and CLOSE, is each a few calls; what goes the long way costs several times as much.
-Whatever is not as it mostly is was not touched, and goes the long way.
+Whatever is not as it mostly is was not touched, and goes the long way. The CLOSE of a file that was written, where others are
+there too or its commit has to wait, is taken here and answered by a coroutine, when the turn's commit is done or refused.
 """
 
 from __future__ import annotations
