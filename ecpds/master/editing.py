@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from ecpds.errors import AlreadyExists, InvalidRequest, NotPermitted
+from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, NotPermitted
 from ecpds.events import is_time
 from ecpds.limits import Limits
 from ecpds.master import changes, standby
@@ -35,6 +35,9 @@ class Editing:
     resolved: ResolveCache
 
     def destination(self, name: str) -> Destination:
+        raise NotImplementedError
+
+    async def resolve(self, destination: str, path: str, waiting: bool = False) -> Entry:
         raise NotImplementedError
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T:
@@ -106,9 +109,17 @@ class Editing:
         try:
             return await self._rename(destination, source, target, replace and may_replace, waiting)
         except AlreadyExists:
-            if replace and not may_replace:
+            if replace and not may_replace and not await self._is_folder(destination, source, target):
                 raise NotPermitted from None
             raise
+
+    async def _is_folder(self, destination: str, *paths: str) -> bool:
+        """Whether one of them is: what concerns a folder replaces nothing, whatever the user may do."""
+        for path in paths:
+            with suppress(NotFound):
+                if (await self.resolve(destination, path)).is_directory:
+                    return True
+        return False
 
     async def _may_replace(self, user: int, destination: str, path: str) -> bool:
         """Whether the user might do away with a file at `path` without a rename."""

@@ -304,7 +304,7 @@ class FileSystem(Waiting, Returning, Figures):
         try:
             await self._master.rename(user, old.destination, old.inside, new.inside, allowed, waiting)
         except AlreadyExists:
-            if replace and not may_replace:
+            if replace and not may_replace and not await self._is_folder(old, new):
                 raise NotPermitted from None
             raise
 

@@ -6,6 +6,7 @@ A link, and who visits a destination that is open, show what everybody sees, wha
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 
 from ecpds.errors import NotFound, NotPermitted
 from ecpds.master_interfaces import IMaster
@@ -44,6 +45,14 @@ class Waiting:
         """What is there; `permission` is what it is looked at for, and held by the user where it is."""
         found = await self._master.resolve(name.destination, name.inside, self._sees_waiting(name))
         return self._shown(name.destination, found)
+
+    async def _is_folder(self, *names: CanonicalPath) -> bool:
+        """Whether one of them is: what concerns a folder replaces nothing, whatever the user may do."""
+        for name in names:
+            with suppress(NotFound):
+                if (await self._resolve(name)).is_directory:
+                    return True
+        return False
 
     @recorded("release")
     async def set_released(self, path: str, released: bool) -> Entry:

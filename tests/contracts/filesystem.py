@@ -493,6 +493,8 @@ class Rights(FileSystemContract):
         self.files = self.make(tuple(other for other in PERMISSIONS if other not in ("put", "delete")), ("demo",))
         self.refuse(NotPermitted, self.files.rename("/demo/a", "/demo/b"))
         self.assertEqual((self.get("/demo/a"), self.get("/demo/b")), (b"new", b"old"))
+        for source, target in (("/demo/a", "/demo/d"), ("/demo/d", "/demo/b")):
+            self.refuse(AlreadyExists, self.files.rename(source, target))  # as anybody: nothing would be replaced
         self.run_now(self.files.rename("/demo/a", "/demo/a"))
         self.refuse(AlreadyExists, self.files.rename("/demo/a", "/demo/b", replace=False))
         self.run_now(self.files.rename("/demo/a", "/demo/free"))

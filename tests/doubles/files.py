@@ -481,7 +481,7 @@ class MemoryFileSystem:
         entry = self.tree.entry(old.segments)
         if entry.file is not None and (old.directory or new.directory):
             raise NotADirectory
-        if replace and new.segments in self.tree.files and old.segments != new.segments:
+        if replace and entry.file is not None and new.segments in self.tree.files and old.segments != new.segments:
             self._check_replacing(new.destination)
         if not replace and (new.segments in self.tree.files or new.segments in self.tree.directories):
             raise AlreadyExists

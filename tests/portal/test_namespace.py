@@ -214,6 +214,8 @@ class PatternTests(HouseCase):
         self.change(options=mine)
         self.refuse(NotPermitted, self.login().rename("/data/a", "/data/theirs/b"))
         self.refuse(NotPermitted, files.rename("/data/a", "/data/theirs/b"))  # it logged in before: the Master knows
+        for source, target in (("/data/a", "/data/theirs"), ("/data/mine", "/data/theirs/b")):
+            self.refuse(AlreadyExists, files.rename(source, target))
         self.now(self.login().rename("/data/a", "/data/mine/b"))
 
 
