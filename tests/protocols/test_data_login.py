@@ -372,4 +372,5 @@ class CertificateTests(GateTestCase):
     def test_pages_of_other_sites_change_nothing_by_it(self) -> None:
         for fields in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example", "Host": "portal"}):
             self.assertEqual(self.come("alice", method="PUT", **fields).status, 403)
+        self.assertEqual(self.denials(), ["PUT /data/demo/f: The request was sent by another site."] * 2)
         self.assertEqual(self.come("alice", method="PUT", Origin="https://portal", Host="portal").status, 201)
