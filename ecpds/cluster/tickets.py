@@ -27,6 +27,9 @@ KEPT = 100_000
 """Tickets to read that are kept at most, each of 450 bytes, for half of their life. To sign one costs 40 us, and of a file in
 parts each range asks for those of all: these are ten such files of as many parts as there may be."""
 
+FORGOTTEN = 100
+"""Of these, how many are forgotten at most where one is added: about as long as to sign it."""
+
 WRITE, READ = "write", "read"
 
 
@@ -105,14 +108,15 @@ class TicketOffice:
         kept = self._kept.get(asked)
         if kept is not None and now < kept[0]:
             return kept[1]
+        self._kept.pop(asked, None)
         self._forget(now)
         ticket = self._sign(READ, segment, mover, volume, holder, length, ())
         self._kept[asked] = now + self._life / 2, ticket
         return ticket
 
     def _forget(self, now: float) -> None:
-        """Those that nobody is given any more, which are the oldest, and the oldest of too many."""
-        while self._kept:
+        """Some that nobody is given any more, which are the oldest, and the oldest of too many."""
+        for _ in range(min(FORGOTTEN, len(self._kept))):
             asked, (until, _) = next(iter(self._kept.items()))
             if now < until and len(self._kept) < KEPT:
                 return

@@ -69,6 +69,18 @@ class Kept(SynchronousTestCase):
         self.read(100)
         self.assertEqual(len(self.office._kept), 1)
 
+    def test_they_are_forgotten_some_at_a_time(self) -> None:
+        """The reactor waits meanwhile. One that is made anew before its turn holds none up."""
+        self.patch(tickets, "FORGOTTEN", 3)
+        for segment in range(10):
+            self.read(segment)
+        self.clock.advance(LIFE / 2)
+        left = list[int]()
+        for segment in (5, 11, 12, 13):
+            self.read(segment)
+            left.append(len(self.office._kept))
+        self.assertEqual(left, [7, 5, 3, 4])
+
     def test_one_to_write_is_good_once(self) -> None:
         asked = (1, "mover", 0, "node", ("sha256",), None)
         self.assertNotEqual(self.office.to_write(*asked), self.office.to_write(*asked))
