@@ -58,14 +58,15 @@ class Reach:
         self._open.append(reader)
 
     async def _renew(self) -> None:
+        asked = self._now()
         try:
             self._fresh = {segment.id: segment for segment in await self._again()} or self._fresh
-            part = RENEWED
         except Refusal:
-            part = (
-                RETRIED  # The name is gone, or the Master away: what was said before is good for a while, or a refusal tells.
-            )
-        self._until = self._now() + self._life * part
+            # The name is gone, or the Master away: what was said before is good for a while, or a refusal tells.
+            self._until = self._now() + self._life * RETRIED
+        else:
+            # The answer may come long after its tickets were signed.
+            self._until = asked + self._life * RENEWED
 
 
 class ReachedSegment(SegmentReader):

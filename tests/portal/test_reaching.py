@@ -165,6 +165,19 @@ class Reaching(SynchronousTestCase):
         self.now(self.read(readers[2]))
         self.assertEqual(self.asked, 1)
 
+    def test_tickets_are_as_old_as_the_question(self) -> None:
+        """The Master may have signed them long before its answer comes."""
+        readers = self.readers(2 * FEW)
+        self.clock.advance(LIFE / 4)
+        self.asking = Deferred()
+        reading = ensureDeferred(self.read(readers[1]))
+        self.clock.advance(LIFE / 6)
+        self.asking.callback(None)
+        self.successResultOf(reading)
+        self.clock.advance(LIFE / 12)
+        self.now(self.read(readers[2]))
+        self.assertEqual(self.asked, 2)
+
     def test_what_has_lost_its_name_is_read_as_long_as_its_tickets_are_good(self) -> None:
         readers, self.failure = self.readers(2 * FEW), NotFound()
         self.clock.advance(LIFE - 1)
