@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,6 +14,7 @@ from ecpds.master.accounts import Accounts
 from ecpds.master.schema import user_destination
 from ecpds.master.shared import detached
 from ecpds.master.sql import Session, Statement, insert_into
+from ecpds.master.writer import Writer
 from ecpds.model import Destination, DestinationChange, Identity
 from ecpds.options import BUCKET_ACL, BUCKET_GRANTS, BUCKET_OWNER, BUCKET_SETTINGS, MAKES_BUCKETS, S3_ETAG
 from ecpds.terms import AllocationRequest
@@ -33,12 +34,13 @@ class IsMaster(Protocol):
 
     accounts: Accounts
     clock: IReactorTime
+    writer: Writer
 
     def destination(self, name: str) -> Destination: ...
 
     def destination_changed(self, destination: Destination) -> None: ...
 
-    def destination_removed(self, destination: Destination) -> None: ...
+    async def removed_by(self, destination: Destination, work: Awaitable[None]) -> None: ...
 
     async def change(self, operation: Callable[[Session], T], then: Callable[[T], None]) -> T: ...
 
@@ -50,10 +52,14 @@ def needless_md5_left_out(request: AllocationRequest, destination: Destination) 
     return request.terms.digests
 
 
-def _is_removed(session: Session, id_: int) -> bool:
-    """Whether a destination is gone; else some of the uploads to it are."""
+def _check_removable(session: Session, id_: int) -> None:
     destinations.check_empty(session, id_, False)
     multipart.check_none_kept(session, id_)
+
+
+def _is_removed(session: Session, id_: int) -> bool:
+    """Whether a destination is gone; else some of the uploads to it are."""
+    _check_removable(session, id_)
     if multipart.give_up_in(session, id_):
         return False
     destinations.remove(session, id_, False)
@@ -85,22 +91,25 @@ class Buckets:
     async def remove(self, identity: Identity, name: str) -> None:
         """Remove a destination that holds nothing. Uploads in parts are given up, some at a time: others wait for each time.
 
+        Nobody finds the destination meanwhile. A removal that is refused gives none up, except where a file that was on its
+        way before still lands in between: then the destination stays, without the uploads that were given up so far.
+
         Raises `NotPermitted`, `NotFound`, `DirectoryNotEmpty`, and `Unavailable` while uploads that broke off are kept.
         """
         await self._check(identity)
         await self._master.accounts.authorise(identity.user_id, "delete", name, "")
         found = self._master.destination(name)
 
-        def told(is_gone: bool) -> None:
-            if is_gone:
-                self._master.destination_removed(found)
+        await detached(self._remove(found))
 
-        async def remove() -> None:
-            is_gone = False
-            while not is_gone:
-                is_gone = await self._master.change(lambda session: _is_removed(session, found.id), told)
+    async def _remove(self, found: Destination) -> None:
+        await self._master.writer.run(lambda session: _check_removable(session, found.id))
+        await self._master.removed_by(found, self._give_up_and_remove(found))
 
-        await detached(remove())
+    async def _give_up_and_remove(self, found: Destination) -> None:
+        is_gone = False
+        while not is_gone:
+            is_gone = await self._master.writer.run(lambda session: _is_removed(session, found.id))
 
     async def settings(self, identity: Identity, name: str) -> Mapping[str, str]:
         """What is set of a destination. Raises `NotFound` for one that the user can't see.

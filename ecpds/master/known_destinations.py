@@ -6,7 +6,7 @@ nobody knows whether the change was made; so all are read again, as often as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -63,6 +63,20 @@ class KnownDestinations:
         self.accounts.forget_all()
         self.resolved.clear()
         self._folders.clear()
+
+    async def removed_by(self, destination: Destination, work: Awaitable[None]) -> None:
+        """Nobody finds it from here on, while `work` removes it from the catalogue. Where that fails, it is there again.
+
+        What is on its way already may still come in. Raises what the work raises.
+        """
+        self.destination_removed(destination)
+        try:
+            await work
+        except BaseException:
+            self.destination_changed(destination)
+            self.doubt.begin()
+            raise
+        self.destination_removed(destination)
 
     def destinations_read(self, found: Iterable[Destination]) -> None:
         """These are what there is."""

@@ -64,7 +64,7 @@ class Operations:
     async def remove_destination(self, name: str, force: bool) -> Destination:
         found = self._master.destination(name)
         if force:
-            await detached(self._remove_with_files(found))
+            await detached(self._master.removed_by(found, self._remove_with_files(found)))
         else:
             await self._master.change(
                 lambda session: destinations.remove(session, found.id, False),
@@ -73,17 +73,10 @@ class Operations:
         return found
 
     async def _remove_with_files(self, found: Destination) -> None:
-        """Nothing more comes in from here on; what was on its way in meanwhile goes with the rest."""
-        self._master.destination_removed(found)
+        """What was on its way in meanwhile goes with the rest."""
         first: str | None = ""
-        try:
-            while first is not None:
-                first = await self._master.writer.run(partial(self._remove_some, found, first))
-        except BaseException:
-            self._master.destination_changed(found)
-            self._master.doubt.begin()
-            raise
-        self._master.destination_removed(found)
+        while first is not None:
+            first = await self._master.writer.run(partial(self._remove_some, found, first))
 
     def _remove_some(self, found: Destination, first: str, session: Session) -> str | None:
         """From which folder on there is more to remove; None: the destination is gone.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ecpds.errors import AlreadyExists, InvalidName, InvalidRequest, IsADirectory, NotFound, Unavailable
+from ecpds.errors import AlreadyExists, DirectoryNotEmpty, InvalidName, InvalidRequest, IsADirectory, NotFound, Unavailable
 from ecpds.events import Event
 from ecpds.limits import Limits
 from ecpds.master import multipart, operations
@@ -129,7 +130,9 @@ class RemovalTests(Uploading, MasterCase):
                 self.now(self.put("a", part=(made, part)))
         kept = self.now(self.master.begin_partial(self.request("b")))
         before = self.sql("SELECT * FROM segment")
+        changes = self.master.doubt.changes
         self.refused(Unavailable, self.master.remove_bucket(identity, "demo"))
+        self.assertEqual(self.master.doubt.changes, changes)
         self.assertEqual((len(before), self.sql("SELECT * FROM segment")), (15, before))
         self.now(self.master.abort_upload(self.user, "demo", "b", kept))
         left, run = list[int](), self.writer.run
@@ -141,8 +144,52 @@ class RemovalTests(Uploading, MasterCase):
 
         self.writer.run = watched  # type: ignore[method-assign]
         self.now(self.master.remove_bucket(identity, "demo"))
-        self.assertEqual(left[:4], [9, 3, 0, 0])
+        self.assertEqual(left[:5], [15, 9, 3, 0, 0])
         self.refused(NotFound, self.operations.destination("demo"))
+
+    def meanwhile(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Do that after the second transaction from now on."""
+        count, run = [0], self.writer.run
+
+        async def watched(operation: Any) -> Any:
+            outcome = await run(operation)
+            count[0] += 1
+            if count[0] == 2:
+                await work()
+            return outcome
+
+        self.writer.run = watched  # type: ignore[method-assign]
+
+    def test_nothing_comes_into_a_bucket_that_is_being_removed(self) -> None:
+        """Else it would stay, without the uploads that were given up so far."""
+        self.patch(multipart, "GIVEN_UP_AT_A_TIME", 1)
+        identity = self.maker()
+        for _ in range(3):
+            self.now(self.master.create_upload(self.request("a")))
+        outcomes = list[str]()
+
+        async def come() -> None:
+            try:
+                await self.master.make_directory(self.user, "demo", "folder")
+                outcomes.append("made")
+            except NotFound:
+                outcomes.append("not found")
+
+        self.meanwhile(come)
+        self.now(self.master.remove_bucket(identity, "demo"))
+        self.assertEqual(outcomes, ["not found"])
+        self.refused(NotFound, self.operations.destination("demo"))
+
+    def test_a_bucket_stays_where_a_file_was_on_its_way_into_it(self) -> None:
+        self.patch(multipart, "GIVEN_UP_AT_A_TIME", 1)
+        identity = self.maker()
+        for _ in range(3):
+            self.now(self.master.create_upload(self.request("a")))
+        late = self.now(self.master.allocate(self.request("late")))
+        self.meanwhile(lambda: self.master.stored(self.receipt(late)))
+        self.refused(DirectoryNotEmpty, self.master.remove_bucket(identity, "demo"))
+        self.now(self.operations.destination("demo"))
+        self.assertEqual(self.names(), ["late"])
 
     def maker(self) -> Identity:
         """Somebody who may make destinations, and has one."""
