@@ -157,6 +157,11 @@ class Stock:
             # A Master without space may have taken the commit; who stored the bytes takes that word for a plain no.
             loan.undecided = refusal
             raise Unavailable(refusal.detail) from refusal
+        except Refusal:
+            raise
+        except Exception:
+            loan.undecided = Unavailable()  # Such as for an answer that can't be read: it may have been named.
+            raise
         if loan.entry is None:
             self._shelves.pop(_kind(loan.request), None)
             raise PreconditionFailed("what was lent is not good any more")

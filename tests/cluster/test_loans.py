@@ -307,6 +307,19 @@ class Ends(Case):
         self.house.clock.advance(AGAIN)
         self.assertEqual(self.stored(), before)
 
+    def test_bytes_do_not_stay_that_an_answer_does_not_name_which_can_not_be_read(self) -> None:
+        async def unreadable(*_: Any) -> Entry | None:
+            raise ValueError("no Entry")
+
+        before = self.stored()
+        self.patch(self.node.loans._calls, "name", unreadable)
+        outcome: list[Any] = []
+        ensureDeferred(self.files.write_whole("/d/a", DATA)).addErrback(outcome.append)
+        outcome[0].trap(ValueError)
+        self.assertEqual(self.records(), [("INH", "failed")])
+        self.house.clock.advance(AGAIN)
+        self.assertEqual(self.stored(), before)
+
     def test_what_was_found_to_be_nobodys_is_not_named_later(self) -> None:
         """The link is lost while the Master checks; it goes on there, and comes too late."""
         check, gate, ended = self.house.master.check, Deferred[None](), list[Any]()
