@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -45,6 +45,7 @@ class Doubts:
         self._found: list[StoredSegment] = []
         self._asking = False
         self._ended = False
+        self._waiting: Deferred[None] | None = None
 
     def add(self, found: StoredSegment) -> None:
         if len(self._found) >= MOST:
@@ -57,13 +58,20 @@ class Doubts:
     def end(self) -> None:
         """Ask no more: the sweep of the next start will."""
         self._ended = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def _ask(self) -> None:
         try:
             while self._found and not self._ended:
                 if not await self._judged():
-                    await deferLater(self._clock, AGAIN)
+                    self._waiting = deferLater(self._clock, AGAIN)
+                    await self._waiting
+        except CancelledError:
+            if not self._ended:
+                raise
         finally:
+            self._waiting = None
             self._asking = False
 
     async def _judged(self) -> bool:

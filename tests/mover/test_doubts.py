@@ -76,6 +76,7 @@ class Tests(SynchronousTestCase):
         self.sweep.failing = {0: Unavailable()}
         self.add((1, 0))
         self.doubts.end()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(AGAIN)
         self.add((2, 0))
         self.assertEqual(self.sweep.asked, [(0, [1])])
