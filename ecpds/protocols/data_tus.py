@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from attrs import frozen
 
-from ecpds.errors import ConnectionLost, DigestMismatch, NotFound, Stalled
+from ecpds.errors import ConnectionLost, DigestMismatch, NotFound, Stalled, TooLarge
 from ecpds.http.message import HttpError, Request, Response
 from ecpds.limits import Limits
 from ecpds.model import ANYTHING, EMPTY, Condition, Entry
@@ -143,6 +143,8 @@ class Resumable:
         left = terms.length - stored
         if left < 0 or (request.length or 0) > left:
             raise _too_long()
+        if 0 < self._most < terms.length:
+            raise HttpError(413, TooLarge(f"more than {self._most} bytes").sentence, [RESUMABLE, *SAFE])
         expected = checksum(request.headers.get("upload-checksum"))
         with self._alone(files, terms):
             upload = await files.resume_write(place.path, stored, terms.upload, terms.condition, expected)

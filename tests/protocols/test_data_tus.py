@@ -9,6 +9,9 @@ from twisted.internet.defer import Deferred
 
 from ecpds.errors import ConnectionLost
 from ecpds.interfaces import IByteSource
+from ecpds.limits import Limits
+from ecpds.protocols.data import DataDoor
+from ecpds.threads import InlineThreads
 from tests.doubles import MemorySource
 from tests.protocols.data_support import DoorTestCase, Seen
 
@@ -92,6 +95,16 @@ class Tus(DoorTestCase):
         self.assertEqual(self.ask("PATCH", url, {**PIECE, "Upload-Offset": "0"}, DATA + b"!", length=None).status, 413)
         self.assertEqual(self.offset(url), 0)
         self.assertEqual(self.tree.files, {})
+
+    def test_no_more_than_a_file_may_have_whatever_its_url_says(self) -> None:
+        self.door = DataDoor(self.portal, "node-1", Limits(file_size=len(DATA)), self.clock.seconds, InlineThreads())
+        url = self.begun()
+        longer = url.replace(f"length={len(DATA)}", f"length={len(DATA) + 1}")
+        seen = self.patch(longer, 0, DATA[:10])
+        self.assertEqual((seen.status, seen.headers.get("tus-resumable")), (413, "1.0.0"))
+        self.assertIn("The file is larger than is allowed here", seen.text)
+        self.assertEqual(self.offset(url), 0)
+        self.assertEqual(self.patch(url, 0, DATA).status, 204)
 
     def test_checksums(self) -> None:
         url = self.begun()
