@@ -10,7 +10,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from xml.sax.saxutils import escape
 
-from ecpds.errors import AlreadyExists, NotFound, Refusal
+from ecpds.errors import AlreadyExists, InvalidRequest, NotFound, PreconditionFailed, Refusal
 from ecpds.http.message import HttpError, Request, Response, text_response
 from ecpds.http.replies import STATUS
 from ecpds.interfaces import IThreads
@@ -60,6 +60,9 @@ class Copier:
             if request is not None:
                 pinned(request, download.entry.file)
             return await self._bytes(files, download, target, condition)
+        except HttpError as error:
+            failure = PreconditionFailed() if error.status == 412 else InvalidRequest(error.text)
+            raise
         except BaseException as error:
             failure = error
             raise

@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 
 from attrs import evolve
 
-from ecpds.errors import NoSpace
+from ecpds.errors import InvalidRequest, NoSpace, PreconditionFailed
 from ecpds.limits import Limits
 from ecpds.protocols.data import DataDoor
 from ecpds.threads import InlineThreads
 from tests.doubles import MemoryUpload
-from tests.doubles.files import MemoryFileSystem
+from tests.doubles.files import MemoryDownload, MemoryFileSystem
 from tests.protocols.data_support import DoorTestCase, Seen
 
 CONTENT = {f"{folder}{number}": f"{folder}{number}".encode() for folder in ("", "a/", "a/b/", "c d/") for number in range(5)}
@@ -52,6 +52,18 @@ class Conditions(DoorTestCase):
         self.assertEqual(self.contents(), {"from": b"new", "to": b"old"})
         self.assertEqual(self.answer("COPY", If_Match=self.tag, If_None_Match=self.other), 204)
         self.assertEqual(self.contents(), {"from": b"new", "to": b"new"})
+
+    def test_a_refusal_is_on_record_in_words(self) -> None:
+        """As what is refused by the portal is, not as a fault."""
+        closed, close = list[type | None](), MemoryDownload.close
+
+        def noted(download: MemoryDownload, failure: BaseException | None = None) -> None:
+            closed.append(type(failure))
+            close(download, failure)
+
+        self.patch(MemoryDownload, "close", noted)
+        self.assertEqual([self.answer("COPY", If_Match=tag) for tag in (self.other, "x")], [412, 400])
+        self.assertEqual(closed, [PreconditionFailed, InvalidRequest])
 
     def test_what_can_not_be_held_to_them_is_refused(self) -> None:
         """A move, and the copy of a folder."""
