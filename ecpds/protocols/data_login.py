@@ -134,7 +134,7 @@ class Gate:
         if not request.secure:
             raise HttpError(403, "Log in over HTTPS.", SAFE)
         fields = await read_form(request)
-        refuse_other_sites(request)
+        self._refuse_other_sites(request, fields.get("login", ""))
         to = _place(fields.get("to"))
         try:
             password = fields.get("password", "") + fields.get("code", "").strip()

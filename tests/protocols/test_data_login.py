@@ -111,6 +111,7 @@ class FormTests(GateTestCase):
         self.assertEqual(self.log_in(Origin="https://evil").status, 403)
         self.assertEqual(self.log_in(Origin="null").status, 403)
         self.assertEqual(self.log_in(Sec_Fetch_Site="cross-site").status, 403)
+        self.assertEqual(self.denials(), ["POST /login: The request was sent by another site."] * 3)
         self.assertEqual(self.log_in(Origin="https://portal", Sec_Fetch_Site="same-origin").status, 303)
 
     def test_forms_that_are_none(self) -> None:
