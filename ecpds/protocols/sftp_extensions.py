@@ -94,11 +94,12 @@ class Extensions:
     async def _copy_data(self, request: bytes, fields: Fields) -> bytes:
         """draft-ietf-secsh-filexfer-extensions-00, section 7: from a stored file to one that is written; a length of 0 is
         all that is left. The answer comes when the bytes are there, and nothing else is served meanwhile."""
-        source, start, length = self._handle(fields), packets.offset(fields), packets.offset(fields)
+        named, start, length = fields.string(), packets.offset(fields), packets.offset(fields)
         target = self._handle(fields)
         try:
             place = packets.offset(fields)
             fields.end()
+            source = self._handle(Fields(packets.string(named)))
             if not (isinstance(source, Reading) and isinstance(target, Writing)):
                 raise NotSupported("a copy is from a file that is read to one that is written")
             left = max(source.entry.size - start, 0)

@@ -235,6 +235,8 @@ class Writing:
         """Publish. Raises what the commit is refused for; then nothing of it is there."""
         upload, failure = self._upload, self._refused()
         if upload is None:
+            if self._failure is not None:
+                raise self._failure
             return
         if failure is not None:
             await upload.abort(failure)

@@ -179,6 +179,13 @@ class Writes(SftpTestCase):
             self.assertIsNone(self.content("demo/a"))
             self.assertEqual(self.tree.uploads, [])
 
+    def test_a_write_that_can_not_be_read_where_nothing_was_begun_is_told_by_the_close(self) -> None:
+        self.tree.put("/demo/a", b"old")
+        handle = self.open("/demo/a", Open.WRITE)
+        self.assertEqual(self.code(Type.WRITE, handle, b""), Code.BAD_MESSAGE)
+        self.assertEqual(self.code(Type.CLOSE, handle), Code.FAILURE)
+        self.assertEqual(self.content("demo/a"), b"old")
+
     def test_a_write_that_fails_by_our_fault_publishes_nothing(self) -> None:
         handle = self.open("/demo/a", Open.WRITE | Open.CREAT)
         self.write(handle, 0, b"ab")
@@ -477,6 +484,12 @@ class Copies(SftpTestCase):
         self.assertEqual(self.code(Type.EXTENDED, string(b"copy-data"), *half), Code.BAD_MESSAGE)
         self.assertNotEqual(self.code(Type.CLOSE, self.target), Code.OK)
         self.assertIsNone(self.content("demo/b"))
+
+    def test_one_from_what_is_not_open_publishes_nothing(self) -> None:
+        self.write(self.target, 0, b"ab")
+        self.source = string(b"none")
+        self.assertEqual(self.copy(0, 0, 2), Code.BAD_MESSAGE)
+        self.check_nothing_is_published(Code.BAD_MESSAGE)
 
     def test_one_from_what_is_not_read_publishes_nothing(self) -> None:
         self.source = self.open("/demo/c", CREATE)
