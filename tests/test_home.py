@@ -52,6 +52,14 @@ class Homes(SynchronousTestCase):
     def started_before(self) -> None:
         self.start()[0].leave()
 
+    def unmounted(self) -> set[str]:
+        """A start with a volume on a disk of its own, which is away from then on. Returns the disks that are there."""
+        mounted = {str(self.folder / "volumes" / "1")}
+        self.patch(os.path, "ismount", lambda path: str(path) in mounted)
+        self.started_before()
+        mounted.clear()
+        return mounted
+
     def with_volumes(self, *paths: str) -> Config:
         return evolve(self.config, mover=evolve(self.config.mover, volumes=paths))
 
@@ -132,27 +140,19 @@ class Homes(SynchronousTestCase):
         home.leave()
 
     def test_a_disk_that_is_not_mounted(self) -> None:
-        disk = str(self.folder / "volumes" / "1")
-        mounted = {disk}
-        self.patch(os.path, "ismount", lambda path: str(path) in mounted)
-        self.started_before()
-        mounted.clear()
+        mounted = self.unmounted()
         for _ in range(2):
             home, store = self.start()
             self.assertEqual([volume.failed for volume in store.volumes], [None, "its disk is not mounted"])
             home.leave()
-        mounted.add(disk)
+        mounted.add(str(self.folder / "volumes" / "1"))
         home, store = self.start()
         self.assertEqual([volume.failed for volume in store.volumes], [None, None])
         home.leave()
 
     def test_another_name_while_a_disk_is_away(self) -> None:
         """Nothing of ours is to be seen, and yet there is something."""
-        disk = str(self.folder / "volumes" / "1")
-        mounted = {disk}
-        self.patch(os.path, "ismount", lambda path: str(path) in mounted)
-        self.started_before()
-        mounted.clear()
+        self.unmounted()
         self.assertIn("'mover-a'", self.refused(self.named("mover-b")))
 
     def test_whether_files_may_be_stored(self) -> None:

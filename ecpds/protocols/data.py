@@ -32,7 +32,7 @@ from ecpds.protocols.data_post import post
 from ecpds.protocols.data_read import FileReader
 from ecpds.protocols.data_sessions import Sessions
 from ecpds.protocols.data_state import STATES, set_state
-from ecpds.protocols.data_tus import Resumable, is_creation, terms_of
+from ecpds.protocols.data_tus import Resumable, is_creation, upload_url
 from ecpds.protocols.data_write import delete, make_folder, move, write_file
 
 ALLOWED = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "MKCOL", "MOVE", "COPY", "OPTIONS")
@@ -114,9 +114,9 @@ class DataDoor:
             return refusal_response(refusal)
 
     async def _answer(self, visitor: Visitor, request: Request, place: Place) -> Response:
-        terms = terms_of(request)
-        if terms is not None and request.method in self._pieces:
-            return await self._pieces[request.method](visitor.files, request, place, terms)
+        url = upload_url(request)
+        if url is not None and request.method in self._pieces:
+            return await self._pieces[request.method](visitor.files, request, place, url)
         if request.method == "PATCH" and request.query in STATES:
             return await set_state(visitor.files, request, place)
         if request.method == "PATCH":

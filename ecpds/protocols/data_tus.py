@@ -48,7 +48,7 @@ ABSENT = Condition(absent=True)
 
 
 @frozen
-class Terms:
+class UploadUrl:
     """What the URL of an upload says: its id, the length of the file, and what must be true of the name."""
 
     upload: int
@@ -61,7 +61,7 @@ class Terms:
         return urlencode({**found, "new": 1} if self.condition.absent else found)
 
 
-def terms_of(request: Request) -> Terms | None:
+def upload_url(request: Request) -> UploadUrl | None:
     """What a URL says of an upload; None where it is no upload's. Raises `HttpError` 400."""
     if "upload=" not in request.query:
         return None
@@ -71,7 +71,7 @@ def terms_of(request: Request) -> Terms | None:
         raise HttpError(400, "The query can't be understood.", SAFE) from None
     if "upload" not in found:
         return None
-    return Terms(number(found["upload"]), number(found.get("length")), ABSENT if "new" in found else ANYTHING)
+    return UploadUrl(number(found["upload"]), number(found.get("length")), ABSENT if "new" in found else ANYTHING)
 
 
 def is_creation(request: Request) -> bool:
@@ -100,54 +100,54 @@ class Resumable:
             place = place.at(place.path + named(request.headers.get("upload-metadata")))
         condition = ABSENT if request.headers.get("if-none-match") == "*" else ANYTHING
         brings = (request.headers.get("content-type") or "") == OFFSETS
-        terms = Terms(await files.begin_partial(place.path, length, condition), length, condition)
-        headers = [("Location", f"{place.href(place.path)}?{terms.query}"), *self._kept()]
+        url = UploadUrl(await files.begin_partial(place.path, length, condition), length, condition)
+        headers = [("Location", f"{place.href(place.path)}?{url.query}"), *self._kept()]
         if not brings and length:
             return Response(201, headers)
-        answered = await self._add(files, request, place, terms, 0)
+        answered = await self._add(files, request, place, url, 0)
         return Response(201, [*headers[:1], *answered])
 
-    async def look(self, files: IFileSystem, request: Request, place: Place, terms: Terms) -> Response:
+    async def look(self, files: IFileSystem, request: Request, place: Place, url: UploadUrl) -> Response:
         """Answer a HEAD: how much is stored."""
         check_version(request)
-        self._check_free(files, terms)
-        offset = await self._offset(files, place, terms)
+        self._check_free(files, url)
+        offset = await self._offset(files, place, url)
         told = [
             ("Upload-Offset", str(offset)),
-            ("Upload-Length", str(terms.length)),
+            ("Upload-Length", str(url.length)),
             ("Upload-Expires", self._until()),
             RESUMABLE,
         ]
         return Response(200, [*told, *NEVER_KEPT])
 
-    async def add(self, files: IFileSystem, request: Request, place: Place, terms: Terms) -> Response:
+    async def add(self, files: IFileSystem, request: Request, place: Place, url: UploadUrl) -> Response:
         """Answer a PATCH: bytes from the offset that is stored."""
         check_version(request)
         if (request.headers.get("content-type") or "") != OFFSETS:
             raise HttpError(415, f"A piece is sent as {OFFSETS}.", [RESUMABLE, *SAFE])
         wanted = number(request.headers.get("upload-offset"))
-        self._check_free(files, terms)
-        stored = await self._offset(files, place, terms)
+        self._check_free(files, url)
+        stored = await self._offset(files, place, url)
         if wanted != stored:
             raise HttpError(409, f"{stored} bytes are stored.", [("Upload-Offset", str(stored)), RESUMABLE, *SAFE])
-        return Response(204, await self._add(files, request, place, terms, stored))
+        return Response(204, await self._add(files, request, place, url, stored))
 
-    async def end(self, files: IFileSystem, request: Request, place: Place, terms: Terms) -> Response:
+    async def end(self, files: IFileSystem, request: Request, place: Place, url: UploadUrl) -> Response:
         """Answer a DELETE: nothing of it is kept."""
         check_version(request)
-        self._check_free(files, terms)
-        await files.give_up(place.path, terms.upload)
+        self._check_free(files, url)
+        await files.give_up(place.path, url.upload)
         return Response(204, [RESUMABLE, *SAFE])
 
-    async def _add(self, files: IFileSystem, request: Request, place: Place, terms: Terms, stored: int) -> list[Header]:
-        left = terms.length - stored
+    async def _add(self, files: IFileSystem, request: Request, place: Place, url: UploadUrl, stored: int) -> list[Header]:
+        left = url.length - stored
         if left < 0 or (request.length or 0) > left:
             raise _too_long()
-        if 0 < self._most < terms.length:
+        if 0 < self._most < url.length:
             raise HttpError(413, TooLarge(f"more than {self._most} bytes").sentence, [RESUMABLE, *SAFE])
         expected = checksum(request.headers.get("upload-checksum"))
-        with self._alone(files, terms):
-            upload = await files.resume_write(place.path, stored, terms.upload, terms.condition, expected)
+        with self._alone(files, url):
+            upload = await files.resume_write(place.path, stored, url.upload, url.condition, expected)
             try:
                 count, entry = await self._receive(upload, request, left)
             except (ConnectionLost, Stalled) as failure:
@@ -176,13 +176,13 @@ class Resumable:
             await upload.abort()
         return count, None
 
-    async def _offset(self, files: IFileSystem, place: Place, terms: Terms) -> int:
+    async def _offset(self, files: IFileSystem, place: Place, url: UploadUrl) -> int:
         """What is stored. The answer to the last piece may have been lost: then the file is there by now."""
         try:
-            return await files.kept(place.path, terms.upload)
+            return await files.kept(place.path, url.upload)
         except NotFound:
             entry = await files.find(place.path)
-            if entry is None or entry.file is None or entry.file.id != terms.upload:
+            if entry is None or entry.file is None or entry.file.id != url.upload:
                 raise
             return entry.size
 
@@ -192,15 +192,15 @@ class Resumable:
     def _until(self) -> str:
         return http_date(self._seconds() + self._life)
 
-    def _check_free(self, files: IFileSystem, terms: Terms) -> None:
+    def _check_free(self, files: IFileSystem, url: UploadUrl) -> None:
         """Bytes that are on their way right now are neither stored nor lost; the client is to ask again."""
-        if (files.identity.user_id, terms.upload) in self._busy:
+        if (files.identity.user_id, url.upload) in self._busy:
             raise HttpError(423, "Another request is sending bytes of this upload.", [("Retry-After", "1"), RESUMABLE, *SAFE])
 
     @contextmanager
-    def _alone(self, files: IFileSystem, terms: Terms) -> Iterator[None]:
-        key = (files.identity.user_id, terms.upload)
-        self._check_free(files, terms)
+    def _alone(self, files: IFileSystem, url: UploadUrl) -> Iterator[None]:
+        key = (files.identity.user_id, url.upload)
+        self._check_free(files, url)
         self._busy.add(key)
         try:
             yield
